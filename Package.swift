@@ -1,0 +1,68 @@
+// swift-tools-version: 6.2
+import PackageDescription
+
+/// Every Swift target of the package is compiled under the same strict settings.
+let strict: [SwiftSetting] = [
+  .enableUpcomingFeature("ExistentialAny"),
+  .enableUpcomingFeature("InternalImportsByDefault"),
+  .enableUpcomingFeature("MemberImportVisibility"),
+  .treatAllWarnings(as: .error),
+]
+
+let argumentParser: Target.Dependency = .product(name: "ArgumentParser", package: "swift-argument-parser")
+let deque: Target.Dependency = .product(name: "DequeModule", package: "swift-collections")
+
+let package = Package(
+  name: "Antiphon",
+  platforms: [.macOS(.v15)],
+  products: [
+    .executable(name: "antiphon", targets: ["Antiphon"]),
+    .library(name: "Dataflow", targets: ["Dataflow"]),
+  ],
+  traits: [
+    .default(enabledTraits: ["Resampling", "Flite"]),
+    .trait(name: "Resampling", description: "Resample audio files of any rate (libsamplerate)."),
+    .trait(name: "Flite", description: "The flite-speech node (flite)."),
+  ],
+  dependencies: [
+    .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.0"),
+    .package(url: "https://github.com/apple/swift-collections", from: "1.6.0"),
+    .package(url: "https://github.com/jpsim/Yams", from: "6.2.0"),
+  ],
+  targets: [
+    // System libraries.
+    .systemLibrary(name: "CZeroMQ", pkgConfig: "libzmq", providers: [.apt(["libzmq3-dev"])]),
+    .systemLibrary(name: "COpenBLAS", pkgConfig: "openblas", providers: [.apt(["libopenblas-dev"])]),
+    .systemLibrary(name: "CSndfile", pkgConfig: "sndfile", providers: [.apt(["libsndfile1-dev"])]),
+    .systemLibrary(name: "CSampleRate", pkgConfig: "samplerate", providers: [.apt(["libsamplerate0-dev"])]),
+    .systemLibrary(name: "CFlite", providers: [.apt(["flite1-dev"])]),
+
+    // Models: numbers in, numbers out; nothing here knows of graphs.
+    .target(name: "CKernels"),
+    .target(name: "Tensors", dependencies: ["CKernels", "COpenBLAS"], swiftSettings: strict),
+    .target(name: "ModelKit", dependencies: ["Tensors"], swiftSettings: strict),
+
+    // The runtime.
+    .target(name: "ZeroMQ", dependencies: ["CZeroMQ"], swiftSettings: strict),
+    .target(
+      name: "GraphFile", dependencies: [.product(name: "Yams", package: "Yams")], swiftSettings: strict),
+    .target(name: "Dataflow", swiftSettings: strict),
+    .target(name: "Messages", dependencies: ["Dataflow"], swiftSettings: strict),
+    .target(
+      name: "DataflowRuntime", dependencies: ["Dataflow", "GraphFile", "ZeroMQ", deque], swiftSettings: strict),
+    .target(name: "DataflowTesting", dependencies: ["DataflowRuntime"], swiftSettings: strict),
+
+    // The command.
+    .executableTarget(
+      name: "Antiphon", dependencies: ["DataflowRuntime", "Catalog", argumentParser], swiftSettings: strict),
+    .target(name: "Catalog", dependencies: ["Dataflow"], path: "Nodes/Catalog", swiftSettings: strict),
+
+    // Tests, a folder per target.
+    .testTarget(name: "ZeroMQTests", dependencies: ["ZeroMQ"], swiftSettings: strict),
+    .testTarget(
+      name: "GraphFileTests", dependencies: ["GraphFile"],
+      exclude: ["Valid", "Invalid"], swiftSettings: strict),
+    .testTarget(name: "ModelKitTests", dependencies: ["ModelKit"], swiftSettings: strict),
+  ],
+  swiftLanguageModes: [.v6]
+)
