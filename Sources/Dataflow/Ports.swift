@@ -1,0 +1,233 @@
+/// The ports of a kind of node, declared by one initializer that is read twice: once to describe them (names, types,
+/// help) and once to connect them.
+public protocol PortSet: Sendable {
+  associatedtype Parameters: NodeParameters = NoParameters
+  init(_ bind: inout PortBinder, _ parameters: Parameters) throws
+}
+
+/// What `antiphon nodes KIND` shows of a port.
+public struct PortDescription: Hashable, Sendable {
+  public let name: String
+  public let type: PortType
+  /// Whether the graph may leave the port unconnected. Outputs always may: what they send is then discarded.
+  public let isOptional: Bool
+  public let help: String
+
+  public init(name: String, type: PortType, isOptional: Bool, help: String) {
+    self.name = name
+    self.type = type
+    self.isOptional = isOptional
+    self.help = help
+  }
+}
+
+/// Hands a node its ports.
+public struct PortBinder {
+  package private(set) var inputs: [PortDescription] = []
+  package private(set) var outputs: [PortDescription] = []
+  private let connection: (any PortConnection)?
+
+  /// - Parameter connection: nil to describe the ports only.
+  package init(connecting connection: (any PortConnection)? = nil) { self.connection = connection }
+
+  /// - Parameter type: the type with its particulars; what is left open agrees with anything.
+  public mutating func input<Value: Message>(
+    _ name: String, _: Value.Type = Value.self, type: PortType? = nil, optional: Bool = false, help: String
+  ) -> Input<Value> {
+    inputs.append(
+      PortDescription(name: name, type: type ?? PortType(Value.typeName), isOptional: optional, help: help))
+    return Input(port: inputs.count - 1, inbox: connection?.inbox)
+  }
+
+  public mutating func output<Value: Message>(
+    _ name: String, _: Value.Type = Value.self, type: PortType? = nil, help: String
+  ) -> Output<Value> {
+    outputs.append(PortDescription(name: name, type: type ?? PortType(Value.typeName), isOptional: true, help: help))
+    return Output(outlet: connection?.outlet(outputs.count - 1))
+  }
+}
+
+/// The runtime's side of a node's ports.
+package protocol PortConnection {
+  var inbox: any Inbox { get }
+  func outlet(_ port: Int) -> any Outlet
+}
+
+/// Where a node's inputs get their messages: one waiting place for all of them.
+package protocol Inbox: AnyObject, Sendable {
+  /// The oldest arrival on the ports whose bits are set, or nil once all of them are closed and drained.
+  func next(on ports: UInt64) async throws -> Arrival?
+  /// An arrival that is there already, without waiting.
+  func nextIfReady(on ports: UInt64) throws -> Arrival?
+}
+
+package enum Arrival: Sendable {
+  case envelope(Envelope, port: Int)
+  /// The session's turns up to this one were interrupted.
+  case cut(Turn)
+}
+
+/// Where an output's messages go.
+package protocol Outlet: AnyObject, Sendable {
+  var isConnected: Bool { get }
+  func send(_ value: any Message, turn: Turn, time: Int64, trace: UInt64?) async throws
+}
+
+/// Messages of one type coming in.
+///
+/// Iterating hands over the values in the order of their arrival. Marks in the stream (a turn or a session ends) are
+/// passed on to the node's outputs behind what the node sent for them; a node that wants to see them iterates
+/// ``events``.
+public struct Input<Value: Message>: Sendable {
+  package let port: Int
+  package let inbox: (any Inbox)?
+
+  package init(port: Int, inbox: (any Inbox)?) {
+    self.port = port
+    self.inbox = inbox
+  }
+
+  /// Values and marks.
+  public var events: InputEvents<Value> { InputEvents(input: self) }
+}
+
+/// What an input can tell a node.
+public enum InputEvent<Value: Message>: Sendable {
+  case message(Received<Value>)
+  /// The session starts. The node's outputs have been told already.
+  case sessionBegan(Session)
+  /// The turn is complete on this input; what the node sends for it now still belongs to it.
+  case turnEnded(Turn)
+  /// The turn was interrupted, and all of the session's before it: forget them. It may come without any message before.
+  case turnCut(Turn)
+  /// The session is complete on this input.
+  case sessionEnded(Session)
+}
+
+extension Input: AsyncSequence {
+  public struct AsyncIterator: AsyncIteratorProtocol {
+    let input: Input
+
+    public mutating func next() async throws -> Received<Value>? {
+      try await next(isolation: nil)
+    }
+
+    public mutating func next(isolation actor: isolated (any Actor)?) async throws -> Received<Value>? {
+      while let arrival = try await input.inbox?.next(on: 1 << UInt64(input.port)) {
+        if case .message(let message) = try input.event(arrival) { return message }
+      }
+      return nil
+    }
+  }
+
+  public func makeAsyncIterator() -> AsyncIterator { AsyncIterator(input: self) }
+
+  func event(_ arrival: Arrival) throws -> InputEvent<Value> {
+    switch arrival {
+    case .cut(let turn): return .turnCut(turn)
+    case .envelope(let envelope, _):
+      switch envelope.content {
+      case .value(let value):
+        guard let value = value as? Value else { throw WrongMessageType(found: value.type, expected: Value.typeName) }
+        return .message(Received(value, turn: envelope.turn, stamp: envelope.stamp))
+      case .turnEnded: return .turnEnded(envelope.turn)
+      case .sessionBegan: return .sessionBegan(envelope.turn.session)
+      case .sessionEnded: return .sessionEnded(envelope.turn.session)
+      }
+    }
+  }
+}
+
+/// A message of another type than the port's; the runtime checks before it delivers, so this means a fault of its own.
+public struct WrongMessageType: Error, Sendable, CustomStringConvertible {
+  public let found: PortType
+  public let expected: String
+  public var description: String { "a message of type \(found) came to a port of type \(expected)" }
+}
+
+/// Values and marks of an input.
+public struct InputEvents<Value: Message>: AsyncSequence, Sendable {
+  let input: Input<Value>
+
+  public struct AsyncIterator: AsyncIteratorProtocol {
+    let input: Input<Value>
+
+    public mutating func next() async throws -> InputEvent<Value>? {
+      try await next(isolation: nil)
+    }
+
+    public mutating func next(isolation actor: isolated (any Actor)?) async throws -> InputEvent<Value>? {
+      guard let arrival = try await input.inbox?.next(on: 1 << UInt64(input.port)) else { return nil }
+      return try input.event(arrival)
+    }
+  }
+
+  public func makeAsyncIterator() -> AsyncIterator { AsyncIterator(input: input) }
+}
+
+/// Which of two inputs an event came from.
+public enum Either<A: Message, B: Message>: Sendable {
+  case first(InputEvent<A>)
+  case second(InputEvent<B>)
+}
+
+/// Waits on two inputs at once and hands over what came first.
+///
+/// ```swift
+/// for try await event in merge(ports.prompt, ports.token) { ... }
+/// ```
+public func merge<A: Message, B: Message>(_ first: Input<A>, _ second: Input<B>) -> MergedInputs<A, B> {
+  MergedInputs(first: first, second: second)
+}
+
+public struct MergedInputs<A: Message, B: Message>: AsyncSequence, Sendable {
+  let first: Input<A>
+  let second: Input<B>
+
+  public struct AsyncIterator: AsyncIteratorProtocol {
+    let inputs: MergedInputs
+
+    public mutating func next() async throws -> Either<A, B>? {
+      try await next(isolation: nil)
+    }
+
+    public mutating func next(isolation actor: isolated (any Actor)?) async throws -> Either<A, B>? {
+      let ports = 1 << UInt64(inputs.first.port) | 1 << UInt64(inputs.second.port) as UInt64
+      guard let arrival = try await inputs.first.inbox?.next(on: ports) else { return nil }
+      if case .envelope(_, let port) = arrival, port == inputs.second.port {
+        return .second(try inputs.second.event(arrival))
+      }
+      return .first(try inputs.first.event(arrival))
+    }
+  }
+
+  public func makeAsyncIterator() -> AsyncIterator { AsyncIterator(inputs: self) }
+}
+
+/// Messages of one type going out.
+public struct Output<Value: Message>: Sendable {
+  package let outlet: (any Outlet)?
+
+  package init(outlet: (any Outlet)?) { self.outlet = outlet }
+
+  /// Whether anybody listens; work for an output that nobody reads can be left out.
+  public var isConnected: Bool { outlet?.isConnected ?? false }
+
+  /// Sends a value made from `message`: same turn, same trace, and its time unless another is given.
+  ///
+  /// Waits while an edge with policy `block` is full. What belongs to an interrupted turn is dropped silently.
+  ///
+  /// - Throws: `CancellationError` when the run stops; an error of the edge with policy `fail` when it is full.
+  public func send(_ value: Value, following message: Received<some Message>, time: Int64? = nil) async throws {
+    try await outlet?.send(value, turn: message.turn, time: time ?? message.stamp.time, trace: message.stamp.trace)
+  }
+
+  /// Sends a value of a turn.
+  ///
+  /// - Parameters:
+  ///   - time: presentation time in nanoseconds since the session began.
+  ///   - trace: the trace it continues; nil starts one.
+  public func send(_ value: Value, turn: Turn, time: Int64 = 0, trace: UInt64? = nil) async throws {
+    try await outlet?.send(value, turn: turn, time: time, trace: trace)
+  }
+}

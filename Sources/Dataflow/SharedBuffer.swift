@@ -1,0 +1,84 @@
+/// Numbers in one piece of memory that many may read and nobody writes.
+///
+/// Handing one on costs a reference count, whether it goes to the next node in this process or, through ZeroMQ, to
+/// another one; what arrives from the wire is adopted where it lies. Elements are little-endian, as on the wire.
+public struct SharedBuffer<Element: BitwiseCopyable & Sendable>: @unchecked Sendable {
+  // @unchecked: the memory is never written after it was filled, and `owner` keeps it alive.
+  private let owner: any AnyObject & Sendable
+  private let start: UnsafePointer<Element>
+  public let count: Int
+
+  /// Copies the elements.
+  public init(_ elements: some Collection<Element>) {
+    self.init(count: elements.count) { target in _ = target.initialize(from: elements) }
+  }
+
+  /// Lets `fill` write every element of fresh memory.
+  public init(count: Int, fill: (UnsafeMutableBufferPointer<Element>) throws -> Void) rethrows {
+    let storage = BufferStorage(bytes: count * MemoryLayout<Element>.stride)
+    let typed = storage.memory.bindMemory(to: Element.self)
+    try fill(UnsafeMutableBufferPointer(start: typed.baseAddress, count: count))
+    self.init(owner: storage, start: UnsafePointer(storage.base.assumingMemoryBound(to: Element.self)), count: count)
+  }
+
+  private init(owner: any AnyObject & Sendable, start: UnsafePointer<Element>, count: Int) {
+    self.owner = owner
+    self.start = start
+    self.count = count
+  }
+
+  /// Reads raw bytes where they lie, as long as `owner` lives; copies them if they are not aligned.
+  ///
+  /// - Returns: nil if the bytes are not a whole number of elements.
+  package init?(adopting bytes: UnsafeRawBufferPointer, owner: any AnyObject & Sendable) {
+    let (count, rest) = bytes.count.quotientAndRemainder(dividingBy: MemoryLayout<Element>.stride)
+    guard rest == 0 else { return nil }
+    if let base = bytes.baseAddress, UInt(bitPattern: base) % UInt(MemoryLayout<Element>.alignment) == 0 {
+      self.init(owner: owner, start: base.assumingMemoryBound(to: Element.self), count: count)
+    } else {
+      self.init(count: count) { target in UnsafeMutableRawBufferPointer(target).copyMemory(from: bytes) }
+    }
+  }
+
+  public func withUnsafeBufferPointer<R>(_ body: (UnsafeBufferPointer<Element>) throws -> R) rethrows -> R {
+    defer { extendLifetime(owner) }
+    return try body(UnsafeBufferPointer(start: start, count: count))
+  }
+
+  /// The bytes, and the object that must be kept for as long as they are read.
+  package var memory: (bytes: UnsafeRawBufferPointer, owner: any AnyObject & Sendable) {
+    (UnsafeRawBufferPointer(start: start, count: count * MemoryLayout<Element>.stride), owner)
+  }
+}
+
+extension SharedBuffer: RandomAccessCollection {
+  public var startIndex: Int { 0 }
+  public var endIndex: Int { count }
+  public subscript(position: Int) -> Element {
+    precondition(position >= 0 && position < count, "index out of range")
+    return withUnsafeBufferPointer { $0[position] }
+  }
+  public func withContiguousStorageIfAvailable<R>(
+    _ body: (UnsafeBufferPointer<Element>) throws -> R
+  ) rethrows -> R? {
+    try withUnsafeBufferPointer(body)
+  }
+}
+
+extension SharedBuffer: Equatable where Element: Equatable {
+  public static func == (a: Self, b: Self) -> Bool { a.elementsEqual(b) }
+}
+
+/// Memory of a ``SharedBuffer`` that was made here.
+private final class BufferStorage: @unchecked Sendable {
+  // @unchecked: written only before it is shared.
+  let memory: UnsafeMutableRawBufferPointer
+  let base: UnsafeMutableRawPointer
+
+  init(bytes: Int) {
+    base = .allocate(byteCount: Swift.max(bytes, 1), alignment: 64)
+    memory = UnsafeMutableRawBufferPointer(start: base, count: bytes)
+  }
+
+  deinit { base.deallocate() }
+}

@@ -1,0 +1,11 @@
+public import Dataflow
+
+/// Every message type, so that what comes off the wire finds its decoder by name.
+public enum MessageTypes {
+  public static let all: [any Message.Type] = [
+    AudioChunk.self, Control.self, Features.self, ImageFrame.self, Text.self, Tokens.self,
+  ]
+
+  /// The type that goes by `name` in graph files, if there is one.
+  public static func named(_ name: String) -> (any Message.Type)? { all.first { $0.typeName == name } }
+}

@@ -1,0 +1,35 @@
+public import Dataflow
+
+/// Token ids, in order.
+///
+/// Type `tokens[vocabulary=V]`, where V names the tokenizer whose ids they are. Fields: V (text). Buffer: int32 [count].
+public struct Tokens: Message, Equatable {
+  public static let typeName = "tokens"
+
+  public let ids: SharedBuffer<Int32>
+  /// The tokenizer that gives the ids their meaning, for example `smollm2`.
+  public let vocabulary: String
+
+  public init(_ ids: some Collection<Int32>, vocabulary: String) {
+    self.ids = SharedBuffer(ids)
+    self.vocabulary = vocabulary
+  }
+
+  public var type: PortType { .tokens(vocabulary: vocabulary) }
+
+  public func encode(into encoder: inout MessageEncoder) {
+    encoder.put(vocabulary)
+    encoder.put(ids, shape: [ids.count])
+  }
+
+  public init(from decoder: inout MessageDecoder) throws(MessageCodingError) {
+    vocabulary = try decoder.takeString()
+    ids = try decoder.takeBuffer(of: Int32.self, rank: 1).elements
+  }
+}
+
+extension PortType {
+  public static func tokens(vocabulary: String? = nil) -> PortType {
+    PortType(Tokens.typeName, vocabulary.map { ["vocabulary": .word($0)] } ?? [:])
+  }
+}
