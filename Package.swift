@@ -54,7 +54,9 @@ let package = Package(
 
     // The command.
     .executableTarget(
-      name: "Antiphon", dependencies: ["DataflowRuntime", "Catalog", argumentParser], swiftSettings: strict),
+      name: "Antiphon",
+      dependencies: ["DataflowRuntime", "Catalog", "Messages", "Tensors", "ZeroMQ", argumentParser],
+      swiftSettings: strict),
     .target(name: "Catalog", dependencies: ["Dataflow"], path: "Nodes/Catalog", swiftSettings: strict),
 
     // Tests, a folder per target.

@@ -1,5 +1,6 @@
 import Dataflow
 import DequeModule
+import GraphFile
 
 /// The inside of a mailbox: queues, one per incoming edge, and what the node is doing with what it took.
 ///

@@ -1,4 +1,5 @@
 import Dataflow
+import GraphFile
 
 /// The sender's end of an edge.
 protocol Link: AnyObject, Sendable {

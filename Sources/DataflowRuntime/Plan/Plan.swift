@@ -1,4 +1,5 @@
 public import Dataflow
+public import GraphFile
 
 /// A graph as it will run: every node with its kind and parameters, every edge with its type, every process with its
 /// addresses.
@@ -10,6 +11,10 @@ public struct Plan: Sendable {
   public var edges: [PlannedEdge]
   public var parts: [PlannedPart]
   public var settings: RunSettings
+  /// Where the processes of the run find its coordinator.
+  public var coordinator = ""
+  /// Keys for edges that leave the machine.
+  public var security: PlannedSecurity?
 
   public init(
     name: String, hash: String, nodes: [PlannedNode], edges: [PlannedEdge], parts: [PlannedPart],
@@ -82,6 +87,7 @@ public struct ExternalCommand: Sendable, Hashable {
   /// Program and arguments; no shell reads them.
   public var arguments: [String]
   public var directory: String
+  public var parameters: [String: Dataflow.ParameterValue]
 }
 
 public struct PlannedEdge: Sendable {
@@ -101,6 +107,8 @@ public struct PlannedEdge: Sendable {
   public var policy: EdgePolicy
   public var isFeedback: Bool
   public var transport: Transport
+  /// Where the graph file says so.
+  public var location: SourceLocation
   /// The sources whose sessions come on this edge, as indices into ``Plan/nodes``.
   var sources: Set<Int> = []
   /// Whether the stream on this edge is one of turns.
@@ -121,8 +129,26 @@ public struct PlannedPart: Sendable {
   public var name: String
   /// Nil: on the machine of the coordinator, started by it.
   public var host: String?
+  /// For edges that come in from other hosts.
+  public var ports: ClosedRange<UInt16>?
   public var environment: [String: String] = [:]
   public var restarts = RestartPolicy()
+  /// The process of a node in another language.
+  public var isExternal = false
+  var location: SourceLocation?
+
+  public init(name: String, isExternal: Bool = false) {
+    self.name = name
+    self.isExternal = isExternal
+  }
+}
+
+/// Where the keys of a run lie.
+public struct PlannedSecurity: Sendable, Hashable {
+  /// A folder with `NAME.key` and `NAME.pub` for each part and for `coordinator`.
+  public var keys: String
+  /// The file of public keys that may connect.
+  public var allow: String
 }
 
 /// How often, and how soon, a process that died is started again.

@@ -1,14 +1,4 @@
-/// What an edge does with a message when its queue is full.
-public enum EdgePolicy: String, Sendable, CaseIterable {
-  /// The sender waits.
-  case block
-  /// The oldest message in the queue is dropped, and counted.
-  case dropOldest = "drop-oldest"
-  /// Only the newest message is kept; those it replaces are dropped, and counted.
-  case latest
-  /// The sender fails.
-  case fail
-}
+
 
 /// The queue of an edge with policy `fail` was full.
 public struct EdgeFull: Error, Sendable, CustomStringConvertible {
