@@ -65,6 +65,7 @@ let package = Package(
       name: "Catalog",
       dependencies: [
         "Dataflow", "AudioCapture", "Speaker", "SpeechEnd", "TextOutput", "VoiceGate",
+        .target(name: "FliteSpeech", condition: .when(traits: ["Flite"])),
       ],
       path: "Nodes/Catalog", swiftSettings: strict),
 
@@ -72,6 +73,7 @@ let package = Package(
     node(
       "AudioCapture",
       ["CSndfile", .target(name: "CSampleRate", condition: .when(traits: ["Resampling"]))]),
+    node("FliteSpeech", [.target(name: "CFlite", condition: .when(traits: ["Flite"]))]),
     node("Speaker"),
     node("SpeechEnd"),
     node("TextOutput"),
