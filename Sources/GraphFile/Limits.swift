@@ -1,0 +1,20 @@
+/// Bounds on what a file may ask for. Each is far above what a graph written by hand needs, and low enough that
+/// reading the most hostile file takes seconds and some tens of megabytes.
+enum Limits {
+  /// Bytes of one file.
+  static let fileBytes = 1 << 20
+  /// Lists and mappings inside one another.
+  static let depth = 64
+  /// Characters that can separate two values (commas, brackets, line ends ...), hence also values, of one file.
+  static let separators = 1 << 16
+  /// Duplicate keys that one reading of a file reports.
+  static let duplicates = 8
+  /// Subgraphs inside one another.
+  static let subgraphDepth = 16
+  /// Nodes and subgraphs of a graph after expansion.
+  static let nodes = 4096
+  /// Edges of a graph after expansion.
+  static let edges = 16384
+  /// Values and bytes of all parameters after expansion and substitution.
+  static let parameterVolume = 1 << 23
+}
