@@ -64,7 +64,7 @@ let package = Package(
     .target(
       name: "Catalog",
       dependencies: [
-        "Dataflow", "AudioCapture", "Speaker", "SpeechEnd", "TextOutput", "VoiceGate",
+        "Dataflow", "AudioCapture", "Speaker", "SpeechEnd", "TextInput", "TextOutput", "VoiceGate",
         .target(name: "FliteSpeech", condition: .when(traits: ["Flite"])),
       ],
       path: "Nodes/Catalog", swiftSettings: strict),
@@ -76,6 +76,7 @@ let package = Package(
     node("FliteSpeech", [.target(name: "CFlite", condition: .when(traits: ["Flite"]))]),
     node("Speaker"),
     node("SpeechEnd"),
+    node("TextInput"),
     node("TextOutput"),
     node("VoiceGate"),
 

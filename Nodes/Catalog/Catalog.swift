@@ -2,6 +2,7 @@ internal import AudioCapture
 public import Dataflow
 internal import Speaker
 internal import SpeechEnd
+internal import TextInput
 internal import TextOutput
 internal import VoiceGate
 
@@ -17,6 +18,7 @@ public enum Catalog {
     AudioCaptureNode.self,
     SpeakerNode.self,
     SpeechEndNode.self,
+    TextInputNode.self,
     TextOutputNode.self,
     VoiceGateNode.self,
   ]
