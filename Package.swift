@@ -12,6 +12,12 @@ let strict: [SwiftSetting] = [
 let argumentParser: Target.Dependency = .product(name: "ArgumentParser", package: "swift-argument-parser")
 let deque: Target.Dependency = .product(name: "DequeModule", package: "swift-collections")
 
+/// A node imports messages, models and system libraries; never the runtime or another node.
+func node(_ name: String, _ dependencies: [Target.Dependency] = []) -> Target {
+  .target(
+    name: name, dependencies: ["Dataflow", "Messages"] + dependencies, path: "Nodes/\(name)", swiftSettings: strict)
+}
+
 let package = Package(
   name: "Antiphon",
   platforms: [.macOS(.v15)],
@@ -57,7 +63,24 @@ let package = Package(
       name: "Antiphon",
       dependencies: ["DataflowRuntime", "Catalog", "Messages", "Tensors", "ZeroMQ", argumentParser],
       swiftSettings: strict),
-    .target(name: "Catalog", dependencies: ["Dataflow"], path: "Nodes/Catalog", swiftSettings: strict),
+    .target(
+      name: "Catalog",
+      dependencies: [
+        "Dataflow", "AudioCapture", "Speaker", "SpeechEnd", "TextInput", "TextOutput", "VoiceGate",
+        .target(name: "FliteSpeech", condition: .when(traits: ["Flite"])),
+      ],
+      path: "Nodes/Catalog", swiftSettings: strict),
+
+    // Nodes, a folder each.
+    node(
+      "AudioCapture",
+      ["CSndfile", .target(name: "CSampleRate", condition: .when(traits: ["Resampling"]))]),
+    node("FliteSpeech", [.target(name: "CFlite", condition: .when(traits: ["Flite"]))]),
+    node("Speaker"),
+    node("SpeechEnd"),
+    node("TextInput"),
+    node("TextOutput"),
+    node("VoiceGate"),
 
     // Tests, a folder per target.
     .testTarget(name: "ZeroMQTests", dependencies: ["ZeroMQ"], swiftSettings: strict),

@@ -1,0 +1,88 @@
+#if Flite
+  public import Dataflow
+  public import Messages
+
+  /// Speaks text, each sentence as soon as it is complete, while what follows is still being written.
+  public struct FliteSpeechNode: Node {
+    public static let kind = "flite-speech"
+    public static let summary = "Speaks English text with flite, sentence by sentence."
+
+    public enum Voice: String, CaseIterable, Sendable {
+      case slt, rms, kal16
+    }
+
+    public struct Parameters: NodeParameters {
+      public let voice: Voice
+      public let speed: Double
+      public init(_ read: inout ParameterReader) {
+        voice = read("voice", default: .slt, help: "slt: female, rms: male, kal16: male, small and quick to compute.")
+        speed = read("speed", default: 1, in: 0.5...3, help: "How fast it speaks; 2 is twice as fast.")
+      }
+    }
+
+    public struct Ports: PortSet {
+      public let text: Input<Text>
+      public let audio: Output<AudioChunk>
+      public init(_ bind: inout PortBinder, _ parameters: Parameters) throws {
+        text = bind.input("text", help: "Pieces of text; a sentence may come in any number of them.")
+        audio = bind.output(
+          "audio", type: .audio(rate: Flite.rate, channels: 1),
+          help: "Speech in chunks of 100 ms; its time starts at 0 in each turn.")
+      }
+    }
+
+    /// What is known of a turn.
+    private struct Speech {
+      var sentences = SentenceSplitter()
+      /// Frames sent.
+      var position = 0
+    }
+
+    private let parameters: Parameters
+    private var turns: [Turn: Speech] = [:]
+
+    public init(_ parameters: Parameters, _ context: NodeContext) throws {
+      self.parameters = parameters
+      // The voice's tables are read in here, not in the first answer.
+      _ = try Flite.speak("ready", voice: parameters.voice.rawValue, speed: parameters.speed)
+    }
+
+    public mutating func run(_ ports: Ports) async throws {
+      for try await event in ports.text.events {
+        switch event {
+        case .message(let piece):
+          let sentences = turns[piece.turn, default: Speech()].sentences.append(piece.value.string)
+          for sentence in sentences { try await speak(sentence, in: piece.turn, trace: piece.stamp.trace, ports.audio) }
+        case .turnEnded(let turn):
+          if var speech = turns[turn], let sentence = speech.sentences.finish() {
+            turns[turn] = speech
+            try await speak(sentence, in: turn, trace: nil, ports.audio)
+          }
+          turns[turn] = nil
+        case .turnCut(let cut):
+          turns = turns.filter { $0.key.session != cut.session || $0.key.epoch > cut.epoch }
+        case .sessionEnded(let session): turns = turns.filter { $0.key.session != session }
+        case .sessionBegan: break
+        }
+      }
+    }
+
+    private mutating func speak(
+      _ sentence: String, in turn: Turn, trace: UInt64?, _ output: Output<AudioChunk>
+    ) async throws {
+      let text = SpokenText.normalized(sentence)
+      guard !turn.isCut, text.contains(where: { $0.isLetter || $0.isNumber }) else { return }
+      let samples = try Flite.speak(text, voice: parameters.voice.rawValue, speed: parameters.speed)
+      var start = 0
+      while start < samples.count, !turn.isCut {
+        let end = min(start + Flite.rate / 10, samples.count)
+        let position = turns[turn, default: Speech()].position
+        let chunk = AudioChunk(samples: SharedBuffer(samples[start..<end]), rate: Flite.rate)
+        try await output.send(
+          chunk, turn: turn, time: Int64(position) * 1_000_000_000 / Int64(Flite.rate), trace: trace)
+        turns[turn, default: Speech()].position = position + end - start
+        start = end
+      }
+    }
+  }
+#endif

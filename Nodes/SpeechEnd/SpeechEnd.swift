@@ -1,0 +1,111 @@
+public import Dataflow
+public import Messages
+
+/// Cuts a session's sound into utterances, each a turn: finds where speech begins and, by its energy, where it ends.
+///
+/// All decisions are taken on counted samples, so the same sound is cut the same way at any speed.
+public struct SpeechEndNode: Node {
+  public static let kind = "speech-end"
+  public static let summary = "Cuts sound into utterances by its energy; each utterance becomes a turn."
+  public static let ending = Ending.explicit
+
+  public struct Parameters: NodeParameters {
+    public let rate: Int
+    let settings: UtteranceCutter.Settings
+
+    public init(_ read: inout ParameterReader) {
+      rate = read("rate", default: 16_000, in: 4_000...192_000, unit: "Hz", help: "Rate of the sound.")
+      settings = UtteranceCutter.Settings(
+        silence: read(
+          "silence", default: 700, in: 40...30_000, unit: "ms", help: "Silence that ends an utterance."),
+        speech: read(
+          "speech", default: 100, in: 20...5_000, unit: "ms",
+          help: "Speech that it takes to begin an utterance; shorter sounds (clicks, coughs) are dropped."),
+        preRoll: read(
+          "pre-roll", default: 300, in: 0...5_000, unit: "ms",
+          help: "Sound before the speech that belongs to the utterance, for soft beginnings."),
+        longest: read(
+          "longest", default: 30, in: 2...600, unit: "s",
+          help: "Length at which an utterance is cut in two, at the quietest place of its last seconds."),
+        margin: read(
+          "margin", default: 10, in: 3...40, unit: "dB", help: "How far speech stands above the background noise."),
+        level: read(
+          "level", default: -66, in: -100...0, unit: "dBFS", help: "RMS level below which nothing is speech."))
+    }
+  }
+
+  public struct Ports: PortSet {
+    public let audio: Input<AudioChunk>
+    public let speech: Output<AudioChunk>
+    public init(_ bind: inout PortBinder, _ parameters: Parameters) throws {
+      audio = bind.input(
+        "audio", type: .audio(rate: parameters.rate, channels: 1), help: "The session's sound, from its start.")
+      speech = bind.output(
+        "speech", type: .audio(rate: parameters.rate, channels: 1),
+        help: "The utterances, each in a turn of its own, with their silence at both ends.")
+    }
+  }
+
+  /// A session on its way through the node.
+  private struct Track {
+    var cutter: UtteranceCutter
+    /// The utterance that is being sent.
+    var turn: Turn?
+  }
+
+  private let parameters: Parameters
+  private let context: NodeContext
+  private var tracks: [Session: Track] = [:]
+
+  public init(_ parameters: Parameters, _ context: NodeContext) throws {
+    self.parameters = parameters
+    self.context = context
+  }
+
+  public mutating func run(_ ports: Ports) async throws {
+    for try await event in ports.audio.events {
+      switch event {
+      case .message(let chunk):
+        var track = tracks[chunk.session] ?? newTrack()
+        let cuts = track.cutter.feed(chunk.value.samples)
+        try await follow(cuts, &track, in: chunk.session, ports.speech)
+        tracks[chunk.session] = track
+      case .turnCut(let cut):
+        // Whoever goes on speaking begins a new utterance.
+        if let turn = tracks[cut.session]?.turn, turn.epoch <= cut.epoch {
+          tracks[cut.session]?.turn = nil
+          tracks[cut.session]?.cutter.abandon()
+        }
+      case .sessionEnded(let session):
+        if var track = tracks.removeValue(forKey: session) {
+          let cuts = track.cutter.finish()
+          try await follow(cuts, &track, in: session, ports.speech)
+        }
+        context.endSession(session)
+      case .sessionBegan, .turnEnded: break
+      }
+    }
+  }
+
+  private func newTrack() -> Track {
+    Track(cutter: UtteranceCutter(parameters.settings, rate: parameters.rate))
+  }
+
+  private func follow(
+    _ cuts: [UtteranceCutter.Cut], _ track: inout Track, in session: Session, _ output: Output<AudioChunk>
+  ) async throws {
+    for cut in cuts {
+      switch cut {
+      case .begin: track.turn = context.beginTurn(in: session)
+      case .audio(let samples, let start):
+        guard let turn = track.turn else { continue }
+        try await output.send(
+          AudioChunk(samples: SharedBuffer(samples), rate: parameters.rate), turn: turn,
+          time: Int64(start) * 1_000_000_000 / Int64(parameters.rate))
+      case .end:
+        if let turn = track.turn { context.endTurn(turn) }
+        track.turn = nil
+      }
+    }
+  }
+}
