@@ -56,7 +56,9 @@ let package = Package(
     .target(name: "Messages", dependencies: ["Dataflow"], swiftSettings: strict),
     .target(
       name: "DataflowRuntime", dependencies: ["Dataflow", "GraphFile", "ZeroMQ", deque], swiftSettings: strict),
-    .target(name: "DataflowTesting", dependencies: ["DataflowRuntime"], swiftSettings: strict),
+    .target(
+      name: "DataflowTesting", dependencies: ["Dataflow", "DataflowRuntime", "GraphFile", "Messages", deque],
+      swiftSettings: strict),
 
     // The command.
     .executableTarget(
@@ -87,6 +89,10 @@ let package = Package(
     .testTarget(
       name: "GraphFileTests", dependencies: ["GraphFile"],
       exclude: ["Valid", "Invalid"], swiftSettings: strict),
+    .testTarget(
+      name: "DataflowRuntimeTests",
+      dependencies: ["Dataflow", "DataflowRuntime", "DataflowTesting", "GraphFile", "Messages", "VoiceGate"],
+      swiftSettings: strict),
     .testTarget(name: "ModelKitTests", dependencies: ["ModelKit"], swiftSettings: strict),
   ],
   swiftLanguageModes: [.v6]
