@@ -12,7 +12,6 @@ final class PartRuntime: Sendable {
   private let mailboxes: [Int: Mailbox]
   private let wire: (any WireEnds)?
   private let gate = Gate()
-  private let stopping = Atomic<Bool>(false)
 
   /// - Parameter makeWire: builds the ends of edges that cross to other processes; nil where none do.
   init(
@@ -28,7 +27,8 @@ final class PartRuntime: Sendable {
     self.wire = wire
     let traces = TraceSource(part: part)
     let services = Services(
-      plan: plan, clock: clock, control: control, sessions: sessions, wire: wire, stopping: Stopping())
+      plan: plan, clock: clock, control: control, sessions: sessions, wire: wire, stopping: Stopping(),
+      incoming: mine.reduce(into: [:]) { $0[$1] = plan.incoming($1) })
     self.services = services
     hosts = try mine.map { node in
       let meter = NodeMeter(node: plan.nodes[node].name)
@@ -92,10 +92,13 @@ final class PartRuntime: Sendable {
       wire?.fence(turn)
       for host in hosts {
         for (lane, lost) in host.fence(turn).enumerated() where lost > 0 {
-          wire?.returnCredit(node: host.index, lane: lane, count: lost)
+          wire?.returnCredit(edge: plan.incoming(host.index)[lane], count: lost)
         }
       }
-    case .closeSession(let session): sessions.remove(session)
+    case .closeSession(let session):
+      sessions.remove(session)
+      wire?.forget(session: session)
+    case .peerRestarted(let part): wire?.peerRestarted(part: part)
     case .report: control.post(.report(report))
     case .stop: stop()
     }
@@ -116,6 +119,7 @@ final class PartRuntime: Sendable {
         NamedEdgeStatistics(edge: $0.name, waiting: $0.waiting, statistics: $0.statistics)
       }
     }
+    wire?.addLosses(to: &report.edges)
     return report
   }
 
@@ -141,6 +145,8 @@ final class PartRuntime: Sendable {
     let sessions: SessionTable
     let wire: (any WireEnds)?
     let stopping: Stopping
+    /// Per node, the edges of its lanes.
+    let incoming: [Int: [Int]]
     var isStopping: Bool { stopping.isRaised }
 
     func seed(for node: String) -> UInt64 {
@@ -151,7 +157,7 @@ final class PartRuntime: Sendable {
 
     func taken(node: Int, lane: Int, _ arrival: Arrival) {
       if let wire, case .envelope(let envelope, _) = arrival, envelope.content.isValue {
-        wire.returnCredit(node: node, lane: lane, count: 1)
+        wire.returnCredit(edge: incoming[node]?[lane] ?? -1, count: 1)
       }
     }
   }
@@ -168,7 +174,11 @@ final class PartRuntime: Sendable {
 protocol WireEnds: Sendable {
   func link(forEdge edge: Int) throws -> any Link
   /// The node took, or lost, values that came over the wire.
-  func returnCredit(node: Int, lane: Int, count: Int)
+  func returnCredit(edge: Int, count: Int)
+  func forget(session: UInt64)
+  /// The process of that part was started anew.
+  func peerRestarted(part: Int)
+  func addLosses(to statistics: inout [NamedEdgeStatistics])
   func fence(_ turn: Turn)
   /// Returns when all that was sent has been handed to the other side, or cannot be.
   func drain() async

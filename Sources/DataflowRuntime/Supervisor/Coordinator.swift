@@ -19,6 +19,9 @@ final class Coordinator: Sendable {
     var phase = Phase.loading
     var send: (@Sendable (_ part: Int, _ command: PartCommand) -> Void)?
     var ready: Set<Int> = []
+    var readyEdges: Set<Int> = []
+    /// Processes that were started anew and wait for their start.
+    var unstarted: Set<Int> = []
     var created: Int64
     var started: Int64 = 0
     var timings: [TurnKey: Timing] = [:]
@@ -38,10 +41,16 @@ final class Coordinator: Sendable {
     var audio: Int64?
   }
 
+  private let wireEdges: Set<Int>
+
   init(plan: Plan, clock: any TimeSource, observe: @escaping @Sendable (RunEvent) -> Void) {
     self.plan = plan
     self.clock = clock
     self.observe = observe
+    wireEdges = Set(
+      plan.edges.indices.filter { index in
+        if case .wire = plan.edges[index].transport { true } else { false }
+      })
     state = Mutex(State(ledger: TurnLedger(plan: plan), created: clock.now))
   }
 
@@ -56,6 +65,17 @@ final class Coordinator: Sendable {
       switch event {
       case .nodeReady(let node): return self.nodeReady(node, &state, now)
       case .nodeEnded: return []
+      case .edgeReady(let edge):
+        state.readyEdges.insert(edge)
+        return self.startIfReady(&state, now)
+      case .edgeBroken(let edge, let reason):
+        let name = self.plan.edges.indices.contains(edge) ? self.plan.edges[edge].name : "edge \(edge)"
+        if state.phase == .loading {
+          state.failure = state.failure ?? "edge \(name): \(reason)"
+          return [.stopAll]
+        }
+        return [.tell(.part(name: self.plan.parts[part].name, what: "edge \(name): \(reason)"))]
+          + self.apply(state.ledger.orphan(reason: "edge \(name): \(reason)", dead: [], now: now), &state)
       case .nodeFailed(let node, let reason):
         state.failure = state.failure ?? "node \(self.name(node)) failed: \(reason)"
         return [.stopAll]
@@ -114,6 +134,11 @@ final class Coordinator: Sendable {
     let dead = Set(plan.nodes.indices.filter { plan.nodes[$0].part == part })
     perform { state in
       state.ready.subtract(dead)
+      state.unstarted.insert(part)
+      state.readyEdges = state.readyEdges.filter { edge in
+        let edge = self.plan.edges[edge]
+        return !dead.contains(edge.from.node) && !dead.contains(edge.to.node)
+      }
       return [.tell(.part(name: self.plan.parts[part].name, what: reason))]
         + self.apply(state.ledger.orphan(reason: reason, dead: dead, now: now), &state)
     }
@@ -134,8 +159,15 @@ final class Coordinator: Sendable {
 
   func tell(_ event: RunEvent) { perform { _ in [.tell(event)] } }
 
-  /// Nodes that have not said that they are ready.
-  var missing: [Int] { state.withLock { state in plan.nodes.indices.filter { !state.ready.contains($0) } } }
+  /// What the graph still waits for before it can start.
+  var missing: [String] {
+    state.withLock { state in
+      plan.nodes.indices.filter { !state.ready.contains($0) }.map { "node \(name($0))" }
+        + wireEdges.subtracting(state.readyEdges).sorted().map { "edge \(plan.edges[$0].name)" }
+    }
+  }
+
+  var isOver: Bool { state.withLock { $0.failure != nil || $0.phase == .over } }
 
   var openSessions: Int { state.withLock { $0.ledger.sessions.count } }
 
@@ -169,17 +201,25 @@ final class Coordinator: Sendable {
     guard plan.nodes.indices.contains(node) else { return [] }
     state.ready.insert(node)
     let missing = plan.nodes.indices.filter { !state.ready.contains($0) }
-    let told = Effect.tell(.nodeReady(node: name(node), waitingFor: missing.map(name)))
-    guard missing.isEmpty else { return [told] }
+    return [.tell(.nodeReady(node: name(node), waitingFor: missing.map(name)))] + startIfReady(&state, now)
+  }
+
+  /// All nodes are loaded and every edge between processes has been agreed on.
+  private func startIfReady(_ state: inout State, _ now: Int64) -> [Effect] {
+    guard state.ready.count == plan.nodes.count, wireEdges.isSubset(of: state.readyEdges) else { return [] }
     let begun = state.ledger.begun
-    if state.phase == .running {
-      // All are ready again after a process was started anew.
-      return [told, .command(part: plan.nodes[node].part, .start(begun: begun))]
+    switch state.phase {
+    case .loading:
+      state.phase = .running
+      state.started = now
+      state.unstarted = []
+      return [.tell(.started)] + plan.parts.indices.map { .command(part: $0, .start(begun: begun)) }
+    case .running:
+      // All are ready again after processes were started anew.
+      defer { state.unstarted = [] }
+      return state.unstarted.sorted().map { .command(part: $0, .start(begun: begun)) }
+    case .over: return []
     }
-    guard state.phase == .loading else { return [told] }
-    state.phase = .running
-    state.started = now
-    return [told, .tell(.started)] + plan.parts.indices.map { .command(part: $0, .start(begun: begun)) }
   }
 
   private func apply(_ actions: [TurnLedger.Action], _ state: inout State) -> [Effect] {

@@ -23,6 +23,7 @@ package protocol PayloadFrames {
 package struct DataReader {
   package let edge: UInt32
   package let incarnation: UInt64
+  package let number: UInt64
   private var remaining: UInt32
   private var bytes: ByteReader
   private var nextFrame = 0
@@ -33,6 +34,7 @@ package struct DataReader {
     edge = try self.bytes.take()
     remaining = try self.bytes.take()
     incarnation = try self.bytes.take()
+    number = try self.bytes.take()
     guard remaining <= WireFormat.maximumRecords else { throw WireError("\(remaining) records are too many") }
   }
 
