@@ -115,6 +115,8 @@ extension Socket {
   public mutating func send(_ frame: consuming Frame, more: Bool = false) throws(ZeroMQError) {
     let status = post(&frame, flags: more ? ZMQ_SNDMORE : 0)
     if status != 0 { throw ZeroMQError(errno: status, operation: "send") }
+    // libzmq left an empty message, which owns nothing to be freed.
+    _ = frame.relinquish()
   }
 
   /// Sends a frame if the socket can take it now.
