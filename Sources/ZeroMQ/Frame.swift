@@ -155,10 +155,10 @@ extension Frame {
   public func withUnsafeBytes<Result: ~Copyable, Failure: Error>(
     _ body: (UnsafeRawBufferPointer) throws(Failure) -> Result
   ) throws(Failure) -> Result {
-    // A short message's bytes lie in the message itself, so they are read from a copy that lives as long as the call.
-    var copy = storage
-    return try withUnsafeMutablePointer(to: &copy) { (pointer) throws(Failure) -> Result in
-      let message = UnsafeMutableRawPointer(pointer).assumingMemoryBound(to: zmq_msg_t.self)
+    // A short message's bytes lie in the message itself, perhaps in a copy of it that lives as long as the call.
+    try withUnsafePointer(to: storage) { (pointer) throws(Failure) -> Result in
+      // libzmq asks for a mutable message, and does not write to it.
+      let message = UnsafeMutableRawPointer(mutating: pointer).assumingMemoryBound(to: zmq_msg_t.self)
       return try body(UnsafeRawBufferPointer(start: zmq_msg_data(message), count: zmq_msg_size(message)))
     }
   }
