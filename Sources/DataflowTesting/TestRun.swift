@@ -35,7 +35,7 @@ package final class TestRun: Sendable {
     let description = try GraphDescription.load(path: file.path)
     let plan = try Planner.plan(
       description, catalog: catalog, options: Planner.Options(settings: RunSettings(seed: seed, threads: 1)))
-    graphRun = GraphRun(plan: plan, clock: clock)
+    graphRun = GraphRun(plan: plan, catalog: catalog, clock: clock)
   }
 
   package func run() async throws -> RunSummary {

@@ -25,6 +25,8 @@ enum PartEvent: Sendable, Equatable, Codable {
   case log(node: Int, text: String)
   case print(node: Int, text: String)
   case report(PartReport)
+  /// All nodes of the process have ended and all that they sent has left it.
+  case finished(PartReport)
 }
 
 /// What the coordinator tells a process.
@@ -37,7 +39,10 @@ enum PartCommand: Sendable, Equatable, Codable {
   /// The process of that part was started anew: greet it.
   case peerRestarted(part: Int)
   case report
+  /// The run is over: stop what still runs.
   case stop
+  /// Every process has finished: end.
+  case release
 }
 
 /// Where a process's events go; may be called from any thread.
@@ -60,6 +65,8 @@ struct Joining: Codable, Equatable, Sendable {
 struct Acceptance: Codable, Equatable, Sendable {
   /// Why the process may not take part; nil if it may.
   var refusal: String?
+  /// By which the processes of the run know each other.
+  var token = ""
   /// All that a node in another language must know; nil for parts that have read the graph.
   var assignment: Assignment?
 }

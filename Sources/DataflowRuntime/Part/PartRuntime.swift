@@ -12,11 +12,13 @@ final class PartRuntime: Sendable {
   private let mailboxes: [Int: Mailbox]
   private let wire: (any WireEnds)?
   private let gate = Gate()
+  /// Opened when every process of the run has finished.
+  private let released = Gate()
 
   /// - Parameter makeWire: builds the ends of edges that cross to other processes; nil where none do.
   init(
     plan: Plan, part: Int, clock: any TimeSource, control: any ControlChannel,
-    makeWire: ((_ mailboxes: [Int: Mailbox], _ sessions: SessionTable) throws -> any WireEnds)? = nil
+    makeWire: ((_ mailboxes: [Int: Mailbox], _ sessions: SessionTable) throws -> (any WireEnds)?)? = nil
   ) throws {
     (self.plan, self.index, self.clock, self.control) = (plan, part, clock, control)
     let mine = plan.nodes.indices.filter { plan.nodes[$0].part == part && plan.nodes[$0].type != nil }
@@ -73,6 +75,9 @@ final class PartRuntime: Sendable {
         }
       }
       await wire?.drain()
+      control.post(.finished(report))
+      // A peer that is started anew wants to hear again of what is under way: stay until none will.
+      if failure == nil, !services.isStopping { try? await released.wait() }
       if let failure { throw failure }
     }
   }
@@ -101,12 +106,14 @@ final class PartRuntime: Sendable {
     case .peerRestarted(let part): wire?.peerRestarted(part: part)
     case .report: control.post(.report(report))
     case .stop: stop()
+    case .release: released.open()
     }
   }
 
   func stop() {
     services.stopping.raise()
     gate.cancel()
+    released.cancel()
     for host in hosts { host.mailbox.stop() }
     wire?.stop()
   }

@@ -20,6 +20,7 @@ final class Coordinator: Sendable {
     var send: (@Sendable (_ part: Int, _ command: PartCommand) -> Void)?
     var ready: Set<Int> = []
     var readyEdges: Set<Int> = []
+    var finishedParts: Set<Int> = []
     /// Processes that were started anew and wait for their start.
     var unstarted: Set<Int> = []
     var created: Int64
@@ -114,6 +115,11 @@ final class Coordinator: Sendable {
       case .report(let report):
         state.reports[part] = report
         return []
+      case .finished(let report):
+        state.reports[part] = report
+        state.finishedParts.insert(part)
+        guard state.finishedParts.count == self.plan.parts.count else { return [] }
+        return self.plan.parts.indices.map { .command(part: $0, .release) }
       }
     }
   }
@@ -140,7 +146,8 @@ final class Coordinator: Sendable {
         return !dead.contains(edge.from.node) && !dead.contains(edge.to.node)
       }
       return [.tell(.part(name: self.plan.parts[part].name, what: reason))]
-        + self.apply(state.ledger.orphan(reason: reason, dead: dead, now: now), &state)
+        + self.apply(
+          state.ledger.orphan(reason: "part \(self.plan.parts[part].name) \(reason)", dead: dead, now: now), &state)
     }
   }
 
@@ -167,7 +174,39 @@ final class Coordinator: Sendable {
     }
   }
 
-  var isOver: Bool { state.withLock { $0.failure != nil || $0.phase == .over } }
+  /// Whether the run has failed, or has nothing left to do.
+  var isOver: Bool {
+    state.withLock { $0.failure != nil || $0.phase == .over || $0.finishedParts.count == plan.parts.count }
+  }
+
+  var hasStarted: Bool { state.withLock { $0.phase != .loading } }
+  var hasFailed: Bool { state.withLock { $0.failure != nil } }
+  func hasFinished(_ part: Int) -> Bool { state.withLock { $0.finishedParts.contains(part) } }
+
+  /// Every session's latest interruption, for a process that may have missed it.
+  func repeatFences(to part: Int) {
+    perform { state in
+      state.ledger.sessions.sorted { $0.key < $1.key }.filter { $0.value.fenced > 0 }.map { id, book in
+        .command(part: part, .fence(session: id, name: book.name, epoch: book.fenced))
+      }
+    }
+  }
+
+  /// A process was started anew: the others are to greet it.
+  func partRestarted(_ part: Int) {
+    perform { _ in
+      self.plan.parts.indices.filter { $0 != part }.map { .command(part: $0, .peerRestarted(part: part)) }
+    }
+  }
+
+  /// A process does not answer, but may come back.
+  func partSilent(_ part: Int, reason: String) {
+    let now = clock.now
+    perform { state in
+      [.tell(.part(name: self.plan.parts[part].name, what: reason))]
+        + self.apply(state.ledger.orphan(reason: "part \(self.plan.parts[part].name) \(reason)", dead: [], now: now), &state)
+    }
+  }
 
   var openSessions: Int { state.withLock { $0.ledger.sessions.count } }
 
