@@ -69,7 +69,8 @@ final class GraphExpansion {
         log.error(message, at: parameter.name.location)
       }
       return GraphParameter(
-        name: parameter.name, help: parameter.help, value: value ?? ParameterValue(.null, at: parameter.name.location))
+        name: parameter.name, help: parameter.help,
+        value: value ?? ParameterValue(.string(""), at: parameter.name.location))
     }
   }
 
@@ -207,7 +208,7 @@ final class GraphExpansion {
       } else {
         log.error(
           "the graph '\(child.path)' needs the parameter '\(name)'; give it under 'with'", at: node.id.location)
-        scope[name] = ParameterValue(.null, at: node.id.location)
+        scope[name] = ParameterValue(.string(""), at: node.id.location)
       }
     }
     return scope

@@ -1,15 +1,16 @@
 /// Reads one graph file's tree and checks all that the file alone tells.
-struct GraphSourceReader {
-  static let keys = ["antiphon", "description", "parameters", "nodes", "edges", "inputs", "outputs"]
-  static let parameterKeys = ["default", "help"]
-  static let nodeKeys = ["kind", "graph", "with", "command", "inputs", "outputs"]
-  static let edgeKeys = ["from", "to", "depth", "policy", "feedback", "transport"]
+package struct GraphSourceReader {
+  package static let keys = ["antiphon", "description", "parameters", "nodes", "edges", "inputs", "outputs"]
+  package static let parameterKeys = ["default", "help"]
+  package static let nodeKeys = ["kind", "graph", "with", "command", "inputs", "outputs"]
+  package static let edgeKeys = ["from", "to", "depth", "policy", "feedback", "transport"]
   static let depths = 1...65536
 
   private let log: DiagnosticLog
   private var source: GraphSource
   private var nodeIDs: [String] = []
   private var usedParameters: Set<String> = []
+  private var hasFaultyReferences = false
 
   static func read(_ root: SourceNode, path: String, log: DiagnosticLog) -> GraphSource? {
     guard let fields = Fields(root, what: "a graph", keys: keys, log: log) else { return nil }
@@ -38,7 +39,8 @@ struct GraphSourceReader {
     source.outputs = fields.entries("outputs", of: "port names to 'node.port'").compactMap {
       export($0, isInput: false)
     }
-    for parameter in source.parameters where !usedParameters.contains(parameter.name.value) {
+    // A parameter that seems unused may be the one that a mistyped reference means.
+    for parameter in source.parameters where !hasFaultyReferences && !usedParameters.contains(parameter.name.value) {
       log.error(
         "the parameter '\(parameter.name.value)' is not used; write ${\(parameter.name.value)} where it belongs",
         at: parameter.name.location)
@@ -179,11 +181,14 @@ struct GraphSourceReader {
 
   private mutating func noteReferences(in text: String, at location: SourceLocation) {
     switch Template.parse(text) {
-    case .failure(let fault): log.error(fault.message, at: location)
+    case .failure(let fault):
+      hasFaultyReferences = true
+      log.error(fault.message, at: location)
     case .success(let template):
       for name in template.names {
         usedParameters.insert(name)
         if !source.parameters.contains(where: { $0.name.value == name }) {
+          hasFaultyReferences = true
           log.error(
             "the graph has no parameter '\(name)'", at: location,
             suggestion: nearest(name, in: source.parameters.map(\.name.value)))
@@ -207,13 +212,20 @@ struct GraphSourceReader {
   }
 
   private func edge(_ item: SourceNode) -> EdgeDescription? {
-    guard case .mapping = item.content else {
-      guard let text = Fields.string(item, what: "an edge", log) else { return nil }
-      return EdgeText.parse(text, log).flatMap { ends in
+    switch item.content {
+    case .mapping: return longEdge(item)
+    case .scalar(let text, _):
+      return EdgeText.parse(Located(text, at: item.location), log).flatMap { ends in
         let known = [ends.from, ends.to].map(isKnown)
         return known.contains(false) ? nil : .plain(from: ends.from, to: ends.to, at: item.location)
       }
+    case .sequence:
+      log.error("an edge is written 'node.port -> node.port' or { from: node.port, to: node.port }", at: item.location)
+      return nil
     }
+  }
+
+  private func longEdge(_ item: SourceNode) -> EdgeDescription? {
     guard let fields = Fields(item, what: "an edge", keys: Self.edgeKeys, log: log) else { return nil }
     let from = endpoint(fields, "from")
     let to = endpoint(fields, "to")

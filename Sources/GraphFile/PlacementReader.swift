@@ -1,9 +1,9 @@
 /// Reads a placement file's tree and checks all that it tells without the graph.
-struct PlacementReader {
-  static let keys = ["antiphon", "description", "coordinator", "security", "parts"]
-  static let securityKeys = ["keys", "allow"]
-  static let partKeys = ["host", "ports", "nodes", "environment", "restart"]
-  static let restartKeys = ["max", "backoff"]
+package struct PlacementReader {
+  package static let keys = ["antiphon", "description", "coordinator", "security", "parts"]
+  package static let securityKeys = ["keys", "allow"]
+  package static let partKeys = ["host", "ports", "nodes", "environment", "restart"]
+  package static let restartKeys = ["max", "backoff"]
 
   let path: String
   let log: DiagnosticLog
