@@ -32,6 +32,7 @@ import Testing
         #expect(try GraphDescription.load(path: path, overrides: overrides).warnings.isEmpty)
       }
     }
+    withExtendedLifetime(scratch) {}
   }
 
   @Test func everyYAMLBlockIsAnExample() throws {

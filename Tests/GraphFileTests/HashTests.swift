@@ -13,8 +13,7 @@ import Testing
     """
 
   func hash(_ text: String, overrides: [String] = []) throws -> String {
-    let scratch = try Scratch()
-    return try GraphDescription.load(path: scratch.write(text), overrides: overrides).hash
+    try Scratch().load(text, overrides: overrides).hash
   }
 
   @Test func layoutOrderAndCommentsDoNotMatter() throws {

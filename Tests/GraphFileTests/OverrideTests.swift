@@ -64,7 +64,9 @@ import Testing
       nodes:
         voice: { kind: flite-speech }
       """, to: "voice.yaml")
-    let graph = try GraphDescription.load(path: Self.path, swaps: ["speech=\(file)"])
+    let graph = try withExtendedLifetime(scratch) {
+      try GraphDescription.load(path: Self.path, swaps: ["speech=\(file)"])
+    }
     #expect(graph.nodes.contains { $0.id == "speech/voice" && $0.directory == scratch.path })
     #expect(graph.edges.contains { "\($0)" == "speech/voice.speech -> speaker.audio" })
   }
@@ -86,7 +88,7 @@ import Testing
     ),
     ("llm.=1", "--set llm.=1: error: 'llm.' is neither NODE.PARAM nor PARAM"),
     (
-      "rate=[1]", "everything.yaml:13:48: error: the parameter 'rate' is a list and cannot be part of a text"
+      "rate=[1]", "everything.yaml:12:58: error: the parameter 'rate' is a list and cannot be part of a text"
     ),
     (
       "llm.x=99999999999999999999",

@@ -26,17 +26,26 @@ final class Scratch {
     return file
   }
 
-  /// The messages that loading the graph gives; none if it is accepted.
+  /// Loads the text as a graph while the folder is sure to exist.
+  func load(_ text: String, overrides: [String] = []) throws -> GraphDescription {
+    try withExtendedLifetime(self) { try GraphDescription.load(path: write(text), overrides: overrides) }
+  }
+
+  /// The messages that loading the text gives; none if it is accepted.
+  func faults(_ text: String) throws -> [String] { try faults(Array(text.utf8)) }
+
+  func faults(_ bytes: [UInt8]) throws -> [String] {
+    try withExtendedLifetime(self) { Self.faults(try write(bytes)) }
+  }
+
+  /// The messages that loading the file gives, with paths relative to its folder.
   static func faults(_ path: String, overrides: [String] = [], swaps: [String] = []) -> [String] {
+    let folder = URL(fileURLWithPath: path).deletingLastPathComponent().path + "/"
     do throws(GraphFileError) {
       _ = try GraphDescription.load(path: path, overrides: overrides, swaps: swaps)
       return []
     } catch {
-      return error.diagnostics.map { "\($0)".replacing(Files.directory(path) + "/", with: "") }
+      return error.diagnostics.map { "\($0)".replacing(folder, with: "") }
     }
-  }
-
-  private enum Files {
-    static func directory(_ path: String) -> String { URL(fileURLWithPath: path).deletingLastPathComponent().path }
   }
 }
