@@ -9,6 +9,8 @@ package struct GraphSourceReader {
   private let log: DiagnosticLog
   private var source: GraphSource
   private var nodeIDs: [String] = []
+  private var knownNodes: Set<String> = []
+  private var knownParameters: Set<String> = []
   private var usedParameters: Set<String> = []
   private var hasFaultyReferences = false
 
@@ -30,6 +32,8 @@ package struct GraphSourceReader {
     source.parameters = fields.entries("parameters", of: "names to defaults").compactMap(parameter)
     let nodes = fields.entries("nodes", of: "ids to nodes")
     nodeIDs = nodes.map(\.key.value)
+    knownNodes = Set(nodeIDs)
+    knownParameters = Set(source.parameters.map(\.name.value))
     for entry in nodes { source.nodes.append(node(entry)) }
     if nodes.isEmpty, fields["nodes"].map(Self.isMapping) ?? true {
       log.error("the graph has no nodes", at: fields.keyLocation("nodes") ?? fields.location)
@@ -146,7 +150,8 @@ package struct GraphSourceReader {
     if node.inputs.isEmpty, node.outputs.isEmpty, fields["inputs"] == nil, fields["outputs"] == nil {
       log.error("an external node needs inputs or outputs, such as outputs: { text: text }", at: kind.location)
     }
-    for port in node.outputs where node.inputs.contains(where: { $0.name == port.name }) {
+    let inputs = Set(node.inputs.map(\.name))
+    for port in node.outputs where inputs.contains(port.name) {
       log.error("the port '\(port.name.value)' is an input and an output", at: port.name.location)
     }
     for text in command + (node.inputs + node.outputs).map(\.type) { noteReferences(in: text.value, at: text.location) }
@@ -187,7 +192,7 @@ package struct GraphSourceReader {
     case .success(let template):
       for name in template.names {
         usedParameters.insert(name)
-        if !source.parameters.contains(where: { $0.name.value == name }) {
+        if !knownParameters.contains(name) {
           hasFaultyReferences = true
           log.error(
             "the graph has no parameter '\(name)'", at: location,
@@ -206,8 +211,9 @@ package struct GraphSourceReader {
       if let other = first.updateValue(edge.location, forKey: [edge.from, edge.to]) {
         let message = "a second edge from \(edge.from) to \(edge.to); the first is in line \(other.line)"
         log.error(message, at: edge.location)
+      } else {
+        source.edges.append(edge)
       }
-      source.edges.append(edge)
     }
   }
 
@@ -255,7 +261,7 @@ package struct GraphSourceReader {
   }
 
   private func isKnown(_ end: Endpoint) -> Bool {
-    if nodeIDs.contains(end.node) { return true }
+    if knownNodes.contains(end.node) { return true }
     log.error("there is no node '\(end.node)'", at: end.location, suggestion: nearest(end.node, in: nodeIDs))
     return false
   }
@@ -269,6 +275,10 @@ package struct GraphSourceReader {
     if isInput, case .sequence(let items) = entry.value.content { nodes = items }
     let ends = nodes.compactMap { Fields.string($0, what: "an exported port", log) }
       .compactMap { EdgeText.endpoint($0, log) }.filter(isKnown)
+    var seen: Set<Endpoint> = []
+    for end in ends where !seen.insert(end).inserted {
+      log.error("the port '\(entry.key.value)' leads to \(end) twice", at: end.location)
+    }
     if nodes.isEmpty { log.error("the port '\(entry.key.value)' leads nowhere", at: entry.value.location) }
     return ExportedPort(name: entry.key, endpoints: ends)
   }

@@ -15,6 +15,11 @@ enum Limits {
   static let nodes = 4096
   /// Edges of a graph after expansion.
   static let edges = 16384
-  /// Values and bytes of all parameters after expansion and substitution.
-  static let parameterVolume = 1 << 23
+  /// Bytes of all parameters after expansion and substitution; a value counts as `valueVolume` beside its text.
+  static let parameterVolume = 1 << 21
+  static let valueVolume = 16
+  /// Parts of a placement.
+  static let parts = 1024
+  /// Node ids and patterns of a placement.
+  static let patterns = 4096
 }

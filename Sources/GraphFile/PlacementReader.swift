@@ -16,6 +16,13 @@ package struct PlacementReader {
       path: path, directory: Files.directory(of: path),
       coordinator: fields.string("coordinator").flatMap(address),
       security: fields["security"].flatMap(security), parts: parts(fields))
+    let patterns = placement.parts.reduce(0) { $0 + $1.nodes.count }
+    guard placement.parts.count <= Limits.parts, patterns <= Limits.patterns else {
+      log.error(
+        "the placement has more than \(Limits.parts) parts or \(Limits.patterns) node ids and patterns",
+        at: fields.keyLocation("parts") ?? fields.location)
+      return nil
+    }
     checkPorts(placement)
     checkReach(placement, fields)
     checkRest(placement)

@@ -3,22 +3,18 @@ import Testing
 
 @Suite struct DrawingTests {
   func graph() throws -> GraphDescription {
-    let scratch = try Scratch()
-    return try withExtendedLifetime(scratch) {
-      try GraphDescription.load(
-        path: scratch.write(
-          """
-          antiphon: 1
-          nodes:
-            llm: { kind: llm-step }
-            head: { kind: sampler }
-            voice: { kind: external, command: [x], inputs: { text: text } }
-          edges:
-            - llm.logits -> head.logits
-            - { from: head.token, to: llm.token, feedback: true }
-            - head.text -> voice.text
-          """, to: "a \"b\\.yaml"))
-    }
+    try GraphDescription.parse(
+      """
+      antiphon: 1
+      nodes:
+        llm: { kind: llm-step }
+        head: { kind: sampler }
+        voice: { kind: external, command: [x], inputs: { text: text } }
+      edges:
+        - llm.logits -> head.logits
+        - { from: head.token, to: llm.token, feedback: true }
+        - head.text -> voice.text
+      """, path: "a \"b\\.yaml")
   }
 
   @Test func dot() throws {

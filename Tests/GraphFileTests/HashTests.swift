@@ -13,7 +13,7 @@ import Testing
     """
 
   func hash(_ text: String, overrides: [String] = []) throws -> String {
-    try Scratch().load(text, overrides: overrides).hash
+    try GraphDescription.parse(text, overrides: overrides).hash
   }
 
   @Test func layoutOrderAndCommentsDoNotMatter() throws {

@@ -91,6 +91,16 @@ import Testing
     #expect(try Scratch().faults(text).count == 101)
   }
 
+  @Test func countlessPartsAndPatternsAreRefused() {
+    let patterns = String(repeating: "a*,", count: 5000)
+    let message = "more than 1024 parts or 4096 node ids and patterns"
+    let many = (0..<2000).map { "  p\($0): { nodes: [a] }\n" }.joined()
+    for parts in ["  one: { nodes: [\(patterns)] }\n", many] {
+      let error = #expect(throws: GraphFileError.self) { try Placement.parse("antiphon: 1\nparts:\n" + parts) }
+      #expect(error?.diagnostics.map { $0.message.hasSuffix(message) } == [true])
+    }
+  }
+
   @Test func longChainsAndCyclesAreFollowed() throws {
     var text = "antiphon: 1\nnodes:\n"
     for number in 0..<4000 { text += "  n\(number): { kind: x }\n" }

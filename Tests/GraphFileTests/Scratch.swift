@@ -26,11 +26,6 @@ final class Scratch {
     return file
   }
 
-  /// Loads the text as a graph while the folder is sure to exist.
-  func load(_ text: String, overrides: [String] = []) throws -> GraphDescription {
-    try withExtendedLifetime(self) { try GraphDescription.load(path: write(text), overrides: overrides) }
-  }
-
   /// The messages that loading the text gives; none if it is accepted.
   func faults(_ text: String) throws -> [String] { try faults(Array(text.utf8)) }
 
