@@ -7,6 +7,9 @@ enum Limits {
   static let depth = 64
   /// Characters that can separate two values (commas, brackets, line ends ...), hence also values, of one file.
   static let separators = 1 << 16
+  /// Opening braces (of which the parser nests at most 1000) times non-ASCII characters of one file. The parser hashes
+  /// a mapping that stands as a key with all that is in it, at every level, and such text is slow to hash.
+  static let keyWork = 1 << 25
   /// Duplicate keys that one reading of a file reports.
   static let duplicates = 8
   /// Subgraphs inside one another.

@@ -43,6 +43,10 @@ import Testing
     let leaves = String(repeating: "a,", count: 40_000)
     let text = "x: " + String(repeating: "{", count: 900) + leaves + String(repeating: "}", count: 900)
     #expect(try Scratch().faults(text).isEmpty == false)
+    let wide = "x: " + String(repeating: "{", count: 900) + String(repeating: "é", count: 400_000)
+    let message =
+      "graph.yaml:1:1: error: the file has too many '{' beside so much text that is not ASCII; split it into subgraphs"
+    #expect(try Scratch().faults(wide) == [message])
   }
 
   @Test func aliasesAreNeverExpanded() throws {
