@@ -35,12 +35,12 @@ struct RunCommand: AsyncParsableCommand {
       let launcher = try Launcher(
         options: options, part: part, trace: trace, allowExternal: allowExternal, startTimeout: startTimeout)
       let reporter = RunReporter(quiet: json)
-      let summary = try await launcher.run(reporter)
+      guard let summary = try await launcher.run(reporter) else { return }
       if json {
         let encoder = JSONEncoder()
         encoder.outputFormatting = [.sortedKeys, .prettyPrinted]
         Console.result(String(decoding: try encoder.encode(summary), as: UTF8.self))
-      } else if part == nil {
+      } else {
         Console.say(SummaryTable(summary).text)
       }
       if let failure = summary.failure {

@@ -17,9 +17,14 @@ public final class GraphRun: Sendable {
     /// Seconds until the graph must be ready.
     public var startTimeout: Double = 120
 
+    /// Keeps even the parts that belong on other hosts in this process, for tests of what goes between parts.
+    package var hostsEverything = false
+
     public init(command: (@Sendable (_ part: String) -> [String])? = nil) { self.command = command }
 
-    func hosts(_ part: PlannedPart) -> Bool { command == nil && part.host == nil && !part.isExternal }
+    func hosts(_ part: PlannedPart) -> Bool {
+      !part.isExternal && (hostsEverything || (command == nil && part.host == nil))
+    }
   }
   private let plan: Plan
   private let clock: any TimeSource

@@ -281,9 +281,9 @@ final class WireLoop {
   /// The payload frames of the message being read.
   private struct Frames: PayloadFrames {
     let loop: WireLoop
-    var count: Int { loop.incoming.count }
-    func take(_ index: Int) -> (bytes: UnsafeRawBufferPointer, owner: any AnyObject & Sendable)? {
-      guard let frame = loop.incoming.take(at: index) else { return nil }
+    var isEmpty: Bool { loop.incoming.isEmpty }
+    func takeNext() -> (bytes: UnsafeRawBufferPointer, owner: any AnyObject & Sendable)? {
+      guard let frame = loop.incoming.takeFirst() else { return nil }
       let storage = FrameStorage(adopting: frame)
       return (storage.bytes, storage)
     }
