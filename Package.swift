@@ -85,6 +85,8 @@ let package = Package(
     .testTarget(
       name: "GraphFileTests", dependencies: ["GraphFile"],
       exclude: ["Valid", "Invalid"], swiftSettings: strict),
+    .testTarget(name: "SpeechEndTests", dependencies: ["SpeechEnd"], swiftSettings: strict),
+    .testTarget(name: "FliteSpeechTests", dependencies: ["FliteSpeech"], swiftSettings: strict),
     .testTarget(name: "ModelKitTests", dependencies: ["ModelKit"], swiftSettings: strict),
   ],
   swiftLanguageModes: [.v6]
