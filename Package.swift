@@ -60,7 +60,9 @@ let package = Package(
 
     // The command.
     .executableTarget(
-      name: "Antiphon", dependencies: ["DataflowRuntime", "Catalog", argumentParser], swiftSettings: strict),
+      name: "Antiphon",
+      dependencies: ["DataflowRuntime", "Catalog", "Messages", "Tensors", "ZeroMQ", argumentParser],
+      swiftSettings: strict),
     .target(
       name: "Catalog",
       dependencies: [

@@ -26,6 +26,8 @@ public protocol Node: SendableMetatype {
   static var summary: String { get }
   /// Who ends turns and sessions on the outputs.
   static var ending: Ending { get }
+  /// Whether the node opens turns with ``NodeContext/beginTurn(in:)``. Downstream of it the stream is one of turns.
+  static var opensTurns: Bool { get }
 
   /// Loads what the node needs. The graph is ready when every node's initializer has returned.
   init(_ parameters: Parameters, _ context: NodeContext) throws
@@ -39,6 +41,7 @@ public protocol Node: SendableMetatype {
 
 extension Node {
   public static var ending: Ending { .following }
+  public static var opensTurns: Bool { false }
 }
 
 /// Who ends turns and sessions on a node's outputs.
@@ -88,6 +91,9 @@ public struct NodeContext: Sendable {
   /// Ends the session on all outputs, for sources and nodes whose ``Node/ending`` is explicit.
   public func endSession(_ session: Session) { services.endSession(session) }
 
+  /// Interrupts the session: everything up to its latest turn falls silent, in every process.
+  public func interrupt(_ session: Session, because reason: String) { services.interrupt(session, because: reason) }
+
   /// The turn failed in this node, and only the turn: the run goes on.
   public func fail(_ turn: Turn, because reason: String) { services.fail(turn, because: reason) }
 
@@ -115,6 +121,7 @@ package protocol NodeServices: Sendable {
   func beginTurn(in session: Session) -> Turn
   func endTurn(_ turn: Turn)
   func endSession(_ session: Session)
+  func interrupt(_ session: Session, because reason: String)
   func fail(_ turn: Turn, because reason: String)
   func played(_ time: Int64, of turn: Turn)
   func progress(_ what: String, _ fraction: Double)

@@ -84,6 +84,9 @@ public struct ParameterReader: Sendable {
     self.resolvePath = resolvePath
   }
 
+  /// The value as it was given, if it was.
+  package func value(of name: String) -> ParameterValue? { values[name] }
+
   /// A number.
   public mutating func callAsFunction(
     _ name: String, default standard: Double? = nil, in range: ClosedRange<Double>? = nil, unit: String = "",

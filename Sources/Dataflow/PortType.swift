@@ -51,7 +51,9 @@ extension PortType.Particular: CustomStringConvertible, ExpressibleByIntegerLite
 /// A type expression that cannot be read.
 public struct PortTypeError: Error, Sendable, CustomStringConvertible {
   public let text: String
-  public var description: String { "'\(text)' is not a type; write a name such as text, or audio[rate=16000, channels=1]" }
+  public var description: String {
+    "'\(text)' is not a type; write a name such as text, or audio[rate=16000, channels=1]"
+  }
 }
 
 extension PortType: CustomStringConvertible {

@@ -1,0 +1,12 @@
+import ArgumentParser
+
+@main
+struct AntiphonCommand: AsyncParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "antiphon",
+    abstract: "Runs dataflow graphs of speech, vision and language nodes, in one process or many.",
+    subcommands: [
+      RunCommand.self, ValidateCommand.self, PlanCommand.self, DrawCommand.self, NodesCommand.self,
+      DoctorCommand.self,
+    ])
+}

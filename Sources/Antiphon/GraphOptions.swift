@@ -1,0 +1,66 @@
+import ArgumentParser
+import Catalog
+import DataflowRuntime
+import Foundation
+import GraphFile
+import Messages
+import Tensors
+
+/// What all commands that read a graph have in common.
+struct GraphOptions: ParsableArguments {
+  @Argument(help: "The graph file.")
+  var graph: String
+
+  @Option(name: .customLong("place"), help: "A placement: which node lives in which process, on which host.")
+  var placement: String?
+
+  @Option(
+    name: .customLong("set"),
+    help: "NODE.PARAMETER=VALUE, or PARAMETER=VALUE for one of the graph's own. May be repeated.")
+  var overrides: [String] = []
+
+  @Option(name: .customLong("swap"), help: "NODE=KIND: another kind of node in its place. May be repeated.")
+  var swaps: [String] = []
+
+  @Option(help: "Seeds every random number of the run.")
+  var seed: UInt64 = 0
+
+  @Option(help: "Threads a computation may use, in each process.")
+  var threads: Int = min(ProcessInfo.processInfo.activeProcessorCount, 64)
+
+  @Flag(help: "Carry edges within a process over ZeroMQ inproc sockets, for comparison.")
+  var inproc = false
+
+  @Option(help: .hidden)
+  var runDirectory: String?
+
+  func validate() throws {
+    guard (1...64).contains(threads) else { throw ValidationError("--threads must be between 1 and 64.") }
+  }
+
+  func loadGraph() throws(GraphFileError) -> GraphDescription {
+    try GraphDescription.load(path: graph, overrides: overrides, swaps: swaps)
+  }
+
+  func loadPlacement() throws(GraphFileError) -> Placement? {
+    guard let placement else { return nil }
+    return try Placement.load(path: placement)
+  }
+
+  func plan(runDirectory: String? = nil) throws -> Plan {
+    Compute.setThreads(threads)
+    let graph = try loadGraph()
+    let options = Planner.Options(
+      settings: RunSettings(seed: seed, threads: threads, kernels: Compute.description),
+      runDirectory: runDirectory ?? self.runDirectory, forcesInproc: inproc)
+    let plan = try Planner.plan(
+      graph, placement: try loadPlacement(), catalog: Catalog.standard, options: options)
+    for warning in graph.warnings { Console.say("\(warning)") }
+    return plan
+  }
+}
+
+extension Catalog {
+  /// Every kind of node and message that this program knows.
+  static let standard = NodeCatalog(nodes: nodes, messages: MessageTypes.all)
+}

@@ -1,0 +1,43 @@
+#pragma once
+
+#include "CKernels.h"
+
+/// Inputs of the rows kernels, which differ in how they unpack weights alone.
+typedef struct {
+  const unsigned char *weights;
+  long columns;
+  const float *x;
+  long x_stride;
+  const float *sums;  // of x over each block of 32, [batch, columns / 32]; quantized types with a minimum use them
+  const float *bias;
+  float *y;
+  long y_stride;
+} ck_rows;
+
+/// One instruction set's compilation of every kernel.
+typedef struct {
+  /// Rows [begin, end) for a batch of 1 to 8.
+  void (*rows[6])(const ck_rows *job, long begin, long end, long batch);
+  void (*dequantize[6])(const unsigned char *weights, long count, float *out);
+  void (*block_sums)(const float *x, long blocks, float *sums);
+  void (*rms_norm)(const float *x, const float *weight, float epsilon, long columns, float *out);
+  void (*layer_norm)(
+      const float *x, const float *weight, const float *bias, float epsilon, long columns, float *out);
+  void (*add)(float *x, const float *y, long count);
+  void (*gelu)(float *x, long count);
+  void (*silu_multiply)(float *x, const float *y, long count);
+  void (*softmax)(float *x, long count, float scale);
+  void (*attend)(const ck_head *head, long head_width, long k_stride, long v_stride, float scale);
+} ck_operations;
+
+extern const ck_operations ck_operations_portable;
+#if defined(__aarch64__)
+extern const ck_operations ck_operations_neon;
+#endif
+#if defined(__x86_64__)
+extern const ck_operations ck_operations_avx2;
+extern const ck_operations ck_operations_avx512;
+#endif
+
+/// The selected path's kernels.
+const ck_operations *ck_selected(void);

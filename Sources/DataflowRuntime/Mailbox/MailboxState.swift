@@ -1,0 +1,291 @@
+import Dataflow
+import DequeModule
+import GraphFile
+
+/// The inside of a mailbox: queues, one per incoming edge, and what the node is doing with what it took.
+///
+/// A plain value without locks or tasks. Methods change it and return what is to be done; the mailbox does it after it
+/// has let go of its lock.
+struct MailboxState {
+  /// One incoming edge.
+  struct Lane {
+    /// What the lane is, fixed for life.
+    struct Kind {
+      var port: Int
+      var name: String
+      var depth: Int
+      var policy: EdgePolicy
+      var isFeedback = false
+      /// Whether marks of this session, and of its turns, come on this lane: the node passes a mark on only when it has
+      /// come on every such lane.
+      var carriesSession: @Sendable (Session) -> Bool = { _ in true }
+      var carriesTurns = true
+    }
+    struct Entry {
+      var envelope: Envelope
+      var ticket: UInt64
+      var arrived: Int64
+    }
+    let kind: Kind
+    var queue = Deque<Entry>()
+    /// Values in the queue; marks take no room.
+    var values = 0
+    var isClosed = false
+    var statistics = EdgeStatistics()
+    var waiters = Deque<UnsafeContinuation<Void, Never>>()
+  }
+
+  struct Mark: Hashable {
+    var turn: Turn
+    var isSessionEnd: Bool
+  }
+
+  private(set) var lanes: [Lane]
+  private var tickets: UInt64 = 0
+  private var cuts = Deque<Turn>()
+  private var isStopped = false
+  private var waiting: (ports: UInt64, continuation: UnsafeContinuation<Void, Never>)?
+  /// What the node took last and has not yet come back from.
+  private var current: Arrival?
+  private var currentLane = 0
+  private var taken: Int64 = 0
+  /// Sessions that began and that the node has not ended.
+  private var sessions: Set<UInt64> = []
+  /// On which lanes a mark has come.
+  private var marks: [Mark: UInt64] = [:]
+
+  init(_ lanes: [Lane.Kind]) { self.lanes = lanes.map { Lane(kind: $0) } }
+
+  // MARK: Senders
+
+  enum Offer {
+    case delivered(wake: UnsafeContinuation<Void, Never>?, lost: Int)
+    case full
+    case stopped
+  }
+
+  mutating func offer(_ envelope: Envelope, lane index: Int, now: Int64) -> Offer {
+    if isStopped { return .stopped }
+    let kind = lanes[index].kind
+    var lost = 0
+    if case .value = envelope.content {
+      if envelope.turn.isCut {
+        lanes[index].statistics.stale += 1
+        return .delivered(wake: nil, lost: 1)
+      }
+      switch kind.policy {
+      case .block, .fail:
+        if lanes[index].values >= kind.depth { return .full }
+      case .dropOldest:
+        while lanes[index].values >= kind.depth, dropOldest(lane: index) { lost += 1 }
+      case .latest:
+        while lanes[index].values > 0, dropOldest(lane: index) { lost += 1 }
+      }
+      lanes[index].values += 1
+      lanes[index].statistics.delivered += 1
+      lanes[index].statistics.deepest = max(lanes[index].statistics.deepest, lanes[index].values)
+    }
+    tickets += 1
+    lanes[index].queue.append(Lane.Entry(envelope: envelope, ticket: tickets, arrived: now))
+    return .delivered(wake: wake(for: kind.port), lost: lost)
+  }
+
+  /// Marks are never dropped: a turn's end must arrive.
+  private mutating func dropOldest(lane index: Int) -> Bool {
+    guard let victim = lanes[index].queue.firstIndex(where: { $0.envelope.content.isValue }) else { return false }
+    lanes[index].queue.remove(at: victim)
+    lanes[index].values -= 1
+    lanes[index].statistics.dropped += 1
+    return true
+  }
+
+  /// A sender that found the lane full waits here for room.
+  ///
+  /// - Returns: false if there is room by now.
+  mutating func wait(forRoomIn index: Int, _ sender: UnsafeContinuation<Void, Never>) -> Bool {
+    if isStopped || lanes[index].values < lanes[index].kind.depth { return false }
+    lanes[index].waiters.append(sender)
+    return true
+  }
+
+  mutating func close(lane index: Int) -> UnsafeContinuation<Void, Never>? {
+    lanes[index].isClosed = true
+    return wake(for: lanes[index].kind.port)
+  }
+
+  /// The lane's sender is back after its process had died.
+  mutating func reopen(lane index: Int) { lanes[index].isClosed = false }
+
+  // MARK: The node
+
+  enum Take {
+    /// Something for the node; room may have become free for a sender, and credit for a lane's far end.
+    case arrival(Arrival, lane: Int, waited: Int64, sender: UnsafeContinuation<Void, Never>?)
+    /// The node is back from a mark that has now come on all lanes: pass it on, then take again.
+    case pass(Mark)
+    /// The node is back from an interruption's notice: acknowledge, then take again.
+    case acknowledge(Turn)
+    case empty
+    case ended
+    case stopped
+  }
+
+  /// - Parameter worked: set to how long the node worked on what it had taken before, if that was a value.
+  mutating func take(on ports: UInt64, now: Int64, worked: inout Int64?) -> Take {
+    if let back = current {
+      current = nil
+      switch back {
+      case .cut(let turn):
+        marks = marks.filter { !($0.key.turn.session == turn.session && $0.key.turn.isCut) }
+        return .acknowledge(turn)
+      case .envelope(let envelope, _):
+        if envelope.content.isValue { worked = now - taken }
+        if let mark = complete(envelope, lane: currentLane) { return .pass(mark) }
+      }
+    }
+    if isStopped { return .stopped }
+    if let turn = cuts.popFirst() {
+      current = .cut(turn)
+      return .arrival(.cut(turn), lane: -1, waited: 0, sender: nil)
+    }
+    switch readiness(of: ports) {
+    case .empty: return .empty
+    case .ended: return .ended
+    case .ready(let index):
+      let entry = lanes[index].queue.removeFirst()
+      var sender: UnsafeContinuation<Void, Never>?
+      if entry.envelope.content.isValue {
+        lanes[index].values -= 1
+        sender = lanes[index].waiters.popFirst()
+        lanes[index].statistics.waited += now - entry.arrived
+      }
+      let arrival = Arrival.envelope(entry.envelope, port: lanes[index].kind.port)
+      (current, currentLane, taken) = (arrival, index, now)
+      return .arrival(arrival, lane: index, waited: now - entry.arrived, sender: sender)
+    }
+  }
+
+  private enum Readiness {
+    case ready(lane: Int)
+    case empty
+    case ended
+  }
+
+  private func readiness(of ports: UInt64) -> Readiness {
+    var oldest: (lane: Int, ticket: UInt64)?
+    var mayCome = false
+    for (index, lane) in lanes.enumerated() {
+      let isWanted = ports & (1 << UInt64(lane.kind.port)) != 0
+      if isWanted, let front = lane.queue.first {
+        if front.ticket < oldest?.ticket ?? .max { oldest = (index, front.ticket) }
+      } else if isWanted, lane.kind.isFeedback {
+        // A loop goes round as long as there is anything to go round for.
+        mayCome = mayCome || !sessions.isEmpty || lanes.contains { !$0.kind.isFeedback && !$0.isClosed }
+      } else if isWanted {
+        mayCome = mayCome || !lane.isClosed
+      }
+    }
+    if let oldest { return .ready(lane: oldest.lane) }
+    return mayCome ? .empty : .ended
+  }
+
+  /// Waits until there is something to take.
+  ///
+  /// - Returns: false if there may be by now.
+  mutating func wait(on ports: UInt64, _ node: UnsafeContinuation<Void, Never>) -> Bool {
+    if isStopped || !cuts.isEmpty || waiting != nil { return false }
+    guard case .empty = readiness(of: ports) else { return false }
+    waiting = (ports, node)
+    return true
+  }
+
+  /// Remembers that a session is under way in the node.
+  ///
+  /// - Returns: whether it was not already.
+  mutating func begin(_ session: Session) -> Bool { sessions.insert(session.id).inserted }
+
+  /// - Returns: whether it was under way.
+  mutating func end(_ session: Session) -> Bool { sessions.remove(session.id) != nil }
+
+  // MARK: The runtime
+
+  /// Drops what an interruption made stale, and leaves the node a notice.
+  ///
+  /// - Returns: whom to resume, and how many values each lane lost.
+  mutating func fence(_ turn: Turn) -> (resume: [UnsafeContinuation<Void, Never>], lost: [Int]) {
+    var resume: [UnsafeContinuation<Void, Never>] = []
+    var lost = [Int](repeating: 0, count: lanes.count)
+    for index in lanes.indices {
+      var kept = Deque<Lane.Entry>()
+      for entry in lanes[index].queue {
+        if entry.envelope.turn.isCut {
+          if entry.envelope.content.isValue { lost[index] += 1 }
+        } else {
+          kept.append(entry)
+        }
+      }
+      lanes[index].queue = kept
+      lanes[index].values -= lost[index]
+      lanes[index].statistics.stale += lost[index]
+      // All of them: those whose turn was cut give up, the others find out whether there is room.
+      resume.append(contentsOf: lanes[index].waiters)
+      lanes[index].waiters.removeAll()
+    }
+    cuts.append(turn)
+    if let (_, continuation) = waiting {
+      waiting = nil
+      resume.append(continuation)
+    }
+    return (resume, lost)
+  }
+
+  mutating func stop() -> [UnsafeContinuation<Void, Never>] {
+    isStopped = true
+    var resume: [UnsafeContinuation<Void, Never>] = []
+    for index in lanes.indices {
+      resume.append(contentsOf: lanes[index].waiters)
+      lanes[index].waiters.removeAll()
+      lanes[index].queue.removeAll()
+      lanes[index].values = 0
+    }
+    if let (_, continuation) = waiting { resume.append(continuation) }
+    waiting = nil
+    return resume
+  }
+
+  private mutating func wake(for port: Int) -> UnsafeContinuation<Void, Never>? {
+    guard let (ports, continuation) = waiting, ports & (1 << UInt64(port)) != 0 else { return nil }
+    waiting = nil
+    return continuation
+  }
+
+  private mutating func complete(_ envelope: Envelope, lane: Int) -> Mark? {
+    let mark: Mark
+    switch envelope.content {
+    case .value: return nil
+    case .sessionBegan: return nil  // passed on before the node saw it
+    case .turnEnded: mark = Mark(turn: envelope.turn, isSessionEnd: false)
+    case .sessionEnded: mark = Mark(turn: Turn(envelope.turn.session, epoch: 0), isSessionEnd: true)
+    }
+    if lanes[lane].kind.isFeedback || mark.turn.isCut { return nil }
+    let seen = marks[mark, default: 0] | 1 << UInt64(lane)
+    var wanted: UInt64 = 0
+    for (index, lane) in lanes.enumerated() where !lane.kind.isFeedback {
+      if lane.kind.carriesSession(mark.turn.session), mark.isSessionEnd || lane.kind.carriesTurns {
+        wanted |= 1 << UInt64(index)
+      }
+    }
+    if seen & wanted == wanted {
+      marks[mark] = nil
+      return mark
+    }
+    marks[mark] = seen
+    return nil
+  }
+}
+
+extension Envelope.Content {
+  var isValue: Bool {
+    if case .value = self { true } else { false }
+  }
+}

@@ -1,0 +1,265 @@
+import Dataflow
+import Synchronization
+
+/// A node in the runtime: its thread, its mailbox, its outputs, and the services behind its context.
+final class NodeHost: Sendable {
+  let index: Int
+  let planned: PlannedNode
+  let mailbox: Mailbox
+  let meter: NodeMeter
+  private let outlets: [OutletHost]
+  private let hasInputs: Bool
+  /// Feeds nobody: what comes to its end here has come to its end.
+  private let isSink: Bool
+  private let part: any PartServices
+  private let state = Mutex(State())
+
+  private struct State {
+    var isEnded = false
+    var sessionsBegun: UInt64 = 0
+    /// Names of sessions that an earlier incarnation of this process began.
+    var begunBefore: Set<String> = []
+  }
+
+  init(
+    index: Int, planned: PlannedNode, mailbox: Mailbox, outlets: [OutletHost], meter: NodeMeter, hasInputs: Bool,
+    isSink: Bool, part: any PartServices
+  ) {
+    self.index = index
+    self.planned = planned
+    self.mailbox = mailbox
+    self.outlets = outlets
+    self.meter = meter
+    self.hasInputs = hasInputs
+    self.isSink = isSink
+    self.part = part
+  }
+
+  /// Creates the node on a thread of its own, waits for the start and runs it to its end.
+  ///
+  /// - Throws: what the node throws, unless it is because the run stops.
+  func live(start: Gate) async throws {
+    guard let type = planned.type else { return }
+    let thread = NodeThread(name: planned.name)
+    defer { thread.finish() }
+    let work = Task(executorPreference: thread) { try await self.live(as: type, start: start) }
+    let result = await work.result
+    state.withLock { $0.isEnded = true }
+    for outlet in outlets { outlet.close() }
+    do {
+      try result.get()
+    } catch where part.isStopping {
+      // Whatever it was, the run is over.
+    }
+  }
+
+  private func live<N: Node>(as type: N.Type, start: Gate) async throws {
+    var reader = planned.parameters
+    let parameters = N.Parameters(&reader)
+    if let error = reader.errors.first { throw error }
+    let context = NodeContext(
+      name: planned.name, clock: part.clock, seed: part.seed(for: planned.name), threads: part.plan.settings.threads,
+      services: self)
+    var node = try N(parameters, context)
+    var binder = PortBinder(connecting: self)
+    let ports = try N.Ports(&binder, parameters)
+    part.control.post(.nodeReady(node: index))
+    try await start.wait()
+    do {
+      try await node.run(ports)
+    } catch let cut as TurnCut {
+      throw EscapedCut(node: planned.name, turn: cut.turn)
+    }
+  }
+
+  func noteBegun(_ names: [String]) {
+    state.withLock { state in
+      state.begunBefore = Set(names)
+      state.sessionsBegun = UInt64(names.count)
+    }
+  }
+
+  /// Ends what an earlier incarnation had begun and could not end.
+  func endOrphans(_ sessions: [Session]) {
+    for session in sessions { pass(.sessionEnded, Turn(session, epoch: 0)) }
+  }
+
+  /// The session's turns up to this one were interrupted.
+  ///
+  /// - Returns: how many values each incoming edge lost.
+  func fence(_ turn: Turn) -> [Int] {
+    let lost = mailbox.fence(turn)
+    if !hasInputs || state.withLock({ $0.isEnded }) { acknowledge(turn) }
+    return lost
+  }
+
+  private func acknowledge(_ turn: Turn) {
+    part.control.post(.acknowledged(session: turn.session.id, epoch: turn.epoch, node: index))
+  }
+
+  private func pass(_ content: Envelope.Content, _ turn: Turn) {
+    for outlet in outlets { outlet.pass(content, turn) }
+    guard isSink else { return }
+    switch content {
+    case .turnEnded, .sessionEnded:
+      part.control.post(.reached(session: turn.session.id, epoch: turn.epoch, node: index))
+    case .value, .sessionBegan: break
+    }
+  }
+}
+
+/// The node let an interruption escape.
+struct EscapedCut: Error, CustomStringConvertible {
+  let node: String
+  let turn: Turn
+  var description: String {
+    "node \(node) let TurnCut escape from run when turn \(turn) was interrupted; it must catch it and go on"
+  }
+}
+
+extension NodeHost: Inbox {
+  func next(on ports: UInt64) async throws -> Arrival? {
+    while true {
+      var worked: Int64?
+      let take = mailbox.take(on: ports, worked: &worked)
+      if let worked { meter.countWork(worked) }
+      switch take {
+      case .arrival(let arrival, let lane, _, let sender):
+        sender?.resume()
+        part.taken(node: index, lane: lane, arrival)
+        if case .envelope(let envelope, _) = arrival, case .sessionBegan = envelope.content {
+          // The same session comes on every edge; the node hears of it once.
+          if !mailbox.begin(envelope.turn.session) { continue }
+          pass(.sessionBegan, envelope.turn)
+        }
+        return arrival
+      case .pass(let mark):
+        if planned.ending == .following {
+          pass(mark.isSessionEnd ? .sessionEnded : .turnEnded, mark.turn)
+          if mark.isSessionEnd { _ = mailbox.end(mark.turn.session) }
+        }
+      case .acknowledge(let turn): acknowledge(turn)
+      case .empty: await mailbox.arrival(on: ports)
+      case .ended: return nil
+      case .stopped: throw CancellationError()
+      }
+    }
+  }
+
+  func nextIfReady(on ports: UInt64) throws -> Arrival? { nil }
+}
+
+extension NodeHost: PortConnection {
+  var inbox: any Inbox { self }
+  func outlet(_ port: Int) -> any Outlet { outlets[port] }
+}
+
+extension NodeHost: NodeServices {
+  var isStopping: Bool { part.isStopping }
+
+  func beginSession(named name: String) -> Session? {
+    let number: UInt64? = state.withLock { state in
+      if state.begunBefore.contains(name) { return nil }
+      state.sessionsBegun += 1
+      return state.sessionsBegun
+    }
+    guard let number else { return nil }
+    let session = part.sessions.session(sessionID(source: index, number: number), named: name)
+    part.control.post(.sessionBegan(session: session.id, name: name, node: index))
+    pass(.sessionBegan, Turn(session, epoch: 0))
+    return session
+  }
+
+  func beginTurn(in session: Session) -> Turn {
+    let turn = Turn(session, epoch: session.nextEpoch())
+    part.control.post(.turnBegan(session: session.id, epoch: turn.epoch, node: index))
+    return turn
+  }
+
+  func endTurn(_ turn: Turn) {
+    if turn.isCut { return }
+    if planned.opensTurns { part.control.post(.turnAsked(session: turn.session.id, epoch: turn.epoch)) }
+    pass(.turnEnded, turn)
+  }
+
+  func endSession(_ session: Session) {
+    _ = mailbox.end(session)
+    pass(.sessionEnded, Turn(session, epoch: 0))
+  }
+
+  func interrupt(_ session: Session, because reason: String) {
+    part.control.post(.interrupt(session: session.id, reason: reason))
+  }
+
+  func fail(_ turn: Turn, because reason: String) {
+    part.control.post(.turnFailed(session: turn.session.id, epoch: turn.epoch, node: index, reason: reason))
+  }
+
+  func played(_ time: Int64, of turn: Turn) {
+    part.control.post(.played(session: turn.session.id, epoch: turn.epoch, time: time))
+  }
+
+  func progress(_ what: String, _ fraction: Double) {
+    part.control.post(.progress(node: index, what: what, fraction: fraction))
+  }
+
+  func log(_ text: String) { part.control.post(.log(node: index, text: text)) }
+  func print(_ text: String) { part.control.post(.print(node: index, text: text)) }
+}
+
+/// A session's id tells its source: the node's index plus one in the upper half, the session's number below.
+func sessionID(source: Int, number: UInt64) -> UInt64 { UInt64(source + 1) << 32 | number }
+func source(ofSession id: UInt64) -> Int { Int(id >> 32) - 1 }
+
+/// What a node's host needs of the process it lives in.
+protocol PartServices: Sendable {
+  var plan: Plan { get }
+  var clock: any TimeSource { get }
+  var control: any ControlChannel { get }
+  var sessions: SessionTable { get }
+  var isStopping: Bool { get }
+  func seed(for node: String) -> UInt64
+  /// The node took something from an incoming edge, whose far end may want to know that there is room.
+  func taken(node: Int, lane: Int, _ arrival: Arrival)
+}
+
+/// Holds tasks until it is opened.
+final class Gate: Sendable {
+  private enum State {
+    case closed([UnsafeContinuation<Void, any Error>])
+    case open
+    case cancelled
+  }
+  private let state = Mutex(State.closed([]))
+
+  /// - Throws: `CancellationError` if the run was stopped before it started.
+  func wait() async throws {
+    try await withUnsafeThrowingContinuation { (continuation: UnsafeContinuation<Void, any Error>) in
+      let state = state.withLock { state in
+        if case .closed(let waiting) = state { state = .closed(waiting + [continuation]) }
+        return state
+      }
+      switch state {
+      case .closed: break
+      case .open: continuation.resume()
+      case .cancelled: continuation.resume(throwing: CancellationError())
+      }
+    }
+  }
+
+  func open() {
+    for continuation in settle(.open) { continuation.resume() }
+  }
+
+  func cancel() {
+    for continuation in settle(.cancelled) { continuation.resume(throwing: CancellationError()) }
+  }
+
+  private func settle(_ outcome: State) -> [UnsafeContinuation<Void, any Error>] {
+    state.withLock { state in
+      guard case .closed(let waiting) = state else { return [] }
+      state = outcome
+      return waiting
+    }
+  }
+}

@@ -1,0 +1,66 @@
+/// How a process's nodes and edges did.
+public struct PartReport: Sendable, Codable, Equatable {
+  public var nodes: [NodeStatistics] = []
+  public var edges: [NamedEdgeStatistics] = []
+  public init() {}
+}
+
+public struct NamedEdgeStatistics: Sendable, Codable, Equatable {
+  public var edge: String
+  /// Values in the queue now.
+  public var waiting: Int
+  public var statistics: EdgeStatistics
+}
+
+public struct NodeStatistics: Sendable, Codable, Equatable {
+  public var node: String
+  public var received = 0
+  public var sent = 0
+  /// Nanoseconds spent on messages: from taking one to asking for the next, without waiting for room downstream.
+  public var busy: Int64 = 0
+  /// Nanoseconds spent waiting for room downstream.
+  public var blocked: Int64 = 0
+  /// Time per message, in nanoseconds.
+  public var latency = Histogram()
+  /// Values not sent because their turn had been interrupted.
+  public var stale = 0
+
+  public init(node: String) { self.node = node }
+}
+
+/// Counts of durations, in buckets that grow by an eighth: quantiles are right to within 12 %.
+public struct Histogram: Sendable, Codable, Equatable {
+  private var counts: [Int] = []
+
+  public init() {}
+
+  public mutating func add(_ nanoseconds: Int64) {
+    let index = Self.bucket(of: UInt64(max(nanoseconds, 0)))
+    if index >= counts.count { counts.append(contentsOf: repeatElement(0, count: index + 1 - counts.count)) }
+    counts[index] += 1
+  }
+
+  /// The middle of the bucket below which a share of `fraction` lies, in nanoseconds; nil if nothing was counted.
+  public func quantile(_ fraction: Double) -> Double? {
+    let total = counts.reduce(0, +)
+    guard total > 0 else { return nil }
+    let rank = Int((Double(total - 1) * fraction).rounded())
+    var seen = 0
+    for (index, count) in counts.enumerated() {
+      seen += count
+      if seen > rank { return (Self.floor(of: index) + Self.floor(of: index + 1)) / 2 }
+    }
+    return nil
+  }
+
+  private static func bucket(of value: UInt64) -> Int {
+    guard value >= 8 else { return Int(value) }
+    let exponent = 63 - value.leadingZeroBitCount
+    return (exponent - 2) * 8 + Int((value >> UInt64(exponent - 3)) & 7)
+  }
+
+  private static func floor(of bucket: Int) -> Double {
+    guard bucket >= 8 else { return Double(bucket) }
+    return Double(UInt64(8 + bucket % 8) << UInt64(bucket / 8 - 1))
+  }
+}

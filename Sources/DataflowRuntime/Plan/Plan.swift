@@ -1,0 +1,161 @@
+public import Dataflow
+public import GraphFile
+
+/// A graph as it will run: every node with its kind and parameters, every edge with its type, every process with its
+/// addresses.
+public struct Plan: Sendable {
+  public var name: String
+  /// Identifies topology, parameters and policies; processes that run another graph are refused.
+  public var hash: String
+  public var nodes: [PlannedNode]
+  public var edges: [PlannedEdge]
+  public var parts: [PlannedPart]
+  public var settings: RunSettings
+  /// Where the processes of the run find its coordinator.
+  public var coordinator = ""
+  /// Keys for edges that leave the machine.
+  public var security: PlannedSecurity?
+
+  public init(
+    name: String, hash: String, nodes: [PlannedNode], edges: [PlannedEdge], parts: [PlannedPart],
+    settings: RunSettings
+  ) {
+    self.name = name
+    self.hash = hash
+    self.nodes = nodes
+    self.edges = edges
+    self.parts = parts
+    self.settings = settings
+  }
+
+  /// The nodes that end what `node` begins: all downstream of it that feed nobody.
+  func sinks(downstreamOf node: Int) -> Set<Int> {
+    let reached = downstream(of: node)
+    return reached.filter { candidate in !edges.contains { $0.from.node == candidate && !$0.isFeedback } }
+  }
+
+  /// The node itself and all that it reaches over edges other than feedback.
+  func downstream(of node: Int) -> Set<Int> {
+    var reached: Set<Int> = [node]
+    var open = [node]
+    while let next = open.popLast() {
+      for edge in edges where edge.from.node == next && !edge.isFeedback && reached.insert(edge.to.node).inserted {
+        open.append(edge.to.node)
+      }
+    }
+    return reached
+  }
+
+  /// Nodes without inputs, feedback aside.
+  var sources: [Int] {
+    nodes.indices.filter { node in !edges.contains { $0.to.node == node && !$0.isFeedback } }
+  }
+}
+
+/// What every process of a run must agree on for the answer's bytes to be the same.
+public struct RunSettings: Sendable, Hashable, Codable {
+  public var seed: UInt64
+  /// Threads a computation may use, in each process.
+  public var threads: Int
+  /// Which kernels compute, for example `avx512, OpenBLAS 0.3.21 Zen, 2 threads`.
+  public var kernels: String
+
+  public init(seed: UInt64 = 0, threads: Int = 2, kernels: String = "") {
+    self.seed = seed
+    self.threads = threads
+    self.kernels = kernels
+  }
+}
+
+public struct PlannedNode: Sendable {
+  /// Its name in the graph, with `/` behind each subgraph's.
+  public var name: String
+  public var kind: String
+  /// Nil for a node in another language.
+  public var type: (any Node.Type)?
+  public var parameters: ParameterReader
+  public var manifest: NodeManifest
+  public var ending: Ending
+  public var opensTurns: Bool
+  /// Index into ``Plan/parts``.
+  public var part: Int
+  public var external: ExternalCommand?
+}
+
+/// A node in another language: a process that speaks the wire format.
+public struct ExternalCommand: Sendable, Hashable {
+  /// Program and arguments; no shell reads them.
+  public var arguments: [String]
+  public var directory: String
+  public var parameters: [String: Dataflow.ParameterValue]
+}
+
+public struct PlannedEdge: Sendable {
+  public struct End: Sendable, Hashable {
+    /// Index into ``Plan/nodes``.
+    public var node: Int
+    /// Index into the manifest's inputs or outputs.
+    public var port: Int
+  }
+  /// `capture.audio -> speech-end.audio`
+  public var name: String
+  public var from: End
+  public var to: End
+  /// What both ends say of the type, together.
+  public var type: PortType
+  public var depth: Int
+  public var policy: EdgePolicy
+  public var isFeedback: Bool
+  public var transport: Transport
+  /// Where the graph file says so.
+  public var location: SourceLocation
+  /// The sources whose sessions come on this edge, as indices into ``Plan/nodes``.
+  var sources: Set<Int> = []
+  /// Whether the stream on this edge is one of turns.
+  var carriesTurns = false
+
+  /// How messages cross the edge.
+  public enum Transport: Sendable, Hashable {
+    /// Handed over in the process.
+    case direct
+    /// Handed over in the process through a ZeroMQ inproc socket.
+    case inproc
+    /// Between processes, at this address, which the receiving one binds.
+    case wire(address: String)
+  }
+}
+
+public struct PlannedPart: Sendable {
+  public var name: String
+  /// Nil: on the machine of the coordinator, started by it.
+  public var host: String?
+  /// For edges that come in from other hosts.
+  public var ports: ClosedRange<UInt16>?
+  public var environment: [String: String] = [:]
+  public var restarts = RestartPolicy()
+  /// The process of a node in another language.
+  public var isExternal = false
+  var location: SourceLocation?
+
+  public init(name: String, isExternal: Bool = false) {
+    self.name = name
+    self.isExternal = isExternal
+  }
+}
+
+/// Where the keys of a run lie.
+public struct PlannedSecurity: Sendable, Hashable {
+  /// A folder with `NAME.key` and `NAME.pub` for each part and for `coordinator`.
+  public var keys: String
+  /// The file of public keys that may connect.
+  public var allow: String
+}
+
+/// How often, and how soon, a process that died is started again.
+public struct RestartPolicy: Sendable, Hashable {
+  /// How many times in a run; 0 for never.
+  public var limit = 5
+  /// Seconds before the first restart; doubled each time, to at most 10.
+  public var backoff = 0.2
+  public init() {}
+}

@@ -1,0 +1,92 @@
+public import Dataflow
+
+extension Plan {
+  /// What `antiphon plan` prints.
+  public var report: String {
+    var lines = ["graph \(name)  \(hash.prefix(16))", "seed \(settings.seed), \(settings.kernels)", ""]
+    for (index, part) in parts.enumerated() {
+      lines.append("part \(part.name)" + (part.host.map { " on \($0), started there by hand" } ?? ""))
+      for (number, node) in nodes.enumerated() where node.part == index {
+        lines.append("  \(node.name)  (\(node.kind))")
+        for edge in edges where edge.from.node == number {
+          let port = node.manifest.outputs[edge.from.port].name
+          let target = nodes[edge.to.node]
+          let details = ["\(edge.type)", "depth \(edge.depth)", edge.policy.rawValue, edge.isFeedback ? "feedback" : ""]
+            .filter { !$0.isEmpty }.joined(separator: ", ")
+          lines.append(
+            "    .\(port) -> \(target.name).\(target.manifest.inputs[edge.to.port].name)  \(details)  \(edge.transport)")
+        }
+        if let command = node.external?.arguments {
+          lines.append("    starts: \(command.map(Self.quoted).joined(separator: " "))")
+        }
+      }
+    }
+    if parts.count > 1 { lines.append("\ncoordinator \(coordinator)") }
+    lines.append("")
+    lines += determinism.isEmpty
+      ? ["The answer's bytes do not depend on where the nodes run."]
+      : ["The answer's bytes may differ between runs:"] + determinism.map { "  \($0)" }
+    return lines.joined(separator: "\n")
+  }
+
+  /// Why the answer's bytes may not be the same wherever the nodes run; empty if they are.
+  public var determinism: [String] {
+    edges.filter { $0.policy == .dropOldest || $0.policy == .latest }.map {
+      "\($0.name) drops messages when its receiver is slow (\($0.policy.rawValue))"
+    }
+      + nodes.filter { node in
+        node.manifest.parameters.contains { $0.name == "pace" } && node.parameters.paceIsLive
+      }.map { "\($0.name) goes by the clock" }
+      + parts.filter { $0.host != nil }.map {
+        "part \($0.name) runs on another machine: its kernels must be \(settings.kernels), which the handshake checks"
+      }
+      + nodes.filter { $0.external != nil }.map { "\($0.name) is another program, of which this one knows nothing" }
+  }
+
+  private static func quoted(_ argument: String) -> String {
+    argument.contains(where: { " '\"\\$`".contains($0) }) ? "'" + argument.replacing("'", with: "'\\''") + "'" : argument
+  }
+}
+
+extension PlannedEdge.Transport: CustomStringConvertible {
+  public var description: String {
+    switch self {
+    case .direct: "direct"
+    case .inproc: "inproc"
+    case .wire(let address): address
+    }
+  }
+}
+
+extension NodeManifest {
+  /// What `antiphon nodes KIND` prints.
+  public var report: String {
+    var lines = ["\(kind): \(summary)"]
+    func section(_ title: String, _ rows: [(String, String, String)]) {
+      if rows.isEmpty { return }
+      lines += ["", title]
+      let names = rows.map(\.0.count).max() ?? 0
+      for (name, form, help) in rows {
+        lines.append("  " + name + String(repeating: " ", count: names - name.count) + "  " + form)
+        if !help.isEmpty { lines.append("  " + String(repeating: " ", count: names) + "  " + help) }
+      }
+    }
+    section("inputs", inputs.map { ($0.name, "\($0.type)" + ($0.isOptional ? ", optional" : ""), $0.help) })
+    section("outputs", outputs.map { ($0.name, "\($0.type)", $0.help) })
+    section(
+      "parameters",
+      parameters.map { parameter in
+        let unit = parameter.unit.isEmpty ? "" : " in \(parameter.unit)"
+        let standard = parameter.defaultValue.map { "default \($0.description.isEmpty ? "''" : $0.description)" }
+        return (parameter.name, "\(parameter.form)\(unit), \(standard ?? "must be given")", parameter.help)
+      })
+    return lines.joined(separator: "\n")
+  }
+}
+
+extension ParameterReader {
+  /// Whether a `pace` parameter asks for anything but as fast as possible.
+  var paceIsLive: Bool {
+    if case .string(let pace)? = value(of: "pace") { pace != "fast" } else { false }
+  }
+}

@@ -1,0 +1,226 @@
+import Dataflow
+import Synchronization
+
+/// The one place that knows the whole run: which nodes are ready, which turns are open, what is to be told to whom.
+///
+/// Events come from any thread and are handled one at a time; commands go out after the lock is let go.
+final class Coordinator: Sendable {
+  private let plan: Plan
+  private let clock: any TimeSource
+  private let observe: @Sendable (RunEvent) -> Void
+  private let state: Mutex<State>
+  /// Keeps what is printed in the order in which it was handled.
+  private let speaking = Mutex(())
+
+  private enum Phase { case loading, running, over }
+
+  private struct State {
+    var ledger: TurnLedger
+    var phase = Phase.loading
+    var send: (@Sendable (_ part: Int, _ command: PartCommand) -> Void)?
+    var ready: Set<Int> = []
+    var created: Int64
+    var started: Int64 = 0
+    var timings: [TurnKey: Timing] = [:]
+    var records: [TurnRecord] = []
+    var finished: [TurnTiming] = []
+    var reports: [Int: PartReport] = [:]
+    var failure: String?
+  }
+  private struct TurnKey: Hashable {
+    var session: UInt64
+    var epoch: UInt32
+  }
+  private struct Timing {
+    var asked: Int64?
+    var firstPlayed: Int64?
+    var lastReached: Int64?
+    var audio: Int64?
+  }
+
+  init(plan: Plan, clock: any TimeSource, observe: @escaping @Sendable (RunEvent) -> Void) {
+    self.plan = plan
+    self.clock = clock
+    self.observe = observe
+    state = Mutex(State(ledger: TurnLedger(plan: plan), created: clock.now))
+  }
+
+  /// - Parameter send: takes a command to a process; called from any thread, also while another call is under way.
+  func connect(_ send: @escaping @Sendable (_ part: Int, _ command: PartCommand) -> Void) {
+    state.withLock { $0.send = send }
+  }
+
+  func handle(_ event: PartEvent, from part: Int) {
+    let now = clock.now
+    perform { state in
+      switch event {
+      case .nodeReady(let node): return self.nodeReady(node, &state, now)
+      case .nodeEnded: return []
+      case .nodeFailed(let node, let reason):
+        state.failure = state.failure ?? "node \(self.name(node)) failed: \(reason)"
+        return [.stopAll]
+      case .sessionBegan(let id, let name, let node):
+        return [.tell(.sessionBegan(name: name))]
+          + self.apply(state.ledger.sessionBegan(id, name: name, node: node), &state)
+      case .turnBegan(let id, let epoch, let node):
+        guard let session = state.ledger.sessions[id]?.name else { return [] }
+        let actions = state.ledger.turnBegan(id, epoch: epoch, node: node, now: now)
+        return [.tell(.turnBegan(session: session, epoch: epoch))] + self.apply(actions, &state)
+      case .turnAsked(let id, let epoch):
+        if state.timings.count < 4096 { state.timings[TurnKey(session: id, epoch: epoch), default: Timing()].asked = now }
+        return []
+      case .reached(let id, let epoch, let node):
+        state.timings[TurnKey(session: id, epoch: epoch)]?.lastReached = now
+        return self.apply(state.ledger.reached(id, epoch: epoch, node: node), &state)
+      case .interrupt(let id, let reason):
+        return self.apply(state.ledger.interrupt(id, reason: reason, now: now), &state)
+      case .turnFailed(let id, let epoch, let node, let reason):
+        state.ledger.turnFailed(id, epoch: epoch, reason: "\(self.name(node)): \(reason)")
+        return []
+      case .acknowledged(let id, let epoch, let node):
+        return self.apply(state.ledger.acknowledged(id, epoch: epoch, node: node), &state)
+      case .played(let id, let epoch, let time):
+        state.ledger.played(id, epoch: epoch, time: time)
+        let key = TurnKey(session: id, epoch: epoch)
+        if time > 0, state.timings[key]?.firstPlayed == nil { state.timings[key]?.firstPlayed = now }
+        state.timings[key]?.audio = time
+        return []
+      case .progress(let node, let what, let fraction):
+        return [.tell(.progress(node: self.name(node), what: what, fraction: fraction))]
+      case .log(let node, let text): return [.tell(.log(node: self.name(node), text: text))]
+      case .print(let node, let text): return [.tell(.print(node: self.name(node), text: text))]
+      case .report(let report):
+        state.reports[part] = report
+        return []
+      }
+    }
+  }
+
+  /// Interrupts a session by its name; all sessions with nil.
+  func interrupt(session name: String?, reason: String) {
+    let now = clock.now
+    perform { state in
+      state.ledger.sessions.filter { name == nil || $0.value.name == name }.keys.sorted().flatMap { id in
+        self.apply(state.ledger.interrupt(id, reason: reason, now: now), &state)
+      }
+    }
+  }
+
+  /// A process died; what it had of any turn is lost.
+  func partLost(_ part: Int, reason: String) {
+    let now = clock.now
+    let dead = Set(plan.nodes.indices.filter { plan.nodes[$0].part == part })
+    perform { state in
+      state.ready.subtract(dead)
+      return [.tell(.part(name: self.plan.parts[part].name, what: reason))]
+        + self.apply(state.ledger.orphan(reason: reason, dead: dead, now: now), &state)
+    }
+  }
+
+  /// Ends turns whose interruption was not acknowledged in time. Call it now and then.
+  func expire() {
+    let now = clock.now
+    perform { state in self.apply(state.ledger.expire(now: now), &state) }
+  }
+
+  func fail(_ reason: String) {
+    perform { state in
+      state.failure = state.failure ?? reason
+      return [.stopAll]
+    }
+  }
+
+  func tell(_ event: RunEvent) { perform { _ in [.tell(event)] } }
+
+  /// Nodes that have not said that they are ready.
+  var missing: [Int] { state.withLock { state in plan.nodes.indices.filter { !state.ready.contains($0) } } }
+
+  var openSessions: Int { state.withLock { $0.ledger.sessions.count } }
+
+  /// The run is over: open turns end, and the books are closed.
+  func finish(_ outcome: TurnOutcome) -> RunSummary {
+    perform { state in
+      state.phase = .over
+      return self.apply(state.ledger.close(outcome), &state)
+    }
+    let now = clock.now
+    return state.withLock { state in
+      RunSummary(
+        graph: plan.name, duration: state.started > 0 ? now - state.started : 0,
+        loading: (state.started > 0 ? state.started : now) - state.created, turns: state.records,
+        timings: state.finished, nodes: merged(state.reports.values.flatMap(\.nodes)),
+        edges: plan.edges.compactMap { edge in
+          state.reports.values.lazy.flatMap(\.edges).first { $0.edge == edge.name }
+        }, failure: state.failure)
+    }
+  }
+
+  // MARK: Inside
+
+  private enum Effect {
+    case tell(RunEvent)
+    case command(part: Int, PartCommand)
+    case stopAll
+  }
+
+  private func nodeReady(_ node: Int, _ state: inout State, _ now: Int64) -> [Effect] {
+    guard plan.nodes.indices.contains(node) else { return [] }
+    state.ready.insert(node)
+    let missing = plan.nodes.indices.filter { !state.ready.contains($0) }
+    let told = Effect.tell(.nodeReady(node: name(node), waitingFor: missing.map(name)))
+    guard missing.isEmpty else { return [told] }
+    let begun = state.ledger.begun
+    if state.phase == .running {
+      // All are ready again after a process was started anew.
+      return [told, .command(part: plan.nodes[node].part, .start(begun: begun))]
+    }
+    guard state.phase == .loading else { return [told] }
+    state.phase = .running
+    state.started = now
+    return [told, .tell(.started)] + plan.parts.indices.map { .command(part: $0, .start(begun: begun)) }
+  }
+
+  private func apply(_ actions: [TurnLedger.Action], _ state: inout State) -> [Effect] {
+    actions.flatMap { action -> [Effect] in
+      switch action {
+      case .fence(let session, let name, let epoch):
+        return plan.parts.indices.map { .command(part: $0, .fence(session: session, name: name, epoch: epoch)) }
+      case .closeSession(let session):
+        return plan.parts.indices.map { .command(part: $0, .closeSession(session: session)) }
+      case .record(let session, let record):
+        state.records.append(record)
+        if let timing = state.timings.removeValue(forKey: TurnKey(session: session, epoch: record.epoch)) {
+          state.finished.append(
+            TurnTiming(
+              session: record.session, epoch: record.epoch,
+              firstAudio: timing.asked.flatMap { asked in timing.firstPlayed.map { $0 - asked } },
+              answered: timing.asked.flatMap { asked in timing.lastReached.map { $0 - asked } },
+              audio: timing.audio))
+        }
+        return [.tell(.turnEnded(record))]
+      }
+    }
+  }
+
+  private func perform(_ change: (inout sending State) -> sending [Effect]) {
+    speaking.withLock { _ in
+      let (effects, send) = state.withLock { state -> ([Effect], (@Sendable (Int, PartCommand) -> Void)?) in
+        (change(&state), state.send)
+      }
+      for effect in effects {
+        switch effect {
+        case .tell(let event): observe(event)
+        case .command(let part, let command): send?(part, command)
+        case .stopAll: for part in plan.parts.indices { send?(part, .stop) }
+        }
+      }
+    }
+  }
+
+  private func name(_ node: Int) -> String { plan.nodes.indices.contains(node) ? plan.nodes[node].name : "node \(node)" }
+
+  /// In the order of the graph.
+  private func merged(_ statistics: [NodeStatistics]) -> [NodeStatistics] {
+    plan.nodes.compactMap { node in statistics.first { $0.node == node.name } }
+  }
+}

@@ -1,0 +1,48 @@
+import Dataflow
+import Synchronization
+
+/// Runs a planned graph: in this process, or in several if the plan says so.
+public final class GraphRun: Sendable {
+  private enum State {
+    case idle
+    case running(@Sendable (_ reason: String) -> Void)
+    case stopped(reason: String)
+  }
+  private let plan: Plan
+  private let clock: any TimeSource
+  private let state = Mutex(State.idle)
+
+  public init(plan: Plan) {
+    self.plan = plan
+    clock = SystemTime()
+  }
+
+  /// Runs to the end.
+  ///
+  /// - Parameter observe: is told what happens, one event at a time.
+  /// - Throws: what keeps the graph from being built; what goes wrong later is in the summary.
+  public func run(observe: @escaping @Sendable (RunEvent) -> Void) async throws -> RunSummary {
+    let run = try LocalRun(plan: plan, clock: clock, observe: observe)
+    let stopped: String? = state.withLock { state in
+      if case .stopped(let reason) = state { return reason }
+      state = .running { run.stop(because: $0) }
+      return nil
+    }
+    if let stopped { run.stop(because: stopped) }
+    return await run.run()
+  }
+
+  /// Ends the run in good order; may be called at any time, from any thread.
+  public func stop(because reason: String) {
+    let stop: (@Sendable (String) -> Void)? = state.withLock { state in
+      switch state {
+      case .idle:
+        state = .stopped(reason: reason)
+        return nil
+      case .running(let stop): return stop
+      case .stopped: return nil
+      }
+    }
+    stop?(reason)
+  }
+}

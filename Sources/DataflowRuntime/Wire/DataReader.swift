@@ -1,0 +1,140 @@
+package import Dataflow
+
+/// What a record of a data message says.
+package struct WireRecord {
+  var content: WireFormat.Content
+  var session: UInt64
+  var epoch: UInt32
+  var stamp: Stamp
+  var schema: UInt64
+  /// A `sessionBegan`'s name.
+  var name = ""
+  var value: (any Message)?
+}
+
+/// The payload frames of a message, each shared with whoever keeps a part of it.
+package protocol PayloadFrames {
+  var count: Int { get }
+  /// Nil if there is no such frame.
+  mutating func take(_ index: Int) -> (bytes: UnsafeRawBufferPointer, owner: any AnyObject & Sendable)?
+}
+
+/// Reads a data message. Every length is checked against what is there before anything is made of it.
+package struct DataReader {
+  package let edge: UInt32
+  package let incarnation: UInt64
+  private var remaining: UInt32
+  private var bytes: ByteReader
+  private var nextFrame = 0
+
+  /// - Parameter bytes: the message's first frame, behind the preamble.
+  init(afterPreamble bytes: ByteReader) throws(WireError) {
+    self.bytes = bytes
+    edge = try self.bytes.take()
+    remaining = try self.bytes.take()
+    incarnation = try self.bytes.take()
+    guard remaining <= WireFormat.maximumRecords else { throw WireError("\(remaining) records are too many") }
+  }
+
+  /// - Parameter type: the type of the edge's values.
+  package mutating func next(
+    as type: any Message.Type, frames: inout some PayloadFrames
+  ) throws(WireError) -> WireRecord? {
+    guard remaining > 0 else {
+      guard bytes.remaining == 0, nextFrame == frames.count else { throw WireError("there is more than was announced") }
+      return nil
+    }
+    remaining -= 1
+    let start = bytes.offset
+    let length = Int(try bytes.take(UInt32.self))
+    guard let content = WireFormat.Content(rawValue: try bytes.take()) else { throw WireError("unknown record") }
+    let bufferCount = Int(try bytes.take(UInt8.self))
+    _ = try bytes.take(UInt16.self)
+    let session: UInt64 = try bytes.take()
+    let epoch: UInt32 = try bytes.take()
+    let fieldsLength = Int(try bytes.take(UInt32.self))
+    let sequence: UInt64 = try bytes.take()
+    let time: Int64 = try bytes.take()
+    let trace: UInt64 = try bytes.take()
+    var record = WireRecord(
+      content: content, session: session, epoch: epoch,
+      stamp: Stamp(time: time, trace: trace, sequence: sequence), schema: try bytes.take())
+    guard bufferCount <= WireFormat.maximumBuffers, content == .value || bufferCount == 0 else {
+      throw WireError("\(bufferCount) buffers in a record")
+    }
+    var headers: [BufferHeader] = []
+    for _ in 0..<bufferCount { headers.append(try BufferHeader(&bytes)) }
+    let fields = try bytes.takeBytes(fieldsLength)
+    try bytes.skip(to: 8)
+    var buffers: [WireBuffer] = []
+    for header in headers { buffers.append(try buffer(header, &frames)) }
+    guard bytes.offset - start == length else { throw WireError("a record's length is not what it holds") }
+
+    switch content {
+    case .value: record.value = try Self.decode(type, fields, buffers)
+    case .sessionBegan:
+      var reader = ByteReader(fields)
+      record.name = try reader.takeText()
+    case .turnEnded, .sessionEnded, .closed: break
+    }
+    return record
+  }
+
+  private struct BufferHeader {
+    let elementType: ElementType
+    let isInline: Bool
+    let length: Int
+    var shape: [Int] = []
+
+    init(_ bytes: inout ByteReader) throws(WireError) {
+      guard let type = ElementType(rawValue: try bytes.take()) else { throw WireError("unknown element type") }
+      elementType = type
+      let rank = Int(try bytes.take(UInt8.self))
+      let placement: UInt8 = try bytes.take()
+      _ = try bytes.takeBytes(5)
+      guard rank <= WireFormat.maximumRank, placement <= 1 else { throw WireError("a buffer of rank \(rank)") }
+      isInline = placement == 0
+      guard let length = Int(exactly: try bytes.take(UInt64.self)) else { throw WireError("a buffer is too long") }
+      self.length = length
+      var size = type.stride
+      for _ in 0..<rank {
+        guard let extent = Int(exactly: try bytes.take(UInt64.self)) else { throw WireError("a shape is too large") }
+        let (product, overflow) = size.multipliedReportingOverflow(by: extent)
+        guard !overflow else { throw WireError("a shape is too large") }
+        size = product
+        shape.append(extent)
+      }
+      guard size == length else { throw WireError("a buffer of \(length) bytes does not fit its shape \(shape)") }
+    }
+  }
+
+  private mutating func buffer(
+    _ header: BufferHeader, _ frames: inout some PayloadFrames
+  ) throws(WireError) -> WireBuffer {
+    if header.isInline {
+      let copy = SharedBuffer<UInt8>(try bytes.takeBytes(header.length)).memory
+      try bytes.skip(to: 8)
+      return WireBuffer(
+        elementType: header.elementType, shape: header.shape, bytes: copy.bytes, owner: copy.owner)
+    }
+    guard let frame = frames.take(nextFrame) else { throw WireError("a payload frame is missing") }
+    nextFrame += 1
+    guard frame.bytes.count == header.length else {
+      throw WireError("a payload frame has \(frame.bytes.count) bytes, not \(header.length)")
+    }
+    return WireBuffer(elementType: header.elementType, shape: header.shape, bytes: frame.bytes, owner: frame.owner)
+  }
+
+  private static func decode(
+    _ type: any Message.Type, _ fields: UnsafeRawBufferPointer, _ buffers: [WireBuffer]
+  ) throws(WireError) -> any Message {
+    do {
+      var decoder = MessageDecoder(fields: fields, buffers: buffers)
+      let value = try type.init(from: &decoder)
+      try decoder.finish()
+      return value
+    } catch {
+      throw WireError("a value of type \(type.typeName): \(error)")
+    }
+  }
+}

@@ -1,0 +1,80 @@
+internal import CKernels
+internal import COpenBLAS
+
+/// Where an attention's queries, keys and values lie: rows of positions, heads within or beside them.
+package struct AttentionLayout: Sendable {
+  package var heads: Int
+  /// Heads of keys and values; a divisor of `heads`.
+  package var keyHeads: Int
+  package var headWidth: Int
+  /// Floats from one query position to the next, and from one to the next output position.
+  package var queryStride: Int
+  package var outStride: Int
+  /// Floats from one key (value) position to the next, and from one head to the next.
+  package var keyStride: Int
+  package var keyHeadStride: Int
+
+  package init(
+    heads: Int, keyHeads: Int, headWidth: Int, queryStride: Int, outStride: Int, keyStride: Int, keyHeadStride: Int
+  ) {
+    (self.heads, self.keyHeads, self.headWidth) = (heads, keyHeads, headWidth)
+    (self.queryStride, self.outStride) = (queryStride, outStride)
+    (self.keyStride, self.keyHeadStride) = (keyStride, keyHeadStride)
+  }
+}
+
+package enum Attention {
+  /// Up to this many queries each is answered by itself; beyond, OpenBLAS multiplies them together.
+  private static let fewQueries = 8
+  /// Queries whose scores are held at once.
+  private static let block = 256
+
+  /// out = softmax(q k' / sqrt(width)) v for every head.
+  ///
+  /// - Parameters:
+  ///   - keys: positions that the last query sees.
+  ///   - causal: whether each earlier query sees one position less.
+  package static func run(
+    _ layout: AttentionLayout, q: UnsafePointer<Float>, queries: Int, k: UnsafePointer<Float>,
+    v: UnsafePointer<Float>, keys: Int, causal: Bool, out: UnsafeMutablePointer<Float>, scratch: Scratch
+  ) {
+    guard queries > 0, keys > 0 else { return }
+    let scale = 1 / Float(layout.headWidth).squareRoot()
+    let shared = layout.heads / layout.keyHeads
+    if queries <= fewQueries {
+      scratch.heads.removeAll(keepingCapacity: true)
+      let scores = scratch.scores(queries * layout.heads * keys)
+      for query in 0..<queries {
+        for head in 0..<layout.heads {
+          let offset = head / shared * layout.keyHeadStride
+          scratch.heads.append(
+            ck_head(
+              q: q + query * layout.queryStride + head * layout.headWidth, k: k + offset, v: v + offset,
+              out: out + query * layout.outStride + head * layout.headWidth,
+              scores: scores + (query * layout.heads + head) * keys,
+              count: causal ? keys - (queries - 1 - query) : keys))
+        }
+      }
+      ck_attend(scratch.heads, scratch.heads.count, layout.headWidth, layout.keyStride, layout.keyStride, scale)
+      return
+    }
+    let scores = scratch.scores(min(block, queries) * keys)
+    for first in stride(from: 0, to: queries, by: block) {
+      let rows = min(block, queries - first)
+      let firstValid = causal ? keys - queries + first + 1 : keys
+      let seen = causal ? firstValid + rows - 1 : keys
+      for head in 0..<layout.heads {
+        let offset = head / shared * layout.keyHeadStride
+        cblas_sgemm(
+          CblasRowMajor, CblasNoTrans, CblasTrans, Int32(rows), Int32(seen), Int32(layout.headWidth), 1,
+          q + first * layout.queryStride + head * layout.headWidth, Int32(layout.queryStride), k + offset,
+          Int32(layout.keyStride), 0, scores, Int32(seen))
+        ck_softmax(scores, rows, seen, seen, scale, firstValid, causal ? 1 : 0)
+        cblas_sgemm(
+          CblasRowMajor, CblasNoTrans, CblasNoTrans, Int32(rows), Int32(layout.headWidth), Int32(seen), 1, scores,
+          Int32(seen), v + offset, Int32(layout.keyStride), 0,
+          out + first * layout.outStride + head * layout.headWidth, Int32(layout.outStride))
+      }
+    }
+  }
+}
