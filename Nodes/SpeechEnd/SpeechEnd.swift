@@ -8,6 +8,7 @@ public struct SpeechEndNode: Node {
   public static let kind = "speech-end"
   public static let summary = "Cuts sound into utterances by its energy; each utterance becomes a turn."
   public static let ending = Ending.explicit
+  public static let opensTurns = true
 
   public struct Parameters: NodeParameters {
     public let rate: Int
