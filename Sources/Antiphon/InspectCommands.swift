@@ -1,5 +1,6 @@
 import ArgumentParser
 import Catalog
+import Dataflow
 import DataflowRuntime
 import Foundation
 import GraphFile

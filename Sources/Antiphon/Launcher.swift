@@ -23,7 +23,7 @@ struct Launcher {
 }
 
 /// Calls back on the first Ctrl-C or SIGTERM; the second ends the process.
-final class SignalWatch: Sendable {
+final class SignalWatch {
   private let sources: [any DispatchSourceSignal]
 
   init(_ first: @escaping @Sendable (_ name: String) -> Void) {

@@ -1,4 +1,5 @@
 public import Dataflow
+import GraphFile
 
 extension Plan {
   /// What `antiphon plan` prints.
