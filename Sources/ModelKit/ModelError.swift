@@ -50,6 +50,7 @@ public enum ModelInputError: Error, Sendable, Equatable, CustomStringConvertible
   case missingSpecialToken(String)
   /// A cache or head of another model.
   case foreign(String)
+  case noMemory(bytes: Int)
 
   public var description: String {
     switch self {
@@ -60,6 +61,7 @@ public enum ModelInputError: Error, Sendable, Equatable, CustomStringConvertible
       "the model does not know the language '\(language)'; it knows \(known.joined(separator: " "))"
     case .missingSpecialToken(let token): "the tokenizer has no token \(token)"
     case .foreign(let what): "the \(what) was made for another model"
+    case .noMemory(let bytes): "\(bytes >> 20) MB of memory cannot be had; ask for a smaller context"
     }
   }
 }

@@ -63,12 +63,23 @@ package final class Bytes: @unchecked Sendable {
 package final class Floats {
   package let start: UnsafeMutablePointer<Float>
   package let count: Int
+  private let isReserved: Bool
 
   package init(_ count: Int) {
     self.count = max(count, 1)
     start = UnsafeMutableRawPointer.allocate(byteCount: self.count * 4, alignment: 64)
       .bindMemory(to: Float.self, capacity: self.count)
+    isReserved = false
   }
 
-  deinit { start.deallocate() }
+  /// For sizes that a file decides: nil when the system has not that much memory.
+  package init?(reserving count: Int) {
+    self.count = max(count, 1)
+    var memory: UnsafeMutableRawPointer?
+    guard self.count <= Int.max / 8, posix_memalign(&memory, 64, self.count * 4) == 0, let memory else { return nil }
+    start = memory.bindMemory(to: Float.self, capacity: self.count)
+    isReserved = true
+  }
+
+  deinit { if isReserved { free(start) } else { start.deallocate() } }
 }

@@ -1,0 +1,71 @@
+internal import Tensors
+
+/// Keys and values of one session's past, layer by layer.
+///
+/// Memory for the whole capacity is reserved but only touched as positions fill.
+public final class KVCache {
+  /// Positions that can be held.
+  public let capacity: Int
+  /// Positions held.
+  public private(set) var count = 0
+
+  let layers: Int
+  let keyHeads: Int
+  let headWidth: Int
+  /// [layer, key or value, head, position, component].
+  private let floats: Floats
+
+  /// - Parameter capacity: positions; the model's whole context by default, never more.
+  /// - Throws: ``ModelInputError/noMemory(bytes:)``.
+  public convenience init(_ model: CausalLM, capacity: Int? = nil) throws(ModelInputError) {
+    let shape = model.configuration
+    try self.init(
+      layers: shape.layers, keyHeads: shape.keyHeads, headWidth: shape.headWidth,
+      capacity: min(max(1, capacity ?? shape.context), shape.context))
+  }
+
+  init(layers: Int, keyHeads: Int, headWidth: Int, capacity: Int) throws(ModelInputError) {
+    (self.layers, self.keyHeads, self.headWidth, self.capacity) = (layers, keyHeads, headWidth, capacity)
+    guard let floats = Floats(reserving: layers * 2 * keyHeads * capacity * headWidth) else {
+      throw .noMemory(bytes: layers * 2 * keyHeads * capacity * headWidth * 4)
+    }
+    self.floats = floats
+  }
+
+  /// Floats from one head to the next.
+  var headStride: Int { capacity * headWidth }
+
+  func keys(_ layer: Int) -> UnsafeMutablePointer<Float> { floats.start + layer * 2 * keyHeads * headStride }
+  func values(_ layer: Int) -> UnsafeMutablePointer<Float> { keys(layer) + keyHeads * headStride }
+
+  /// Copies rows of all heads, side by side, to positions from ``count`` on.
+  func store(
+    layer: Int, keys newKeys: UnsafePointer<Float>, values newValues: UnsafePointer<Float>, stride: Int, rows: Int
+  ) {
+    for head in 0..<keyHeads {
+      for row in 0..<rows {
+        let place = head * headStride + (count + row) * headWidth
+        let source = row * stride + head * headWidth
+        (keys(layer) + place).update(from: newKeys + source, count: headWidth)
+        (values(layer) + place).update(from: newValues + source, count: headWidth)
+      }
+    }
+  }
+
+  func advance(_ rows: Int) { count += rows }
+
+  /// Forgets the positions from `position` on; a longer `position` changes nothing.
+  public func truncate(to position: Int) { count = min(count, max(0, position)) }
+
+  /// A copy that goes its own way.
+  ///
+  /// - Throws: ``ModelInputError/noMemory(bytes:)``.
+  public func fork() throws(ModelInputError) -> KVCache {
+    let copy = try KVCache(layers: layers, keyHeads: keyHeads, headWidth: headWidth, capacity: capacity)
+    for part in 0..<layers * 2 * keyHeads {
+      (copy.floats.start + part * headStride).update(from: floats.start + part * headStride, count: count * headWidth)
+    }
+    copy.count = count
+    return copy
+  }
+}

@@ -1,0 +1,101 @@
+internal import Synchronization
+internal import Tensors
+
+#if canImport(Glibc)
+  internal import Glibc
+#elseif canImport(Darwin)
+  internal import Darwin
+#endif
+
+/// Loads each model once, however many nodes share it, and forgets it when the last one lets go.
+///
+/// Callers that ask for a model while it loads wait for that load. When it fails or is cancelled, those who wait try
+/// themselves, so that each gets the model or an error of its own.
+public final class ModelStore: Sendable {
+  /// The process's store.
+  public static let shared = ModelStore()
+
+  private enum Entry {
+    case loading
+    case loaded(Weak)
+  }
+  private enum Step<Model> {
+    case use(Model)
+    case wait
+    case load
+  }
+  private struct Weak {
+    weak var model: (any AnyObject & Sendable)?
+  }
+  private let entries = Mutex<[String: Entry]>([:])
+
+  public init() {}
+
+  /// The language model in a GGUF file, or in a folder that holds `model.gguf`.
+  ///
+  /// - Throws: ``ModelError``; `ComputeError` for a wrong `ANTIPHON_CPU`; what `checkCancelled` throws.
+  public func causalLM(at path: String, checkCancelled: CancellationCheck = {}) throws -> CausalLM {
+    var path = path
+    if Self.isDirectory(path) { path += "/model.gguf" }
+    return try load(path, checkCancelled) { try CausalLM(gguf: $0, checkCancelled: checkCancelled) }
+  }
+
+  /// The Whisper model in a folder with `model.bin`, `tokenizer.json` and `config.json`.
+  ///
+  /// - Throws: ``ModelError``; `ComputeError` for a wrong `ANTIPHON_CPU`; what `checkCancelled` throws.
+  public func whisper(at directory: String, checkCancelled: CancellationCheck = {}) throws -> WhisperModel {
+    try load(directory, checkCancelled) { try WhisperModel(directory: $0, checkCancelled: checkCancelled) }
+  }
+
+  /// The model of this kind at a path: the one in memory, or what `read` makes of the canonical path.
+  package func load<Model: AnyObject & Sendable>(
+    _ path: String, _ checkCancelled: CancellationCheck, read: (String) throws -> Model
+  ) throws -> Model {
+    let (canonical, identity) = try Self.resolve(path)
+    let key = "\(Model.self) \(identity) \(canonical)"
+    while true {
+      try checkCancelled()
+      let step: Step<Model> = entries.withLock { entries in
+        switch entries[key] {
+        case .loading: return .wait
+        case .loaded(let weak):
+          if let model = weak.model as? Model { return .use(model) }
+        case nil: break
+        }
+        entries[key] = .loading
+        return .load
+      }
+      switch step {
+      case .use(let model): return model
+      case .wait: usleep(5_000)  // loads are rare and take far longer; polling lets a waiter be cancelled
+      case .load:
+        do {
+          let model = try read(canonical)
+          entries.withLock { $0[key] = .loaded(Weak(model: model)) }
+          return model
+        } catch {
+          entries.withLock { $0[key] = nil }
+          throw error
+        }
+      }
+    }
+  }
+
+  private static func isDirectory(_ path: String) -> Bool {
+    var status = stat()
+    return stat(path, &status) == 0 && status.st_mode & S_IFMT == S_IFDIR
+  }
+
+  /// The canonical path, and what tells a replaced file from the one before.
+  private static func resolve(_ path: String) throws(ModelError) -> (path: String, identity: String) {
+    var status = stat()
+    guard let resolved = realpath(path, nil) else {
+      throw ModelError(file: path, .cannotOpen(String(cString: strerror(errno))))
+    }
+    defer { free(resolved) }
+    guard stat(resolved, &status) == 0 else {
+      throw ModelError(file: path, .cannotOpen(String(cString: strerror(errno))))
+    }
+    return (String(cString: resolved), "\(status.st_dev):\(status.st_ino)")
+  }
+}
