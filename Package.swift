@@ -66,7 +66,8 @@ let package = Package(
     .target(
       name: "Catalog",
       dependencies: [
-        "Dataflow", "AudioCapture", "Speaker", "SpeechEnd", "TextInput", "TextOutput", "VoiceGate",
+        "Dataflow", "AudioCapture", "ChatPrompt", "LLMStep", "Speaker", "SpeechEnd", "TextHead", "TextInput",
+        "TextOutput", "VoiceGate", "WhisperDecoder", "WhisperEncoder",
         .target(name: "FliteSpeech", condition: .when(traits: ["Flite"])),
       ],
       path: "Nodes/Catalog", swiftSettings: strict),
@@ -75,12 +76,17 @@ let package = Package(
     node(
       "AudioCapture",
       ["CSndfile", .target(name: "CSampleRate", condition: .when(traits: ["Resampling"]))]),
+    node("ChatPrompt", ["ModelKit"]),
     node("FliteSpeech", [.target(name: "CFlite", condition: .when(traits: ["Flite"]))]),
+    node("LLMStep", ["ModelKit", "Tensors"]),
     node("Speaker"),
     node("SpeechEnd"),
+    node("TextHead", ["ModelKit", "Tensors"]),
     node("TextInput"),
     node("TextOutput"),
     node("VoiceGate"),
+    node("WhisperDecoder", ["ModelKit", "Tensors"]),
+    node("WhisperEncoder", ["ModelKit", "Tensors"]),
 
     // Tests, a folder per target.
     .testTarget(name: "ZeroMQTests", dependencies: ["ZeroMQ"], swiftSettings: strict),

@@ -46,7 +46,7 @@ public struct LLMStepNode: Node {
       prompt = bind.input("prompt", type: type, help: "The prompt; the turn's end on this input completes it.")
       token = bind.input("token", type: type, help: "The token that was chosen; a feedback edge brings it.")
       hidden = bind.output(
-        "hidden", type: .features(dim: try? ModelStore.causalLMWidth(parameters.model)),
+        "hidden",
         help: "The last position's hidden state after the final norm, one row for the prompt and one for each token.")
     }
   }

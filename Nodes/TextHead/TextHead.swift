@@ -49,8 +49,7 @@ public struct TextHeadNode: Node {
 
     public init(_ bind: inout PortBinder, _ parameters: Parameters) throws {
       hidden = bind.input(
-        "hidden", type: .features(dim: try? ModelStore.causalLMWidth(parameters.model)),
-        help: "Hidden states; of several rows the last one counts.")
+        "hidden", help: "Hidden states; of several rows the last one counts.")
       token = bind.output(
         "token", type: .tokens(vocabulary: Tokens.vocabulary(ofModel: parameters.model)),
         help: "The chosen token, for the next step; end tokens are not sent.")
@@ -116,8 +115,7 @@ public struct TextHeadNode: Node {
     let last = hidden.value.values.suffix(hidden.value.dim)
     guard let row = Matrix(rows: 1, columns: hidden.value.dim, values: Array(last)) else { return }
     try head.logits(row, into: &logits)
-    penalize(answer.tokens)
-    let token = answer.sampler.sample(logits.values)
+    let token = answer.sampler.sample(penalized(logits.values, answer.tokens))
     if model.endTokens.contains(token) { return try await finish(turn, ports) }
 
     answer.tokens.append(token)
@@ -144,12 +142,14 @@ public struct TextHeadNode: Node {
     context.endTurn(turn)
   }
 
-  private mutating func penalize(_ tokens: [Int32]) {
-    guard parameters.repetitionPenalty > 1 else { return }
+  /// The logits with those of tokens that the answer holds already made less likely.
+  private func penalized(_ logits: [Float], _ tokens: [Int32]) -> [Float] {
+    guard parameters.repetitionPenalty > 1 else { return logits }
+    var logits = logits
     for token in Set(tokens) {
-      let value = logits.values[Int(token)]
-      logits.values[Int(token)] =
-        value > 0 ? value / parameters.repetitionPenalty : value * parameters.repetitionPenalty
+      let value = logits[Int(token)]
+      logits[Int(token)] = value > 0 ? value / parameters.repetitionPenalty : value * parameters.repetitionPenalty
     }
+    return logits
   }
 }

@@ -27,8 +27,7 @@ public struct WhisperDecoderNode: Node {
     public let text: Output<Text>
     public init(_ bind: inout PortBinder, _ parameters: Parameters) throws {
       features = bind.input(
-        "features", type: .features(dim: try? ModelStore.whisperWidth(parameters.model)),
-        help: "The encoder's output, a message a window.")
+        "features", help: "The encoder's output, a message a window.")
       text = bind.output("text", help: "The transcript, a piece a window; nothing where nobody speaks.")
     }
   }
@@ -46,7 +45,13 @@ public struct WhisperDecoderNode: Node {
     let model = try ModelStore.shared.whisper(at: ModelFolder.path(parameters.model)) {
       if context.isStopping { throw CancellationError() }
     }
-    decoder = WhisperDecoder(model)
+    guard model.languages.contains(parameters.language) else {
+      throw ParameterError(
+        "language",
+        "the model \(parameters.model) does not know '\(parameters.language)'; it knows "
+          + model.languages.joined(separator: ", "))
+    }
+    decoder = try WhisperDecoder(model)
   }
 
   public mutating func run(_ ports: Ports) async throws {
@@ -69,25 +74,17 @@ public struct WhisperDecoderNode: Node {
     let turn = window.turn
     let transcription: Transcription
     do {
-      transcription = try decoder.transcribe(features, language: parameters.language) {
-        if context.isStopping { throw CancellationError() }
-        try turn.check()
-      }
+      transcription = try decoder.transcribe(
+        features, language: parameters.language,
+        checkCancelled: {
+          if context.isStopping { throw CancellationError() }
+          try turn.check()
+        })
     } catch is TurnCut {
       return
     }
-    let text = transcription.text.trimmed
-    guard transcription.isSpeech, !text.isEmpty else { return }
+    guard !transcription.text.isEmpty else { return }
     let separator = begun.insert(turn).inserted ? "" : " "
-    try await output.send(Text(separator + text), following: window)
-  }
-}
-
-extension String {
-  /// Without white space at its ends.
-  fileprivate var trimmed: String {
-    var text = drop(while: \.isWhitespace)
-    while text.last?.isWhitespace == true { text.removeLast() }
-    return String(text)
+    try await output.send(Text(separator + transcription.text), following: window)
   }
 }

@@ -27,8 +27,7 @@ public struct WhisperEncoderNode: Node {
       audio = bind.input(
         "audio", type: .audio(rate: LogMel.sampleRate, channels: 1), help: "Speech; the turn's end completes it.")
       features = bind.output(
-        "features", type: .features(dim: try? ModelStore.whisperWidth(parameters.model)),
-        help: "1500 rows for each 30 s (the rest of the last window is padding).")
+        "features", help: "1500 rows for each 30 s (the rest of the last window is padding).")
     }
   }
 

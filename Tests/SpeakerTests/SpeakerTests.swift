@@ -85,7 +85,8 @@ private func chunk(_ samples: [Float], rate: Int = 16_000) -> AudioChunk {
         // Interleaved.
         for round in 0..<3 {
           for (index, session) in sessions.enumerated() {
-            try await node.send(chunk([Float(index + 1) / 8 + Float(round)]), to: "audio", turn: Turn(session, epoch: 0))
+            let sound = chunk([Float(index + 1) / 8 + Float(round)])
+            try await node.send(sound, to: "audio", turn: Turn(session, epoch: 0))
           }
         }
         for session in sessions { node.endSession(session) }
