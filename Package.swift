@@ -18,6 +18,13 @@ func node(_ name: String, _ dependencies: [Target.Dependency] = []) -> Target {
     name: name, dependencies: ["Dataflow", "Messages"] + dependencies, path: "Nodes/\(name)", swiftSettings: strict)
 }
 
+/// Tests of a node, with the harness that runs it.
+func nodeTests(_ name: String) -> Target {
+  .testTarget(
+    name: "\(name)Tests", dependencies: [.target(name: name), "Dataflow", "DataflowTesting", "Messages"],
+    swiftSettings: strict)
+}
+
 let package = Package(
   name: "Antiphon",
   platforms: [.macOS(.v15)],
@@ -56,7 +63,9 @@ let package = Package(
     .target(name: "Messages", dependencies: ["Dataflow"], swiftSettings: strict),
     .target(
       name: "DataflowRuntime", dependencies: ["Dataflow", "GraphFile", "ZeroMQ", deque], swiftSettings: strict),
-    .target(name: "DataflowTesting", dependencies: ["DataflowRuntime"], swiftSettings: strict),
+    .target(
+      name: "DataflowTesting", dependencies: ["Dataflow", "DataflowRuntime", "GraphFile", "Messages", deque],
+      swiftSettings: strict),
 
     // The command.
     .executableTarget(
@@ -93,8 +102,15 @@ let package = Package(
     .testTarget(
       name: "GraphFileTests", dependencies: ["GraphFile"],
       exclude: ["Valid", "Invalid"], swiftSettings: strict),
-    .testTarget(name: "SpeechEndTests", dependencies: ["SpeechEnd"], swiftSettings: strict),
-    .testTarget(name: "FliteSpeechTests", dependencies: ["FliteSpeech"], swiftSettings: strict),
+    .testTarget(
+      name: "DataflowRuntimeTests",
+      dependencies: ["Dataflow", "DataflowRuntime", "DataflowTesting", "GraphFile", "Messages", "VoiceGate"],
+      swiftSettings: strict),
+    nodeTests("AudioCapture"),
+    nodeTests("FliteSpeech"),
+    nodeTests("Speaker"),
+    nodeTests("SpeechEnd"),
+    nodeTests("TextOutput"),
     .testTarget(name: "ModelKitTests", dependencies: ["ModelKit"], swiftSettings: strict),
   ],
   swiftLanguageModes: [.v6]

@@ -73,12 +73,12 @@ public struct LLMStepNode: Node {
     for try await event in merge(ports.prompt, ports.token) {
       switch event {
       case .first(.message(let prompt)):
-        conversation(prompt.session).add(prompt)
+        try conversation(prompt.session).add(prompt)
       case .first(.turnEnded(let turn)):
-        conversation(turn.session).waiting.append(turn)
+        try conversation(turn.session).waiting.append(turn)
         try await proceed(turn.session, ports.hidden)
       case .first(.sessionEnded(let session)):
-        conversation(session).isComplete = true
+        try conversation(session).isComplete = true
         try await proceed(session, ports.hidden)
       case .second(.message(let token)):
         if let conversation = conversations[token.session], conversation.active == token.turn {
@@ -101,9 +101,9 @@ public struct LLMStepNode: Node {
     }
   }
 
-  private mutating func conversation(_ session: Session) -> Conversation {
+  private mutating func conversation(_ session: Session) throws -> Conversation {
     if let conversation = conversations[session] { return conversation }
-    let conversation = Conversation(KVCache(model, capacity: parameters.limit))
+    let conversation = Conversation(try KVCache(model, capacity: parameters.limit))
     conversations[session] = conversation
     return conversation
   }

@@ -44,7 +44,8 @@ struct PlanCommand: ParsableCommand {
 struct DrawCommand: ParsableCommand {
   enum Format: String, ExpressibleByArgument, CaseIterable { case dot, mermaid }
 
-  static let configuration = CommandConfiguration(commandName: "draw", abstract: "Draws a graph, as text for a drawing program.")
+  static let configuration = CommandConfiguration(
+    commandName: "draw", abstract: "Draws a graph, as text for a drawing program.")
 
   @OptionGroup var options: GraphOptions
 

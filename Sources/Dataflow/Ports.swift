@@ -47,6 +47,20 @@ public struct PortBinder {
   }
 }
 
+extension PortBinder {
+  /// An input whose type is only known at run time; the returned inbox gets its messages as arrivals on the port.
+  package mutating func untypedInput(_ name: String, type: PortType) -> (port: Int, inbox: (any Inbox)?) {
+    inputs.append(PortDescription(name: name, type: type, isOptional: true, help: ""))
+    return (inputs.count - 1, connection?.inbox)
+  }
+
+  /// An output whose type is only known at run time.
+  package mutating func untypedOutput(_ name: String, type: PortType) -> (any Outlet)? {
+    outputs.append(PortDescription(name: name, type: type, isOptional: true, help: ""))
+    return connection?.outlet(outputs.count - 1)
+  }
+}
+
 /// The runtime's side of a node's ports.
 package protocol PortConnection {
   var inbox: any Inbox { get }
@@ -57,8 +71,6 @@ package protocol PortConnection {
 package protocol Inbox: AnyObject, Sendable {
   /// The oldest arrival on the ports whose bits are set, or nil once all of them are closed and drained.
   func next(on ports: UInt64) async throws -> Arrival?
-  /// An arrival that is there already, without waiting.
-  func nextIfReady(on ports: UInt64) throws -> Arrival?
 }
 
 package enum Arrival: Sendable {

@@ -1,5 +1,3 @@
-
-
 /// The queue of an edge with policy `fail` was full.
 public struct EdgeFull: Error, Sendable, CustomStringConvertible {
   public let edge: String

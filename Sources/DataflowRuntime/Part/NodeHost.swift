@@ -48,7 +48,7 @@ final class NodeHost: Sendable {
     for outlet in outlets { outlet.close() }
     do {
       try result.get()
-    } catch where part.isStopping {
+    } catch  where part.isStopping {
       // Whatever it was, the run is over.
     }
   }
@@ -145,8 +145,6 @@ extension NodeHost: Inbox {
       }
     }
   }
-
-  func nextIfReady(on ports: UInt64) throws -> Arrival? { nil }
 }
 
 extension NodeHost: PortConnection {

@@ -12,10 +12,13 @@ extension Plan {
         for edge in edges where edge.from.node == number {
           let port = node.manifest.outputs[edge.from.port].name
           let target = nodes[edge.to.node]
-          let details = ["\(edge.type)", "depth \(edge.depth)", edge.policy.rawValue, edge.isFeedback ? "feedback" : ""]
-            .filter { !$0.isEmpty }.joined(separator: ", ")
+          let details = [
+            "\(edge.type)", "depth \(edge.depth)", edge.policy.rawValue, edge.isFeedback ? "feedback" : "",
+          ]
+          .filter { !$0.isEmpty }.joined(separator: ", ")
           lines.append(
-            "    .\(port) -> \(target.name).\(target.manifest.inputs[edge.to.port].name)  \(details)  \(edge.transport)")
+            "    .\(port) -> \(target.name).\(target.manifest.inputs[edge.to.port].name)  \(details)  \(edge.transport)"
+          )
         }
         if let command = node.external?.arguments {
           lines.append("    starts: \(command.map(Self.quoted).joined(separator: " "))")
@@ -24,7 +27,8 @@ extension Plan {
     }
     if parts.count > 1 { lines.append("\ncoordinator \(coordinator)") }
     lines.append("")
-    lines += determinism.isEmpty
+    lines +=
+      determinism.isEmpty
       ? ["The answer's bytes do not depend on where the nodes run."]
       : ["The answer's bytes may differ between runs:"] + determinism.map { "  \($0)" }
     return lines.joined(separator: "\n")
@@ -45,7 +49,8 @@ extension Plan {
   }
 
   private static func quoted(_ argument: String) -> String {
-    argument.contains(where: { " '\"\\$`".contains($0) }) ? "'" + argument.replacing("'", with: "'\\''") + "'" : argument
+    argument.contains(where: { " '\"\\$`".contains($0) })
+      ? "'" + argument.replacing("'", with: "'\\''") + "'" : argument
   }
 }
 

@@ -241,7 +241,8 @@ public struct Planner {
         faults.append(
           Diagnostic(
             at: location,
-            "node \(plan.nodes[other].name) opens turns, but its input is one of turns already: \(node.name) opens them"))
+            "node \(plan.nodes[other].name) opens turns, but its input is one of turns already: \(node.name) opens them"
+          ))
       }
       for edge in plan.edges.indices where reached.contains(plan.edges[edge].from.node) {
         plan.edges[edge].carriesTurns = true

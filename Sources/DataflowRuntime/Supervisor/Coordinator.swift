@@ -67,7 +67,9 @@ final class Coordinator: Sendable {
         let actions = state.ledger.turnBegan(id, epoch: epoch, node: node, now: now)
         return [.tell(.turnBegan(session: session, epoch: epoch))] + self.apply(actions, &state)
       case .turnAsked(let id, let epoch):
-        if state.timings.count < 4096 { state.timings[TurnKey(session: id, epoch: epoch), default: Timing()].asked = now }
+        if state.timings.count < 4096 {
+          state.timings[TurnKey(session: id, epoch: epoch), default: Timing()].asked = now
+        }
         return []
       case .reached(let id, let epoch, let node):
         state.timings[TurnKey(session: id, epoch: epoch)]?.lastReached = now
@@ -217,7 +219,9 @@ final class Coordinator: Sendable {
     }
   }
 
-  private func name(_ node: Int) -> String { plan.nodes.indices.contains(node) ? plan.nodes[node].name : "node \(node)" }
+  private func name(_ node: Int) -> String {
+    plan.nodes.indices.contains(node) ? plan.nodes[node].name : "node \(node)"
+  }
 
   /// In the order of the graph.
   private func merged(_ statistics: [NodeStatistics]) -> [NodeStatistics] {

@@ -3,7 +3,7 @@ import Dispatch
 import Synchronization
 
 /// A whole graph in this process.
-final class LocalRun: Sendable {
+final class LocalRun: RunningGraph {
   let coordinator: Coordinator
   private let part: PartRuntime
 
