@@ -21,7 +21,8 @@ func node(_ name: String, _ dependencies: [Target.Dependency] = []) -> Target {
 /// Tests of a node, with the harness that runs it.
 func nodeTests(_ name: String) -> Target {
   .testTarget(
-    name: "\(name)Tests", dependencies: [.target(name: name), "Dataflow", "DataflowTesting", "Messages"],
+    name: "\(name)Tests",
+    dependencies: [.target(name: name), "Dataflow", "DataflowRuntime", "DataflowTesting", "Messages"],
     swiftSettings: strict)
 }
 

@@ -75,7 +75,7 @@ private func failure(_ path: String) async throws -> String {
 
   @Test func channelsAreAveraged() async throws {
     let folder = try Folder()
-    let interleaved = (0..<1_600).flatMap { _ in [Float(0.5), -0.25] }
+    let interleaved = (0..<3_200).map { $0 % 2 == 0 ? Float(0.5) : -0.25 }
     let path = try folder.write(wave(interleaved, rate: 16_000, channels: 2, form: .float32), as: "a.wav")
     #expect(try await capture(["path": .string(path)]).heard["a"]?.samples.allSatisfy { $0 == 0.125 } == true)
   }
@@ -113,7 +113,7 @@ private func failure(_ path: String) async throws -> String {
     }
     let heard = try await capture(["path": .list(paths.map { .string($0) })]).heard
     #expect(heard.mapValues(\.samples.count) == ["a": 1_600, "b": 3_200, "a-2": 4_800])
-    #expect(heard.values.allSatisfy(\.isEnded))
+    #expect(heard.values.allSatisfy { $0.isEnded })
   }
 
   @Test func liveSourcesRunSideBySide() async throws {

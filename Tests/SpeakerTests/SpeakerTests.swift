@@ -1,4 +1,5 @@
 import Dataflow
+import DataflowRuntime
 import DataflowTesting
 import Foundation
 import Messages
@@ -143,11 +144,8 @@ private func chunk(_ samples: [Float], rate: Int = 16_000) -> AudioChunk {
       }
       node.endSession(session)
       while node.turns.count < 3 { await Task.yield() }
-      guard case .failed(let reason) = node.turns[1].outcome else {
-        Issue.record("the turn of another rate did not fail")
-        return
-      }
-      #expect(reason.contains("24000") && reason.contains("16000"))
+      let outcome = "\(node.turns[1].outcome)"
+      #expect(outcome.contains("failed") && outcome.contains("24000") && outcome.contains("16000"))
     }
     #expect(try Wave(path).samples.count == 4)
   }
