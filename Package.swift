@@ -18,6 +18,14 @@ func node(_ name: String, _ dependencies: [Target.Dependency] = []) -> Target {
     name: name, dependencies: ["Dataflow", "Messages"] + dependencies, path: "Nodes/\(name)", swiftSettings: strict)
 }
 
+/// Tests of a node, with the harness that runs it.
+func nodeTests(_ name: String) -> Target {
+  .testTarget(
+    name: "\(name)Tests",
+    dependencies: [.target(name: name), "Dataflow", "DataflowRuntime", "DataflowTesting", "Messages"],
+    swiftSettings: strict)
+}
+
 let package = Package(
   name: "Antiphon",
   platforms: [.macOS(.v15)],
@@ -68,7 +76,8 @@ let package = Package(
     .target(
       name: "Catalog",
       dependencies: [
-        "Dataflow", "AudioCapture", "Speaker", "SpeechEnd", "TextInput", "TextOutput", "VoiceGate",
+        "Dataflow", "AudioCapture", "ChatPrompt", "LLMStep", "Speaker", "SpeechEnd", "TextHead", "TextInput",
+        "TextOutput", "VoiceGate", "WhisperDecoder", "WhisperEncoder",
         .target(name: "FliteSpeech", condition: .when(traits: ["Flite"])),
       ],
       path: "Nodes/Catalog", swiftSettings: strict),
@@ -77,12 +86,17 @@ let package = Package(
     node(
       "AudioCapture",
       ["CSndfile", .target(name: "CSampleRate", condition: .when(traits: ["Resampling"]))]),
+    node("ChatPrompt", ["ModelKit"]),
     node("FliteSpeech", [.target(name: "CFlite", condition: .when(traits: ["Flite"]))]),
+    node("LLMStep", ["ModelKit", "Tensors"]),
     node("Speaker"),
     node("SpeechEnd"),
+    node("TextHead", ["ModelKit", "Tensors"]),
     node("TextInput"),
     node("TextOutput"),
     node("VoiceGate"),
+    node("WhisperDecoder", ["ModelKit", "Tensors"]),
+    node("WhisperEncoder", ["ModelKit", "Tensors"]),
 
     // Tests, a folder per target.
     .testTarget(name: "ZeroMQTests", dependencies: ["ZeroMQ"], swiftSettings: strict),
@@ -93,6 +107,11 @@ let package = Package(
       name: "DataflowRuntimeTests",
       dependencies: ["Dataflow", "DataflowRuntime", "DataflowTesting", "GraphFile", "Messages", "VoiceGate"],
       swiftSettings: strict),
+    nodeTests("AudioCapture"),
+    nodeTests("FliteSpeech"),
+    nodeTests("Speaker"),
+    nodeTests("SpeechEnd"),
+    nodeTests("TextOutput"),
     .testTarget(name: "ModelKitTests", dependencies: ["ModelKit"], swiftSettings: strict),
   ],
   swiftLanguageModes: [.v6]

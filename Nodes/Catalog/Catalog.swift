@@ -1,10 +1,15 @@
 internal import AudioCapture
+internal import ChatPrompt
 public import Dataflow
+internal import LLMStep
 internal import Speaker
 internal import SpeechEnd
+internal import TextHead
 internal import TextInput
 internal import TextOutput
 internal import VoiceGate
+internal import WhisperDecoder
+internal import WhisperEncoder
 
 #if Flite
   internal import FliteSpeech
@@ -16,11 +21,16 @@ public enum Catalog {
 
   private static let core: [any Node.Type] = [
     AudioCaptureNode.self,
+    ChatPromptNode.self,
+    LLMStepNode.self,
     SpeakerNode.self,
     SpeechEndNode.self,
+    TextHeadNode.self,
     TextInputNode.self,
     TextOutputNode.self,
     VoiceGateNode.self,
+    WhisperDecoderNode.self,
+    WhisperEncoderNode.self,
   ]
 
   /// Kinds that need a trait of the package.

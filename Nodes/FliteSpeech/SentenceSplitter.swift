@@ -1,6 +1,8 @@
 /// Puts pieces of text together and hands out sentences as soon as they are complete.
-struct SentenceSplitter {
+package struct SentenceSplitter {
   private var text = ""
+
+  package init() {}
 
   /// A sentence without an end is spoken in parts of about this many characters.
   private static let longest = 300
@@ -11,7 +13,7 @@ struct SentenceSplitter {
   ]
 
   /// - Returns: the sentences that the piece completes.
-  mutating func append(_ piece: String) -> [String] {
+  package mutating func append(_ piece: String) -> [String] {
     text += piece
     var sentences: [String] = []
     while let end = firstEnd() {
@@ -22,7 +24,7 @@ struct SentenceSplitter {
   }
 
   /// - Returns: what is left, if anything.
-  mutating func finish() -> String? {
+  package mutating func finish() -> String? {
     defer { text = "" }
     return text.allSatisfy(\.isWhitespace) ? nil : text
   }

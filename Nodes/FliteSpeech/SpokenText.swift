@@ -1,7 +1,7 @@
 /// Makes written text speakable: printable ASCII without marks that would be read out.
-enum SpokenText {
+package enum SpokenText {
   /// Drops markdown and emoji, writes out a few symbols, reduces letters to ASCII.
-  static func normalized(_ text: String) -> String {
+  package static func normalized(_ text: String) -> String {
     var spoken = ""
     for line in text.split(whereSeparator: \.isNewline) {
       let words = plain(withoutLinks(withoutListMark(line))).split(separator: " ").joined(separator: " ")

@@ -8,6 +8,7 @@ public struct SpeechEndNode: Node {
   public static let kind = "speech-end"
   public static let summary = "Cuts sound into utterances by its energy; each utterance becomes a turn."
   public static let ending = Ending.explicit
+  public static let opensTurns = true
 
   public struct Parameters: NodeParameters {
     public let rate: Int
@@ -15,22 +16,24 @@ public struct SpeechEndNode: Node {
 
     public init(_ read: inout ParameterReader) {
       rate = read("rate", default: 16_000, in: 4_000...192_000, unit: "Hz", help: "Rate of the sound.")
-      settings = UtteranceCutter.Settings(
-        silence: read(
-          "silence", default: 700, in: 40...30_000, unit: "ms", help: "Silence that ends an utterance."),
-        speech: read(
-          "speech", default: 100, in: 20...5_000, unit: "ms",
-          help: "Speech that it takes to begin an utterance; shorter sounds (clicks, coughs) are dropped."),
-        preRoll: read(
-          "pre-roll", default: 300, in: 0...5_000, unit: "ms",
-          help: "Sound before the speech that belongs to the utterance, for soft beginnings."),
-        longest: read(
-          "longest", default: 30, in: 2...600, unit: "s",
-          help: "Length at which an utterance is cut in two, at the quietest place of its last seconds."),
-        margin: read(
-          "margin", default: 10, in: 3...40, unit: "dB", help: "How far speech stands above the background noise."),
-        level: read(
-          "level", default: -66, in: -100...0, unit: "dBFS", help: "RMS level below which nothing is speech."))
+      var settings = UtteranceCutter.Settings()
+      settings.silence = read(
+        "silence", default: settings.silence, in: 40...30_000, unit: "ms", help: "Silence that ends an utterance.")
+      settings.speech = read(
+        "speech", default: settings.speech, in: 20...5_000, unit: "ms",
+        help: "Speech that it takes to begin an utterance; shorter sounds (clicks, coughs) are dropped.")
+      settings.preRoll = read(
+        "pre-roll", default: settings.preRoll, in: 0...5_000, unit: "ms",
+        help: "Sound before the speech that belongs to the utterance, for soft beginnings.")
+      settings.longest = read(
+        "longest", default: settings.longest, in: 2...600, unit: "s",
+        help: "Length at which an utterance is cut in two, at the quietest place of its last seconds.")
+      settings.margin = read(
+        "margin", default: settings.margin, in: 3...40, unit: "dB",
+        help: "How far speech stands above the background noise.")
+      settings.level = read(
+        "level", default: settings.level, in: -100...0, unit: "dBFS", help: "RMS level below which nothing is speech.")
+      self.settings = settings
     }
   }
 

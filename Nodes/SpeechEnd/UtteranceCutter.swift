@@ -1,21 +1,23 @@
 internal import Glibc
 
 /// Finds utterances in a stream of samples: sound in, cuts out; it knows neither time nor graph.
-struct UtteranceCutter {
-  struct Settings: Sendable {
+package struct UtteranceCutter {
+  package struct Settings: Sendable {
     /// Milliseconds, except `longest` in seconds.
-    var silence = 700
-    var speech = 100
-    var preRoll = 300
-    var longest = 30
+    package var silence = 700
+    package var speech = 100
+    package var preRoll = 300
+    package var longest = 30
     /// dB above the noise floor.
-    var margin = 10.0
+    package var margin = 10.0
     /// dBFS.
-    var level = -66.0
+    package var level = -66.0
+
+    package init() {}
   }
 
   /// What to do, in order.
-  enum Cut: Equatable {
+  package enum Cut: Equatable {
     case begin
     /// Samples of the utterance, and the position of the first of them in the stream.
     case audio([Float], start: Int)
@@ -56,7 +58,7 @@ struct UtteranceCutter {
   /// Frames of the current utterance that have been handed out.
   private var handedOut = 0
 
-  init(_ settings: Settings, rate: Int) {
+  package init(_ settings: Settings, rate: Int) {
     frameSamples = max(1, rate * Self.frameLength / 1_000)
     silence = max(1, settings.silence / Self.frameLength)
     speech = max(1, settings.speech / Self.frameLength)
@@ -66,7 +68,7 @@ struct UtteranceCutter {
     detector = SpeechLevel(rate: rate, margin: settings.margin, level: settings.level)
   }
 
-  mutating func feed(_ samples: some Collection<Float>) -> [Cut] {
+  package mutating func feed(_ samples: some Collection<Float>) -> [Cut] {
     rest.append(contentsOf: samples)
     var cuts: [Cut] = []
     var used = 0
@@ -79,7 +81,7 @@ struct UtteranceCutter {
   }
 
   /// The stream is over: what is being said is an utterance, however little silence follows.
-  mutating func finish() -> [Cut] {
+  package mutating func finish() -> [Cut] {
     var cuts: [Cut] = []
     if !rest.isEmpty { step(rest, &cuts) }
     rest = []
@@ -90,7 +92,7 @@ struct UtteranceCutter {
   }
 
   /// Forgets the current utterance, but not what is known of the noise.
-  mutating func abandon() {
+  package mutating func abandon() {
     pending = []
     handedOut = 0
     state = .idle

@@ -7,6 +7,7 @@ public struct TextInputNode: Node {
   public static let kind = "text-input"
   public static let summary = "Sends given texts, or the lines of standard input, each as a turn."
   public static let ending = Ending.explicit
+  public static let opensTurns = true
 
   public struct Parameters: NodeParameters {
     public let texts: [String]

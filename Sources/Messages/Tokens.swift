@@ -33,3 +33,13 @@ extension PortType {
     PortType(Tokens.typeName, vocabulary.map { ["vocabulary": .word($0)] } ?? [:])
   }
 }
+
+extension Tokens {
+  /// The vocabulary's name for a model that is given by name, folder or file: its last part, as a word of a type.
+  public static func vocabulary(ofModel model: String) -> String {
+    let last = model.split(separator: "/").last ?? ""
+    let stem = last.hasSuffix(".gguf") ? last.dropLast(5) : last
+    let word = stem.lowercased().prefix(64).map { $0.isASCII && ($0.isLetter || $0.isNumber) ? $0 : "-" }
+    return word.isEmpty ? "unknown" : String(word)
+  }
+}
