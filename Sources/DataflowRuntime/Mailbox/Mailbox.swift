@@ -40,7 +40,7 @@ final class Mailbox: Sendable {
     }
   }
 
-  /// - Parameter worked: set to how long the node worked on what it had taken before, if that was a value.
+  /// - Parameter worked: set to how long the node worked on what it had taken before.
   func take(on ports: UInt64, worked: inout Int64?) -> MailboxState.Take {
     let now = clock.now
     let (take, time) = state.withLock { state in

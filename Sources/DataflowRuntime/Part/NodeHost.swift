@@ -127,6 +127,7 @@ extension NodeHost: Inbox {
       case .arrival(let arrival, let lane, _, let sender):
         sender?.resume()
         part.taken(node: index, lane: lane, arrival)
+        if case .envelope(let envelope, _) = arrival, envelope.content.isValue { meter.countReceived() }
         if case .envelope(let envelope, _) = arrival, case .sessionBegan = envelope.content {
           // The same session comes on every edge; the node hears of it once.
           if !mailbox.begin(envelope.turn.session) { continue }

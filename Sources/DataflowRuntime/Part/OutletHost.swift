@@ -75,6 +75,7 @@ final class NodeMeter: Sendable {
 
   init(node: String) { state = Mutex(NodeStatistics(node: node)) }
 
+  func countReceived() { state.withLock { $0.received += 1 } }
   func countSent() { state.withLock { $0.sent += 1 } }
   func countStale() { state.withLock { $0.stale += 1 } }
 
@@ -86,7 +87,6 @@ final class NodeMeter: Sendable {
   func countWork(_ time: Int64) {
     let working = time - pause.exchange(0, ordering: .relaxed)
     state.withLock {
-      $0.received += 1
       $0.busy += working
       $0.latency.add(working)
     }

@@ -204,7 +204,8 @@ final class Coordinator: Sendable {
     let now = clock.now
     perform { state in
       [.tell(.part(name: self.plan.parts[part].name, what: reason))]
-        + self.apply(state.ledger.orphan(reason: "part \(self.plan.parts[part].name) \(reason)", dead: [], now: now), &state)
+        + self.apply(
+          state.ledger.orphan(reason: "part \(self.plan.parts[part].name) \(reason)", dead: [], now: now), &state)
     }
   }
 

@@ -174,7 +174,9 @@ final class Supervisor: RunningGraph {
       state.stoppedAt = state.stoppedAt ?? now
       return (state.stoppedAt ?? now, state.children)
     }
-    if coordinator.hasFailed, now - since > 1_000_000_000 { for child in children.values { child.send(signal: SIGTERM) } }
+    if coordinator.hasFailed, now - since > 1_000_000_000 {
+      for child in children.values { child.send(signal: SIGTERM) }
+    }
     if now - since > 5_000_000_000 { for child in children.values { child.send(signal: SIGKILL) } }
   }
 
@@ -219,7 +221,9 @@ final class Supervisor: RunningGraph {
     }
     let wait = min(planned.restarts.backoff * pow(2, Double(count - 1)), 10)
     coordinator.tell(
-      .part(name: planned.name, what: "is started again in \(String(format: "%.1f", wait)) s (\(count) of \(planned.restarts.limit))"))
+      .part(
+        name: planned.name,
+        what: "is started again in \(String(format: "%.1f", wait)) s (\(count) of \(planned.restarts.limit))"))
     state.withLock { $0.due[part] = clock.now + Int64(wait * 1e9) }
   }
 }
