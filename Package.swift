@@ -71,7 +71,7 @@ let package = Package(
     // The command.
     .executableTarget(
       name: "Antiphon",
-      dependencies: ["DataflowRuntime", "Catalog", "Messages", "Tensors", "ZeroMQ", argumentParser],
+      dependencies: ["DataflowRuntime", "Catalog", "Messages", "ModelKit", "Tensors", "ZeroMQ", argumentParser],
       swiftSettings: strict),
     .target(
       name: "Catalog",

@@ -28,6 +28,7 @@ struct Launcher {
     var runOptions = GraphRun.Options()
     runOptions.allowsExternal = allowExternal
     runOptions.startTimeout = startTimeout
+    runOptions.traceFile = trace
     if options.placement != nil {
       let command = options.command(runDirectory: directory.path)
       runOptions.command = { part in command + ["--part", part] }

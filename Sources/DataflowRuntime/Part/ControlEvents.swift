@@ -22,8 +22,11 @@ enum PartEvent: Sendable, Equatable, Codable {
   case acknowledged(session: UInt64, epoch: UInt32, node: Int)
   case played(session: UInt64, epoch: UInt32, time: Int64)
   case progress(node: Int, what: String, fraction: Double)
+  /// A text that grows: all of it so far.
+  case show(node: Int, text: String)
   case log(node: Int, text: String)
   case print(node: Int, text: String)
+  case trace([TraceEntry])
   case report(PartReport)
   /// All nodes of the process have ended and all that they sent has left it.
   case finished(PartReport)
@@ -59,6 +62,8 @@ struct Joining: Codable, Equatable, Sendable {
   /// Distinguishes the process from the one before and after it.
   var incarnation: UInt64
   var process: Int32
+  /// Its monotonic clock, in nanoseconds.
+  var clock: Int64
 }
 
 /// What the coordinator answers.
@@ -67,6 +72,8 @@ struct Acceptance: Codable, Equatable, Sendable {
   var refusal: String?
   /// By which the processes of the run know each other.
   var token = ""
+  /// Whether the process is to keep a trace.
+  var isTraced = false
   /// All that a node in another language must know; nil for parts that have read the graph.
   var assignment: Assignment?
 }

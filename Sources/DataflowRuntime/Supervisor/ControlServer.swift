@@ -14,6 +14,7 @@ final class ControlServer: Sendable {
   private let plan: Plan
   private let coordinator: Coordinator
   private let token: String
+  private let isTraced: Bool
   private let context: Context
   private let wakeup: Wakeup
   private let state = Mutex(State())
@@ -33,12 +34,13 @@ final class ControlServer: Sendable {
   static let silence: Int64 = 5_000_000_000
 
   init(
-    plan: Plan, coordinator: Coordinator, token: String,
+    plan: Plan, coordinator: Coordinator, token: String, isTraced: Bool,
     notice: @escaping @Sendable (_ part: Int, _ notice: Notice) -> Void
   ) throws {
     self.plan = plan
     self.coordinator = coordinator
     self.token = token
+    self.isTraced = isTraced
     self.notice = notice
     context = try Context(ioThreads: 1)
     wakeup = try Wakeup()
@@ -175,6 +177,8 @@ final class ControlServer: Sendable {
           + "the answer's bytes would differ; choose --seed, --threads and ANTIPHON_CPU alike"
       } else {
         acceptance.token = token
+        acceptance.isTraced = isTraced
+        coordinator.note(clock: joining.clock, ofPart: part)
         if isExternal { acceptance.assignment = plan.assignment(ofPart: part) }
         let isFirst = peers[part] == nil
         peers[part] = Peer(routing: routing, incarnation: joining.incarnation, heard: now)

@@ -30,6 +30,9 @@ final class Coordinator: Sendable {
     var finished: [TurnTiming] = []
     var reports: [Int: PartReport] = [:]
     var failure: String?
+    var traces: [Int: [TraceEntry]] = [:]
+    /// What to add to a process's times to get this one's.
+    var clockOffsets: [Int: Int64] = [:]
   }
   private struct TurnKey: Hashable {
     var session: UInt64
@@ -98,8 +101,7 @@ final class Coordinator: Sendable {
       case .interrupt(let id, let reason):
         return self.apply(state.ledger.interrupt(id, reason: reason, now: now), &state)
       case .turnFailed(let id, let epoch, let node, let reason):
-        state.ledger.turnFailed(id, epoch: epoch, reason: "\(self.name(node)): \(reason)")
-        return []
+        return self.apply(state.ledger.turnFailed(id, epoch: epoch, reason: "\(self.name(node)): \(reason)"), &state)
       case .acknowledged(let id, let epoch, let node):
         return self.apply(state.ledger.acknowledged(id, epoch: epoch, node: node), &state)
       case .played(let id, let epoch, let time):
@@ -112,6 +114,15 @@ final class Coordinator: Sendable {
         return [.tell(.progress(node: self.name(node), what: what, fraction: fraction))]
       case .log(let node, let text): return [.tell(.log(node: self.name(node), text: text))]
       case .print(let node, let text): return [.tell(.print(node: self.name(node), text: text))]
+      case .show(let node, let text): return [.tell(.show(node: self.name(node), text: text))]
+      case .trace(let entries):
+        let offset = state.clockOffsets[part] ?? 0
+        state.traces[part, default: []] += entries.map { entry in
+          var entry = entry
+          entry.time += offset
+          return entry
+        }
+        return []
       case .report(let report):
         state.reports[part] = report
         return []
@@ -163,6 +174,16 @@ final class Coordinator: Sendable {
       return [.stopAll]
     }
   }
+
+  /// A process's clock stands at `theirs` now.
+  func note(clock theirs: Int64, ofPart part: Int) {
+    let now = clock.now
+    // On one machine the clocks are the same, and what differs is the message's way.
+    state.withLock { $0.clockOffsets[part] = abs(now - theirs) < 1_000_000_000 && plan.parts[part].host == nil ? 0 : now - theirs }
+  }
+
+  /// The trace of all processes, as far as it has come in.
+  var trace: [Int: [TraceEntry]] { state.withLock { $0.traces } }
 
   func tell(_ event: RunEvent) { perform { _ in [.tell(event)] } }
 
