@@ -34,7 +34,7 @@ struct KeysCommand: ParsableCommand {
         let allowed = "\(directory)/allowed"
         var list = FileManager.default.fileExists(atPath: allowed) ? try AllowList(file: allowed).entries : []
         for name in names {
-          let pair = CurveKeyPair.generate()
+          let pair = try CurveKeyPair.generate()
           try pair.write(secretKeyFile: "\(directory)/\(name).key")
           try pair.write(publicKeyFile: "\(directory)/\(name).pub", name: name, replacing: true)
           list.removeAll { $0.name == name }

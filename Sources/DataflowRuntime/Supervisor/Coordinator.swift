@@ -179,7 +179,9 @@ final class Coordinator: Sendable {
   func note(clock theirs: Int64, ofPart part: Int) {
     let now = clock.now
     // On one machine the clocks are the same, and what differs is the message's way.
-    state.withLock { $0.clockOffsets[part] = abs(now - theirs) < 1_000_000_000 && plan.parts[part].host == nil ? 0 : now - theirs }
+    state.withLock {
+      $0.clockOffsets[part] = abs(now - theirs) < 1_000_000_000 && plan.parts[part].host == nil ? 0 : now - theirs
+    }
   }
 
   /// The trace of all processes, as far as it has come in.

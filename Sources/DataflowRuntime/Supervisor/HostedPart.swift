@@ -17,7 +17,8 @@ final class HostedPart: Sendable {
   ) throws {
     self.index = index
     var wire: Wire?
-    part = try PartRuntime(plan: plan, part: index, clock: clock, control: control, isTraced: isTraced) { mailboxes, sessions in
+    part = try PartRuntime(plan: plan, part: index, clock: clock, control: control, isTraced: isTraced) {
+      mailboxes, sessions in
       guard plan.crosses(part: index) else { return nil }
       let keys = try plan.keys(of: plan.parts[index].name)
       let identity = Wire.Identity(

@@ -56,7 +56,8 @@ final class Supervisor: RunningGraph {
       here.count == plan.parts.count
       ? nil
       : try ControlServer(
-        plan: plan, coordinator: coordinator, token: token, isTraced: options.traceFile != nil, notice: { [notify] in notify.yield(.part($0, $1)) })
+        plan: plan, coordinator: coordinator, token: token, isTraced: options.traceFile != nil,
+        notice: { [notify] in notify.yield(.part($0, $1)) })
     coordinator.connect { [hosted, server] part, command in
       if let local = hosted.first(where: { $0.index == part }) {
         local.handle(command)

@@ -46,6 +46,11 @@ struct TraceFile {
               name: entry.what, cat: "node", ph: "X", ts: time, dur: Double(entry.duration) / 1000, pid: part,
               tid: entry.node, args: ["turn": entry.turn]))
         case .sent:
+          // An arrow starts at a slice, and a source has none.
+          if plan.sources.contains(entry.node) {
+            events.append(
+              Event(name: "sends", cat: "node", ph: "X", ts: time, dur: 1, pid: part, tid: entry.node))
+          }
           events.append(
             Event(name: "message", cat: "edge", ph: "s", ts: time, pid: part, tid: entry.node, id: entry.flow))
         case .taken:
