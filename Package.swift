@@ -62,7 +62,8 @@ let package = Package(
     .testTarget(
       name: "GraphFileTests", dependencies: ["GraphFile"],
       exclude: ["Valid", "Invalid"], swiftSettings: strict),
-    .testTarget(name: "ModelKitTests", dependencies: ["ModelKit"], swiftSettings: strict),
+    .testTarget(
+      name: "ModelKitTests", dependencies: ["ModelKit", "Tensors"], exclude: ["Golden"], swiftSettings: strict),
   ],
   swiftLanguageModes: [.v6]
 )
