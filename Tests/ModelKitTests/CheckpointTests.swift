@@ -133,7 +133,8 @@ import Testing
     let store = ModelStore()
     try Fixtures.withFile(SmallModel.file()) { path in
       #expect(throws: Stop.self) { try store.causalLM(at: path) { throw Stop() } }
-      #expect(try store.causalLM(at: path).configuration.width == 64)
+      let model = try store.causalLM(at: path)
+      #expect(model.configuration.width == 64)
     }
   }
 }

@@ -46,7 +46,7 @@ import Testing
         let features = LogMel(padding: padding).features(samples)
         #expect(features.rows == 3000)
         #expect(features.columns == 80)
-        #expect(features.values.allSatisfy(\.isFinite))
+        #expect(features.values.allSatisfy { $0.isFinite })
       }
     }
   }
