@@ -37,10 +37,10 @@ import Testing
       var hidden = try runner.forward(tokens: entry.prompt, cache: cache)
       var generated: [Int32] = []
       var logits = Matrix(rows: 0, columns: 0)
-      for _ in entry.generated {
+      while generated.count < entry.generated.count {
+        if let last = generated.last { hidden = try runner.forward(tokens: [last], cache: cache) }
         try head.logits(hidden, into: &logits)
         generated.append(Sampler.mostLikely(logits.values))
-        hidden = try runner.forward(tokens: [generated[generated.count - 1]], cache: cache)
       }
       #expect(generated == entry.generated, "\(entry.text)")
     }
@@ -150,11 +150,12 @@ import Testing
     var generator = SeededGenerator(9)
     let (outputs, inputs) = (37, 96)
     let count = outputs * inputs
-    var bytes = (0..<count / type.blockCount * type.blockBytes).map { _ in UInt8.random(in: 0...255, using: &generator) }
+    let size = try #require(type.byteCount(count))
+    var bytes = (0..<size).map { _ in UInt8.random(in: 0...255, using: &generator) }
     // Scales and floats of moderate size: exponents near zero.
     for start in stride(from: 0, to: bytes.count, by: type.blockBytes) {
       bytes[start + (type == .f32 ? 3 : 1)] = type == .bf16 || type == .f32 ? 0x3e : 0x2c
-      if type == .q4_1 { bytes[start + 3] = 0xac }
+      if type == .q41 { bytes[start + 3] = 0xac }
     }
     try Fixtures.withFile([0] + bytes) { path in
       let mapped = try Bytes(mapping: path)
@@ -170,7 +171,9 @@ import Testing
         for row in 0..<rows {
           for output in 0..<outputs {
             var sum = Double(bias[output])
-            for input in 0..<inputs { sum += Double(floats[output * inputs + input]) * Double(x[row * inputs + input]) }
+            for input in 0..<inputs {
+              sum += Double(floats[output * inputs + input]) * Double(x[row * inputs + input])
+            }
             #expect(abs(Double(y[row * outputs + output]) - sum) < 1e-3 * (1 + abs(sum)))
           }
         }
