@@ -112,7 +112,8 @@ let package = Package(
     nodeTests("Speaker"),
     nodeTests("SpeechEnd"),
     nodeTests("TextOutput"),
-    .testTarget(name: "ModelKitTests", dependencies: ["ModelKit"], swiftSettings: strict),
+    .testTarget(
+      name: "ModelKitTests", dependencies: ["ModelKit", "Tensors"], exclude: ["Golden"], swiftSettings: strict),
   ],
   swiftLanguageModes: [.v6]
 )
