@@ -135,7 +135,10 @@ final class PartRuntime: Sendable {
         NamedEdgeStatistics(edge: $0.name, waiting: $0.waiting, statistics: $0.statistics)
       }
     }
-    wire?.addLosses(to: &report.edges)
+    if let wire {
+      wire.addLosses(to: &report.edges)
+      report.refused = wire.refused
+    }
     return report
   }
 
@@ -195,6 +198,7 @@ protocol WireEnds: Sendable {
   func forget(session: UInt64)
   /// The process of that part was started anew.
   func peerRestarted(part: Int)
+  var refused: Refusals { get }
   func addLosses(to statistics: inout [NamedEdgeStatistics])
   func fence(_ turn: Turn)
   /// Returns when all that was sent has been handed to the other side, or cannot be.

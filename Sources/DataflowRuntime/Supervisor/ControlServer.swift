@@ -20,6 +20,7 @@ final class ControlServer: Sendable {
   private let state = Mutex(State())
   private let stopping = Atomic<Bool>(false)
   private let finished = Atomic<Bool>(true)
+  private let counters = WireCounters()
   private let notice: @Sendable (_ part: Int, _ notice: Notice) -> Void
 
   /// What the server notices of a part.
@@ -70,6 +71,9 @@ final class ControlServer: Sendable {
     wakeup.signal()
   }
 
+  /// Connections and processes that were not let in.
+  var refused: Refusals { counters.values }
+
   func close() async {
     stopping.store(true, ordering: .releasing)
     wakeup.signal()
@@ -85,6 +89,7 @@ final class ControlServer: Sendable {
     try socket.set(.heartbeatTimeout, to: .seconds(5))
     if plan.coordinator.hasPrefix("tcp://"), let keys = try plan.keys(of: Plan.coordinatorName) {
       let authenticator = try Authenticator(context: context, allowing: keys.allowed)
+      counters.watch(authenticator)
       try socket.secureAsServer(keys: keys.own, domain: WireKeys.domain, authenticator: authenticator)
     }
     _ = try socket.bind(plan.coordinator)
@@ -143,11 +148,13 @@ final class ControlServer: Sendable {
     _ routing: FrameStorage, _ body: FrameStorage, _ peers: inout [Int: Peer], _ now: Int64, _ socket: inout Socket
   ) {
     var reader = ByteReader(body.bytes)
-    guard let kind = try? reader.takePreamble() else { return }
+    guard let kind = try? reader.takePreamble() else { return counters.countMalformed() }
     if kind == .join {
       return join(routing, ControlWire.value(Joining.self, reader), &peers, now, &socket)
     }
-    guard let part = peers.first(where: { $0.value.routing.bytes.elementsEqual(routing.bytes) })?.key else { return }
+    guard let part = peers.first(where: { $0.value.routing.bytes.elementsEqual(routing.bytes) })?.key else {
+      return counters.countStranger()
+    }
     peers[part]?.heard = now
     if peers[part]?.isSilent == true {
       peers[part]?.isSilent = false
@@ -159,7 +166,7 @@ final class ControlServer: Sendable {
   private func join(
     _ routing: FrameStorage, _ joining: Joining?, _ peers: inout [Int: Peer], _ now: Int64, _ socket: inout Socket
   ) {
-    guard let joining else { return }
+    guard let joining else { return counters.countMalformed() }
     var acceptance = Acceptance()
     let part = plan.parts.firstIndex { $0.name == joining.part }
     if let part {
@@ -187,6 +194,7 @@ final class ControlServer: Sendable {
     } else {
       acceptance.refusal = "the placement has no part '\(joining.part)'"
     }
+    if acceptance.refusal != nil { counters.countStranger() }
     Self.send(ControlWire.bytes(.accept, acceptance), to: routing, &socket)
   }
 

@@ -248,7 +248,7 @@ final class Coordinator: Sendable {
         timings: state.finished, nodes: merged(state.reports.values.flatMap(\.nodes)),
         edges: plan.edges.compactMap { edge in
           state.reports.values.lazy.flatMap(\.edges).first { $0.edge == edge.name }
-        }, failure: state.failure)
+        }, refused: state.reports.values.map(\.refused).reduce(Refusals(), +), failure: state.failure)
     }
   }
 

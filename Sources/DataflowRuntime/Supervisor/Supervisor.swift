@@ -97,7 +97,8 @@ final class Supervisor: RunningGraph {
         coordinator.fail("the trace could not be written to \(file): \(error.localizedDescription)")
       }
     }
-    let summary = coordinator.finish(.failed(reason: "the run ended before the turn did"))
+    var summary = coordinator.finish(.failed(reason: "the run ended before the turn did"))
+    if let server { summary.refused = summary.refused + server.refused }
     await server?.close()
     return summary
   }
