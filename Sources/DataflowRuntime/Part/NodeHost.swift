@@ -214,8 +214,8 @@ extension NodeHost: NodeServices {
 }
 
 /// A session's id tells its source: the node's index plus one in the upper half, the session's number below.
-func sessionID(source: Int, number: UInt64) -> UInt64 { UInt64(source + 1) << 32 | number }
-func source(ofSession id: UInt64) -> Int { Int(id >> 32) - 1 }
+package func sessionID(source: Int, number: UInt64) -> UInt64 { UInt64(source + 1) << 32 | number }
+package func source(ofSession id: UInt64) -> Int { Int(id >> 32) - 1 }
 
 /// What a node's host needs of the process it lives in.
 protocol PartServices: Sendable {

@@ -225,7 +225,7 @@ extension Plan {
 
   func lane(ofEdge edge: Int) -> Int { incoming(edges[edge].to.node).firstIndex(of: edge) ?? 0 }
 
-  func lanes(of node: Int) -> [MailboxState.Lane.Kind] {
+  package func lanes(of node: Int) -> [MailboxState.Lane.Kind] {
     incoming(node).map { index in
       let edge = edges[index]
       return MailboxState.Lane.Kind(
