@@ -2,8 +2,8 @@ import Dataflow
 import Synchronization
 
 /// One entry of a process's part of a trace; times are nanoseconds of its monotonic clock.
-struct TraceEntry: Sendable, Codable, Equatable {
-  enum Kind: String, Sendable, Codable {
+package struct TraceEntry: Sendable, Codable, Equatable {
+  package enum Kind: String, Sendable, Codable {
     /// A node worked on a message or a mark.
     case work
     /// A message left for an edge, or was taken from one.

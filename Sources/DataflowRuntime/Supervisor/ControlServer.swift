@@ -208,10 +208,10 @@ final class ControlServer: Sendable {
 }
 
 /// Control messages: the preamble, and JSON behind it.
-enum ControlWire {
+package enum ControlWire {
   static let maximumMessage: Int64 = 16 << 20
 
-  static func bytes(_ kind: WireFormat.Kind, _ value: some Encodable) -> [UInt8] {
+  package static func bytes(_ kind: WireFormat.Kind, _ value: some Encodable) -> [UInt8] {
     var bytes = ByteWriter()
     bytes.preamble(kind)
     let encoder = JSONEncoder()
@@ -220,14 +220,14 @@ enum ControlWire {
     return bytes.bytes
   }
 
-  static func bytes(_ kind: WireFormat.Kind) -> [UInt8] {
+  package static func bytes(_ kind: WireFormat.Kind) -> [UInt8] {
     var bytes = ByteWriter()
     bytes.preamble(kind)
     return bytes.bytes
   }
 
   /// Nil if it is not what it should be.
-  static func value<Value: Decodable>(_ type: Value.Type, _ reader: ByteReader) -> Value? {
+  package static func value<Value: Decodable>(_ type: Value.Type, _ reader: ByteReader) -> Value? {
     try? JSONDecoder().decode(type, from: Data(reader.bytes.dropFirst(reader.offset)))
   }
 }
@@ -243,12 +243,13 @@ extension Plan {
       guard case .wire(let address) = edge.transport else { return nil }
       return Assignment.Edge(
         edge: index, name: edge.name, port: port, type: "\(edge.type)", schema: edge.type.schemaID, address: address,
-        depth: edge.depth, policy: edge.policy.rawValue, isFeedback: edge.isFeedback)
+        depth: edge.depth, policy: edge.policy.rawValue, isFeedback: edge.isFeedback, carriesTurns: edge.carriesTurns,
+        sources: edge.sources.sorted())
     }
     let parameters = try? JSONSerialization.data(
       withJSONObject: command.parameters.mapValues(\.jsonObject), options: .sortedKeys)
     return Assignment(
-      node: node, name: nodes[node].name, graph: hash, seed: settings.seed,
+      node: node, name: nodes[node].name, graph: hash, seed: settings.seed, threads: settings.threads,
       parameters: String(decoding: parameters ?? Data("{}".utf8), as: UTF8.self),
       inputs: edges.indices.filter { edges[$0].to.node == node }.compactMap {
         edge($0, nodes[node].manifest.inputs[edges[$0].to.port].name)
