@@ -71,7 +71,7 @@ let package = Package(
     // The command.
     .executableTarget(
       name: "Antiphon",
-      dependencies: ["DataflowRuntime", "Catalog", "Messages", "Tensors", "ZeroMQ", argumentParser],
+      dependencies: ["DataflowRuntime", "Catalog", "Messages", "ModelKit", "Tensors", "ZeroMQ", argumentParser],
       swiftSettings: strict),
     .target(
       name: "Catalog",
@@ -112,7 +112,8 @@ let package = Package(
     nodeTests("Speaker"),
     nodeTests("SpeechEnd"),
     nodeTests("TextOutput"),
-    .testTarget(name: "ModelKitTests", dependencies: ["ModelKit"], swiftSettings: strict),
+    .testTarget(
+      name: "ModelKitTests", dependencies: ["ModelKit", "Tensors"], exclude: ["Golden"], swiftSettings: strict),
   ],
   swiftLanguageModes: [.v6]
 )

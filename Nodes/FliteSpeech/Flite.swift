@@ -1,5 +1,6 @@
 #if Flite
   internal import CFlite
+  internal import Foundation
   internal import Synchronization
 
   /// flite could not speak.
@@ -30,6 +31,9 @@
         }
         voices[name] = voice
         feat_set_float(voice.pointee.features, "duration_stretch", Float(1 / speed))
+        // The voices take their noise from the C library's generator, which others (libzmq for one) seed as they like:
+        // a sentence sounds the same in whichever process it is spoken.
+        srand(1)
         guard let wave = flite_text_to_wave(text, voice) else {
           return .failure(FliteError(description: "flite could not speak '\(text.prefix(80))'"))
         }

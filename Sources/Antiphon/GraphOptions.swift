@@ -38,6 +38,17 @@ struct GraphOptions: ParsableArguments {
     guard (1...64).contains(threads) else { throw ValidationError("--threads must be between 1 and 64.") }
   }
 
+  /// The command that runs a part of this graph with these options, but for the part's name.
+  func command(runDirectory: String) -> [String] {
+    var command = [CommandLine.arguments[0], "run", graph]
+    if let executable = Bundle.main.executablePath { command[0] = executable }
+    if let placement { command += ["--place", placement] }
+    for override in overrides { command += ["--set", override] }
+    for swap in swaps { command += ["--swap", swap] }
+    command += ["--seed", "\(seed)", "--threads", "\(threads)", "--run-directory", runDirectory]
+    return inproc ? command + ["--inproc"] : command
+  }
+
   func loadGraph() throws(GraphFileError) -> GraphDescription {
     try GraphDescription.load(path: graph, overrides: overrides, swaps: swaps)
   }

@@ -4,6 +4,7 @@ import Dataflow
 import DataflowRuntime
 import Foundation
 import GraphFile
+import ModelKit
 import Tensors
 import ZeroMQ
 
@@ -107,6 +108,10 @@ struct DoctorCommand: ParsableCommand {
     Console.result("kernels    \(Compute.description)")
     Console.result("processors \(ProcessInfo.processInfo.activeProcessorCount)")
     Console.result("memory     \(ProcessInfo.processInfo.physicalMemory >> 20) MiB")
+    for name in ["whisper-tiny.en", "whisper-base", "smollm2-135m-instruct"] {
+      let state = (try? ModelFolder.path(name)) ?? "missing: tools/models fetch \(name)"
+      Console.result("model      \(name): \(state)")
+    }
     Console.result("nodes      \(Catalog.nodes.map { $0.kind }.sorted().joined(separator: ", "))")
   }
 }

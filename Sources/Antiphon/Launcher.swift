@@ -1,3 +1,4 @@
+import Catalog
 import DataflowRuntime
 import Dispatch
 import Foundation
@@ -5,20 +6,53 @@ import Synchronization
 
 /// Starts what the command line asks for, and stops it on a signal.
 struct Launcher {
-  let run: GraphRun
+  private enum Work {
+    case graph(GraphRun)
+    case part(PartRun)
+  }
+  private let work: Work
+  private let startTimeout: Double
+  /// Lives as long as the run.
+  private let directory: RunDirectory?
 
   init(options: GraphOptions, part: String?, trace: String?, allowExternal: Bool, startTimeout: Double) throws {
-    let plan = try options.plan()
-    run = GraphRun(plan: plan)
+    self.startTimeout = startTimeout
+    if let part {
+      directory = nil
+      work = .part(try PartRun(plan: try options.plan(), part: part, catalog: Catalog.standard))
+      return
+    }
+    let directory = try RunDirectory()
+    self.directory = directory
+    let plan = try options.plan(runDirectory: directory.path)
+    var runOptions = GraphRun.Options()
+    runOptions.allowsExternal = allowExternal
+    runOptions.startTimeout = startTimeout
+    runOptions.traceFile = trace
+    if options.placement != nil {
+      let command = options.command(runDirectory: directory.path)
+      runOptions.command = { part in command + ["--part", part] }
+    }
+    work = .graph(GraphRun(plan: plan, catalog: Catalog.standard, options: runOptions))
   }
 
-  func run(_ reporter: RunReporter) async throws -> RunSummary {
-    let signals = SignalWatch { [run] name in
-      Console.say("antiphon: \(name), stopping; again to stop at once")
-      run.stop(because: "stopped by \(name)")
+  /// - Returns: how it went; nil for a part, whose coordinator knows.
+  func run(_ reporter: RunReporter) async throws -> RunSummary? {
+    defer { withExtendedLifetime(directory) {} }
+    switch work {
+    case .graph(let run):
+      let signals = SignalWatch { name in
+        Console.say("antiphon: \(name), stopping; again to stop at once")
+        run.stop(because: "stopped by \(name)")
+      }
+      defer { signals.cancel() }
+      return try await run.run { reporter.show($0) }
+    case .part(let part):
+      // The coordinator hears Ctrl-C too and ends the run in good order.
+      signal(SIGINT, SIG_IGN)
+      try await part.run(startTimeout: startTimeout)
+      return nil
     }
-    defer { signals.cancel() }
-    return try await run.run { reporter.show($0) }
   }
 }
 

@@ -35,18 +35,20 @@ struct RunCommand: AsyncParsableCommand {
       let launcher = try Launcher(
         options: options, part: part, trace: trace, allowExternal: allowExternal, startTimeout: startTimeout)
       let reporter = RunReporter(quiet: json)
-      let summary = try await launcher.run(reporter)
+      guard let summary = try await launcher.run(reporter) else { return }
       if json {
         let encoder = JSONEncoder()
         encoder.outputFormatting = [.sortedKeys, .prettyPrinted]
         Console.result(String(decoding: try encoder.encode(summary), as: UTF8.self))
-      } else if part == nil {
+      } else {
         Console.say(SummaryTable(summary).text)
       }
       if let failure = summary.failure {
         Console.say("antiphon: \(failure)")
         throw ExitCode(1)
       }
+      // What failed was named when it did.
+      if summary.turns.contains(where: \.hasFailed) { throw ExitCode(1) }
     } catch let error as GraphFileError {
       for diagnostic in error.diagnostics { Console.say("\(diagnostic)") }
       throw ExitCode(1)

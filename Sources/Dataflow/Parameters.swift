@@ -9,6 +9,21 @@ public enum ParameterValue: Hashable, Sendable {
   case map([String: ParameterValue])
 }
 
+extension ParameterValue {
+  /// As JSON has it: NSNull aside, null becomes an empty list.
+  package var jsonObject: Any {
+    switch self {
+    case .null: [Any]()
+    case .bool(let value): value
+    case .int(let value): value
+    case .double(let value): value
+    case .string(let value): value
+    case .list(let values): values.map(\.jsonObject)
+    case .map(let values): values.mapValues(\.jsonObject)
+    }
+  }
+}
+
 extension ParameterValue: CustomStringConvertible {
   public var description: String {
     switch self {

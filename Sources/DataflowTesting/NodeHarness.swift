@@ -135,7 +135,7 @@ public func withNode<N: Node>(
 
   let catalog = NodeCatalog(
     nodes: [type, HarnessFeederNode.self, HarnessCollectorNode.self], messages: MessageTypes.all)
-  var nodes: [String: Any] = ["node": ["kind": N.kind, "with": parameters.mapValues(\.plain)]]
+  var nodes: [String: Any] = ["node": ["kind": N.kind, "with": parameters.mapValues(\.jsonObject)]]
   if !manifest.inputs.isEmpty { nodes["feeder"] = ["kind": HarnessFeederNode.kind, "with": ["id": id]] }
   if !manifest.outputs.isEmpty { nodes["collector"] = ["kind": HarnessCollectorNode.kind, "with": ["id": id]] }
   let edges =
@@ -163,19 +163,4 @@ public func withNode<N: Node>(
   }
   commands.continuation.finish()
   if let failure = try await running.value.failure { throw HarnessError(failure) }
-}
-
-extension Dataflow.ParameterValue {
-  /// As `JSONSerialization` wants it.
-  fileprivate var plain: Any {
-    switch self {
-    case .null: NSNull()
-    case .bool(let value): value
-    case .int(let value): value
-    case .double(let value): value
-    case .string(let value): value
-    case .list(let values): values.map(\.plain)
-    case .map(let values): values.mapValues(\.plain)
-    }
-  }
 }

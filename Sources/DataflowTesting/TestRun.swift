@@ -8,6 +8,10 @@ import Synchronization
 public enum Carrier: String, Sendable, CaseIterable {
   /// Straight into the mailbox.
   case direct
+  /// Between parts, over sockets in the file system.
+  case ipc
+  /// Between parts, over tcp on the loopback address.
+  case tcp
 }
 
 /// A graph run within a test, with all that it told kept for questions.
@@ -20,6 +24,7 @@ package final class TestRun: Sendable {
   }
   private let record = Mutex(Record())
   private let graphRun: GraphRun
+  private let directory: RunDirectory
 
   /// - Parameters:
   ///   - graph: the graph file's contents, as JSON would have them.
@@ -28,14 +33,26 @@ package final class TestRun: Sendable {
     graph: [String: Any], apart: [String] = [], over carrier: Carrier = .direct, catalog: NodeCatalog,
     seed: UInt64 = 0, clock: any TimeSource = SystemTime()
   ) throws {
-    // JSON is YAML.
-    let file = FileManager.default.temporaryDirectory.appendingPathComponent("antiphon-\(UUID().uuidString).yaml")
-    try JSONSerialization.data(withJSONObject: graph, options: .sortedKeys).write(to: file)
-    defer { try? FileManager.default.removeItem(at: file) }
-    let description = try GraphDescription.load(path: file.path)
+    let directory = try RunDirectory()
+    self.directory = directory
+    let description = try GraphDescription.load(path: try directory.write(graph, to: "graph.yaml"))
+    var placement: Placement?
+    if carrier != .direct {
+      func part(_ nodes: [String], _ port: Int) -> [String: Any] {
+        carrier == .tcp
+          ? ["nodes": nodes, "host": "127.0.0.\(port)", "ports": Self.ports()]
+          : ["nodes": nodes]
+      }
+      placement = try Placement.load(
+        path: try directory.write(
+          ["antiphon": 1, "parts": ["apart": part(apart, 1), "rest": part(["*"], 2)]], to: "placement.yaml"))
+    }
     let plan = try Planner.plan(
-      description, catalog: catalog, options: Planner.Options(settings: RunSettings(seed: seed, threads: 1)))
-    graphRun = GraphRun(plan: plan, clock: clock)
+      description, placement: placement, catalog: catalog,
+      options: Planner.Options(settings: RunSettings(seed: seed, threads: 1), runDirectory: directory.path))
+    var options = GraphRun.Options()
+    options.hostsEverything = true
+    graphRun = GraphRun(plan: plan, catalog: catalog, options: options, clock: clock)
   }
 
   package func run() async throws -> RunSummary {
@@ -54,6 +71,13 @@ package final class TestRun: Sendable {
   }
 
   package func interrupt(session: String?) { graphRun.interrupt(session: session, reason: "the test says so") }
+  /// A range of ports for one part, another one each time.
+  private static func ports() -> String {
+    let start = lastPort.add(8, ordering: .relaxed).newValue
+    return "\(20000 + start % 30000)-\(20007 + start % 30000)"
+  }
+  private static let lastPort = Atomic<Int>(Int.random(in: 0..<3000) * 8)
+
   package func stop() { graphRun.stop(because: "the test is over") }
   package var failure: String? { record.withLock { $0.failure } }
   package var printed: [String] { record.withLock { $0.printed } }

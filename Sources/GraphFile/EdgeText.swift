@@ -32,6 +32,10 @@ enum EdgeText {
         "'\(text)' reaches into a subgraph; let the subgraph export the port and name it 'subgraph.port'", at: place)
       return nil
     }
+    if text.isEmpty {
+      log.error("a port is missing here; write 'node.port'", at: place)
+      return nil
+    }
     guard parts.count == 2, Names.isID(parts[0]), Names.isWord(parts[1]) else {
       log.error("'\(text)' is no port; write 'node.port'", at: place)
       return nil

@@ -28,14 +28,20 @@ final class GraphExpansion {
     substitution = Substitution(log: log)
   }
 
+  /// - Parameter text: the root file's text, if it is not to be read from `path`.
   /// - Returns: the flat graph as far as it could be made; nil if the root file could not be read.
-  func expand(path: String) -> GraphDescription? {
+  func expand(path: String, text: String?) -> GraphDescription? {
+    if let text {
+      let tree = YAMLReader.read(Array(text.utf8), file: path, log: log)
+      sources[Files.canonical(path)] = .some(tree.flatMap { GraphSourceReader.read($0, path: path, log: log) })
+    }
     guard let root = source(path, from: nil) else { return nil }
     stack = [(Files.canonical(path), path)]
     let parameters = rootParameters(root)
     let scope = Dictionary(parameters.map { ($0.name.value, $0.value) }) { first, _ in first }
     let instance = expand(root, prefix: "", scope: scope)
     overrides.logUnused(nodes: ids)
+    logDuplicates()
     return GraphDescription(
       path: path, directory: Files.directory(of: path), name: Files.stem(of: path), description: root.description,
       parameters: parameters, nodes: nodes, edges: edges,
@@ -69,7 +75,8 @@ final class GraphExpansion {
         log.error(message, at: parameter.name.location)
       }
       return GraphParameter(
-        name: parameter.name, help: parameter.help, value: value ?? ParameterValue(.null, at: parameter.name.location))
+        name: parameter.name, help: parameter.help,
+        value: value ?? ParameterValue(.string(""), at: parameter.name.location))
     }
   }
 
@@ -189,7 +196,8 @@ final class GraphExpansion {
     of child: GraphSource, from with: ParameterMap, node: GraphSource.Node, isSwapped: Bool
   ) -> Substitution.Scope {
     let names = child.parameters.map(\.name.value)
-    for entry in with.entries where !names.contains(entry.key.value) {
+    let known = Set(names)
+    for entry in with.entries where !known.contains(entry.key.value) {
       if isSwapped {
         let message = "'\(entry.key.value)' is left out: '\(child.path)' has no such parameter"
         log.warning(message, at: entry.key.location)
@@ -207,13 +215,22 @@ final class GraphExpansion {
       } else {
         log.error(
           "the graph '\(child.path)' needs the parameter '\(name)'; give it under 'with'", at: node.id.location)
-        scope[name] = ParameterValue(.null, at: node.id.location)
+        scope[name] = ParameterValue(.string(""), at: node.id.location)
       }
     }
     return scope
   }
 
   // MARK: Edges
+
+  /// Edges that differ in their file may be one when exported ports lead to the same port.
+  private func logDuplicates() {
+    var first: [[Endpoint]: SourceLocation] = [:]
+    for edge in edges {
+      guard let other = first.updateValue(edge.location, forKey: [edge.from, edge.to]) else { continue }
+      log.error("a second edge from \(edge.from) to \(edge.to); the first is at \(other)", at: edge.location)
+    }
+  }
 
   private func connect(
     _ source: GraphSource, prefix: String, children: [String: Instance], faulty: Set<String>

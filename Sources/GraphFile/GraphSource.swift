@@ -29,6 +29,4 @@ struct GraphSource {
     /// Already reported. Kept so that edges to the node are not reported too.
     case faulty
   }
-
-  func node(_ id: String) -> Node? { nodes.first { $0.id.value == id } }
 }

@@ -1,15 +1,18 @@
 /// Reads one graph file's tree and checks all that the file alone tells.
-struct GraphSourceReader {
-  static let keys = ["antiphon", "description", "parameters", "nodes", "edges", "inputs", "outputs"]
-  static let parameterKeys = ["default", "help"]
-  static let nodeKeys = ["kind", "graph", "with", "command", "inputs", "outputs"]
-  static let edgeKeys = ["from", "to", "depth", "policy", "feedback", "transport"]
+package struct GraphSourceReader {
+  package static let keys = ["antiphon", "description", "parameters", "nodes", "edges", "inputs", "outputs"]
+  package static let parameterKeys = ["default", "help"]
+  package static let nodeKeys = ["kind", "graph", "with", "command", "inputs", "outputs"]
+  package static let edgeKeys = ["from", "to", "depth", "policy", "feedback", "transport"]
   static let depths = 1...65536
 
   private let log: DiagnosticLog
   private var source: GraphSource
   private var nodeIDs: [String] = []
+  private var knownNodes: Set<String> = []
+  private var knownParameters: Set<String> = []
   private var usedParameters: Set<String> = []
+  private var hasFaultyReferences = false
 
   static func read(_ root: SourceNode, path: String, log: DiagnosticLog) -> GraphSource? {
     guard let fields = Fields(root, what: "a graph", keys: keys, log: log) else { return nil }
@@ -29,6 +32,8 @@ struct GraphSourceReader {
     source.parameters = fields.entries("parameters", of: "names to defaults").compactMap(parameter)
     let nodes = fields.entries("nodes", of: "ids to nodes")
     nodeIDs = nodes.map(\.key.value)
+    knownNodes = Set(nodeIDs)
+    knownParameters = Set(source.parameters.map(\.name.value))
     for entry in nodes { source.nodes.append(node(entry)) }
     if nodes.isEmpty, fields["nodes"].map(Self.isMapping) ?? true {
       log.error("the graph has no nodes", at: fields.keyLocation("nodes") ?? fields.location)
@@ -38,7 +43,8 @@ struct GraphSourceReader {
     source.outputs = fields.entries("outputs", of: "port names to 'node.port'").compactMap {
       export($0, isInput: false)
     }
-    for parameter in source.parameters where !usedParameters.contains(parameter.name.value) {
+    // A parameter that seems unused may be the one that a mistyped reference means.
+    for parameter in source.parameters where !hasFaultyReferences && !usedParameters.contains(parameter.name.value) {
       log.error(
         "the parameter '\(parameter.name.value)' is not used; write ${\(parameter.name.value)} where it belongs",
         at: parameter.name.location)
@@ -144,7 +150,8 @@ struct GraphSourceReader {
     if node.inputs.isEmpty, node.outputs.isEmpty, fields["inputs"] == nil, fields["outputs"] == nil {
       log.error("an external node needs inputs or outputs, such as outputs: { text: text }", at: kind.location)
     }
-    for port in node.outputs where node.inputs.contains(where: { $0.name == port.name }) {
+    let inputs = Set(node.inputs.map(\.name))
+    for port in node.outputs where inputs.contains(port.name) {
       log.error("the port '\(port.name.value)' is an input and an output", at: port.name.location)
     }
     for text in command + (node.inputs + node.outputs).map(\.type) { noteReferences(in: text.value, at: text.location) }
@@ -179,11 +186,14 @@ struct GraphSourceReader {
 
   private mutating func noteReferences(in text: String, at location: SourceLocation) {
     switch Template.parse(text) {
-    case .failure(let fault): log.error(fault.message, at: location)
+    case .failure(let fault):
+      hasFaultyReferences = true
+      log.error(fault.message, at: location)
     case .success(let template):
       for name in template.names {
         usedParameters.insert(name)
-        if !source.parameters.contains(where: { $0.name.value == name }) {
+        if !knownParameters.contains(name) {
+          hasFaultyReferences = true
           log.error(
             "the graph has no parameter '\(name)'", at: location,
             suggestion: nearest(name, in: source.parameters.map(\.name.value)))
@@ -201,19 +211,27 @@ struct GraphSourceReader {
       if let other = first.updateValue(edge.location, forKey: [edge.from, edge.to]) {
         let message = "a second edge from \(edge.from) to \(edge.to); the first is in line \(other.line)"
         log.error(message, at: edge.location)
+      } else {
+        source.edges.append(edge)
       }
-      source.edges.append(edge)
     }
   }
 
   private func edge(_ item: SourceNode) -> EdgeDescription? {
-    guard case .mapping = item.content else {
-      guard let text = Fields.string(item, what: "an edge", log) else { return nil }
-      return EdgeText.parse(text, log).flatMap { ends in
+    switch item.content {
+    case .mapping: return longEdge(item)
+    case .scalar(let text, _):
+      return EdgeText.parse(Located(text, at: item.location), log).flatMap { ends in
         let known = [ends.from, ends.to].map(isKnown)
         return known.contains(false) ? nil : .plain(from: ends.from, to: ends.to, at: item.location)
       }
+    case .sequence:
+      log.error("an edge is written 'node.port -> node.port' or { from: node.port, to: node.port }", at: item.location)
+      return nil
     }
+  }
+
+  private func longEdge(_ item: SourceNode) -> EdgeDescription? {
     guard let fields = Fields(item, what: "an edge", keys: Self.edgeKeys, log: log) else { return nil }
     let from = endpoint(fields, "from")
     let to = endpoint(fields, "to")
@@ -243,7 +261,7 @@ struct GraphSourceReader {
   }
 
   private func isKnown(_ end: Endpoint) -> Bool {
-    if nodeIDs.contains(end.node) { return true }
+    if knownNodes.contains(end.node) { return true }
     log.error("there is no node '\(end.node)'", at: end.location, suggestion: nearest(end.node, in: nodeIDs))
     return false
   }
@@ -257,6 +275,10 @@ struct GraphSourceReader {
     if isInput, case .sequence(let items) = entry.value.content { nodes = items }
     let ends = nodes.compactMap { Fields.string($0, what: "an exported port", log) }
       .compactMap { EdgeText.endpoint($0, log) }.filter(isKnown)
+    var seen: Set<Endpoint> = []
+    for end in ends where !seen.insert(end).inserted {
+      log.error("the port '\(entry.key.value)' leads to \(end) twice", at: end.location)
+    }
     if nodes.isEmpty { log.error("the port '\(entry.key.value)' leads nowhere", at: entry.value.location) }
     return ExportedPort(name: entry.key, endpoints: ends)
   }

@@ -1,7 +1,7 @@
 /// The candidate that a mistyped word most probably stands for.
 ///
 /// Distance counts insertions, deletions, replacements and swapped neighbours, ignoring case. A candidate further away
-/// than a third of the longer word (at least one edit) is no suggestion at all. Of equally near ones the first wins.
+/// than a third of the longer word is no suggestion at all. Of equally near ones the first wins.
 ///
 /// - Parameters:
 ///   - word: what was written.
@@ -12,7 +12,7 @@ public func nearest(_ word: String, in candidates: some Sequence<String>) -> Str
   var best: (candidate: String, distance: Int)?
   for candidate in candidates {
     let scalars = Array(candidate.lowercased().unicodeScalars.prefix(longestWord))
-    let limit = max(1, max(written.count, scalars.count) / 3)
+    let limit = max(written.count, scalars.count) / 3
     guard abs(written.count - scalars.count) <= limit else { continue }
     let distance = editDistance(written, scalars)
     if distance <= limit, distance < best?.distance ?? .max, candidate != word {

@@ -75,7 +75,23 @@ extension Placement {
   /// - Throws: ``GraphFileError`` with every fault that can be found without the graph, and nothing else.
   public static func load(path: String) throws(GraphFileError) -> Placement {
     let log = DiagnosticLog()
-    let placement = Files.read(path, from: nil, log: log).flatMap { PlacementReader(path: path, log: log).read($0) }
+    return try finish(Files.read(path, from: nil, log: log), path: path, log: log)
+  }
+
+  /// Reads a placement from a text, as ``load(path:)`` reads a file.
+  /// - Parameters:
+  ///   - text: a placement file's text.
+  ///   - path: what the file is called in diagnostics, and where its relative paths start; it need not exist.
+  /// - Throws: ``GraphFileError`` with every fault that can be found without the graph, and nothing else.
+  public static func parse(_ text: String, path: String = "placement.yaml") throws(GraphFileError) -> Placement {
+    let log = DiagnosticLog()
+    return try finish(YAMLReader.read(Array(text.utf8), file: path, log: log), path: path, log: log)
+  }
+
+  private static func finish(
+    _ tree: SourceNode?, path: String, log: DiagnosticLog
+  ) throws(GraphFileError) -> Placement {
+    let placement = tree.flatMap { PlacementReader(path: path, log: log).read($0) }
     try log.throwIfErrors()
     guard let placement else {
       throw GraphFileError([Diagnostic(at: .argument(path), "the file could not be read")])

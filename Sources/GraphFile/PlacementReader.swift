@@ -1,9 +1,9 @@
 /// Reads a placement file's tree and checks all that it tells without the graph.
-struct PlacementReader {
-  static let keys = ["antiphon", "description", "coordinator", "security", "parts"]
-  static let securityKeys = ["keys", "allow"]
-  static let partKeys = ["host", "ports", "nodes", "environment", "restart"]
-  static let restartKeys = ["max", "backoff"]
+package struct PlacementReader {
+  package static let keys = ["antiphon", "description", "coordinator", "security", "parts"]
+  package static let securityKeys = ["keys", "allow"]
+  package static let partKeys = ["host", "ports", "nodes", "environment", "restart"]
+  package static let restartKeys = ["max", "backoff"]
 
   let path: String
   let log: DiagnosticLog
@@ -16,6 +16,13 @@ struct PlacementReader {
       path: path, directory: Files.directory(of: path),
       coordinator: fields.string("coordinator").flatMap(address),
       security: fields["security"].flatMap(security), parts: parts(fields))
+    let patterns = placement.parts.reduce(0) { $0 + $1.nodes.count }
+    guard placement.parts.count <= Limits.parts, patterns <= Limits.patterns else {
+      log.error(
+        "the placement has more than \(Limits.parts) parts or \(Limits.patterns) node ids and patterns",
+        at: fields.keyLocation("parts") ?? fields.location)
+      return nil
+    }
     checkPorts(placement)
     checkReach(placement, fields)
     checkRest(placement)

@@ -1,7 +1,7 @@
 /// SHA-256 as in FIPS 180-4, for the graph's hash; a few kilobytes once a run, so plain and short.
-enum SHA256 {
+package enum SHA256 {
   /// The digest in 64 hexadecimal digits.
-  static func hex(_ message: some Collection<UInt8>) -> String {
+  package static func hex(_ message: some Collection<UInt8>) -> String {
     var bytes = Array(message)
     let bits = UInt64(bytes.count) * 8
     bytes.append(0x80)

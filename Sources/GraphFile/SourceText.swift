@@ -29,6 +29,10 @@ struct SourceText {
       log.error("the file has more than \(Limits.separators) values, which no graph needs", at: start)
       return nil
     }
+    if min(scanner.braces, 1000) * scanner.nonASCII > Limits.keyWork {
+      log.error("the file has too many '{' beside so much text that is not ASCII; split it into subgraphs", at: start)
+      return nil
+    }
     guarded = scanner.output
   }
 
@@ -103,6 +107,8 @@ private struct Scanner {
   let file: String
   var output = ""
   var separators = 0
+  var braces = 0
+  var nonASCII = 0
   var isRefused = false
 
   init(file: String) {
@@ -140,6 +146,8 @@ private struct Scanner {
         }
       }
       if scalar == "-" { separators += 1 }
+      if scalar == "{" { braces += 1 }
+      if !scalar.isASCII { nonASCII += 1 }
       result.append(Indicator(replacing: scalar).flatMap { Unicode.Scalar($0.rawValue) } ?? scalar)
     }
     output = String(result)

@@ -1,5 +1,14 @@
 /// The parser's complaints in words that help someone who does not know its grammar.
 enum SyntaxMessage {
+  /// Whether the place to show is where the unfinished thing begins, and the message that is said of it there.
+  static func atOpening(_ problem: String, context: String) -> String? {
+    if problem == "could not find expected ':'" { return "a ':' is missing after this key" }
+    if problem == "found unexpected end of stream", context.contains("quoted scalar") {
+      return "this quote is never closed"
+    }
+    return nil
+  }
+
   static func text(_ problem: String, context: String?, contextLine: Int?) -> String {
     let explained: String? =
       switch problem {
@@ -13,12 +22,10 @@ enum SyntaxMessage {
         "',' or '}' is expected here"
       case "did not find expected ',' or ']'":
         "',' or ']' is expected here"
-      case "could not find expected ':'":
-        "a ':' is missing after the key"
       case "found character that cannot start any token":
         "a value cannot start with this character; quote it"
       case "found unexpected end of stream":
-        "the text ends within a quoted string or a list"
+        "the text ends within a quoted string"
       case "did not find expected <document start>":
         "the file must hold a single document; the text before this line has ended"
       case "but found another document":
@@ -33,7 +40,6 @@ enum SyntaxMessage {
   private static func withOpening(_ message: String, _ context: String?, _ line: Int?) -> String {
     guard let context, let line else { return message }
     if context.contains("flow") { return message + " (the bracket was opened in line \(line))" }
-    if context.contains("quoted scalar") { return message + " (the quote was opened in line \(line))" }
     return message
   }
 }
@@ -97,15 +103,18 @@ struct KeyFinder {
     return after.first == ":" ? quote : nil
   }
 
-  /// The column of the first anchor or alias that stands where a value can start.
-  static func indicator(in line: Substring) -> Int? {
+  /// The first indicator of an anchor, alias, tag or complex key that stands where a value can start, and its column.
+  static func indicator(in line: Substring) -> (Indicator, column: Int)? {
     let scalars = Array(line.unicodeScalars)
     var previous: Unicode.Scalar = " "
     for (index, scalar) in scalars.enumerated() {
       if scalar == "\"" || scalar == "'" || scalar == "#" { return nil }
-      let isIndicator = scalar.value == Indicator.anchor.rawValue || scalar.value == Indicator.alias.rawValue
-      let isFollowed = index + 1 < scalars.count && scalars[index + 1] != " "
-      if isIndicator, isFollowed, " [{,".unicodeScalars.contains(previous) { return index + 1 }
+      let isFollowedBySpace = index + 1 == scalars.count || scalars[index + 1] == " "
+      if let indicator = Indicator(rawValue: scalar.value), isFollowedBySpace == (indicator == .complexKey),
+        " [{,".unicodeScalars.contains(previous)
+      {
+        return (indicator, index + 1)
+      }
       previous = scalar
     }
     return nil

@@ -80,7 +80,7 @@ final class Substitution {
   }
 
   func resolve(_ value: ParameterValue, in scope: Scope) -> ParameterValue {
-    guard spend(1, at: value.location) else { return ParameterValue(.null, at: value.location) }
+    guard spend(Limits.valueVolume, at: value.location) else { return ParameterValue(.null, at: value.location) }
     switch value.content {
     case .null, .bool, .int, .double: return value
     case .list(let values):
@@ -138,10 +138,10 @@ final class Substitution {
 
   private func volume(of value: ParameterValue) -> Int {
     switch value.content {
-    case .null, .bool, .int, .double: 1
-    case .string(let text): 1 + text.utf8.count
-    case .list(let values): values.reduce(1) { $0 + volume(of: $1) }
-    case .map(let map): map.entries.reduce(1) { $0 + $1.key.value.utf8.count + volume(of: $1.value) }
+    case .null, .bool, .int, .double: Limits.valueVolume
+    case .string(let text): Limits.valueVolume + text.utf8.count
+    case .list(let values): values.reduce(Limits.valueVolume) { $0 + volume(of: $1) }
+    case .map(let map): map.entries.reduce(Limits.valueVolume) { $0 + volume(of: $1.value) }
     }
   }
 }

@@ -7,11 +7,18 @@ import Yams
 struct YAMLReader {
   private let file: String
   private let log: DiagnosticLog
+  /// What is left of the tree would only give rise to further complaints.
+  private var isFaulty = false
+
+  private init(file: String, log: DiagnosticLog) {
+    self.file = file
+    self.log = log
+  }
 
   /// - Returns: the document's root; nil when it is not well-formed, with the reasons in the log.
   static func read(_ bytes: [UInt8], file: String, log: DiagnosticLog) -> SourceNode? {
     guard var text = SourceText(bytes, file: file, log: log) else { return nil }
-    let reader = YAMLReader(file: file, log: log)
+    var reader = YAMLReader(file: file, log: log)
     // The parser stops at the first mapping with duplicate keys. Such a key is renamed and the file read again, so
     // that its other faults are found as well.
     for number in 0..<Limits.duplicates {
@@ -22,7 +29,7 @@ struct YAMLReader {
           log.error("the file is empty", at: reader.start)
           return nil
         }
-        return reader.convert(root, depth: 0, at: reader.start)
+        return reader.convert(root)
       } catch YamlError.duplicatedKeysInMapping(let names, let context) {
         guard let second = reader.logDuplicate(names, first: context.mark, in: text.guarded) else { return nil }
         text.rename(at: second, number: number)
@@ -44,15 +51,20 @@ struct YAMLReader {
 
   // MARK: Conversion
 
-  private func convert(_ node: Node, depth: Int, at parent: SourceLocation) -> SourceNode? {
+  private mutating func convert(_ root: Node) -> SourceNode? {
+    let tree = convert(root, depth: 0, at: start)
+    return isFaulty ? nil : tree
+  }
+
+  private mutating func convert(_ node: Node, depth: Int, at parent: SourceLocation) -> SourceNode? {
     let place = location(node.mark) ?? parent
     guard depth <= Limits.depth else {
-      logTooDeep(at: place)
+      refuse(Self.tooDeep, at: place)
       return nil
     }
     switch node {
     case .alias:
-      log.error(Self.noAliases, at: place)
+      refuse(Self.noAliases, at: place)
       return nil
     case .scalar(let scalar):
       let isPlain = scalar.style == .plain || scalar.style == .any
@@ -76,16 +88,16 @@ struct YAMLReader {
     }
   }
 
-  private func convertKey(_ key: Node, at parent: SourceLocation) -> Located<String>? {
+  private mutating func convertKey(_ key: Node, at parent: SourceLocation) -> Located<String>? {
     let place = location(key.mark) ?? parent
     guard case .scalar(let scalar) = key else {
-      log.error("a key must be a plain word, not a list or a mapping", at: place)
+      refuse("a key must be a plain word, not a list or a mapping", at: place)
       return nil
     }
     let isPlain = scalar.style == .plain || scalar.style == .any
     if isPlain, logIndicator(scalar.string, at: place) { return nil }
     if isPlain, scalar.string == "<<" {
-      log.error("merge keys ('<<') are not supported; write the keys out", at: place)
+      refuse("merge keys ('<<') are not supported; write the keys out", at: place)
       return nil
     }
     // A duplicate, which has been reported.
@@ -93,25 +105,31 @@ struct YAMLReader {
     return Located(Indicator.restore(scalar.string), at: place)
   }
 
-  /// Reports a plain scalar that starts with an indicator of what graph files do not have.
-  private func logIndicator(_ text: String, at place: SourceLocation) -> Bool {
-    guard let first = text.unicodeScalars.first, let indicator = Indicator(rawValue: first.value) else { return false }
-    switch indicator {
-    case .anchor, .alias: log.error(Self.noAliases, at: place)
-    case .tag: log.error("tags ('!name') are not supported", at: place)
-    case .complexKey:
-      guard text.unicodeScalars.count == 1 || text.unicodeScalars.dropFirst().first == " " else { return false }
-      log.error("complex keys ('? key') are not supported", at: place)
-    }
+  private mutating func refuse(_ message: String, at place: SourceLocation) {
+    isFaulty = true
+    log.error(message, at: place)
+  }
+
+  /// Refuses a plain scalar that starts with an indicator of what graph files do not have.
+  private mutating func logIndicator(_ text: String, at place: SourceLocation) -> Bool {
+    let scalars = text.unicodeScalars
+    guard let first = scalars.first, let indicator = Indicator(rawValue: first.value) else { return false }
+    if indicator == .complexKey, scalars.count > 1, scalars.dropFirst().first != " " { return false }
+    refuse(Self.message(indicator), at: place)
     return true
+  }
+
+  private static func message(_ indicator: Indicator) -> String {
+    switch indicator {
+    case .anchor, .alias: noAliases
+    case .tag: "tags ('!name') are not supported; quote text that starts with '!'"
+    case .complexKey: "complex keys ('? key') are not supported"
+    }
   }
 
   private static let noAliases =
     "anchors and aliases ('&name', '*name') are not supported; write the value out, or quote text that starts so"
-
-  private func logTooDeep(at place: SourceLocation) {
-    log.error("lists and mappings are nested more than \(Limits.depth) deep", at: place)
-  }
+  private static let tooDeep = "lists and mappings are nested more than \(Limits.depth) deep"
 
   // MARK: Syntax errors
 
@@ -135,18 +153,21 @@ struct YAMLReader {
       YamlError.composer(let context, let problem, let mark, _):
       // `key: &name` and what follows is no plain scalar but a syntax error once the indicator is guarded.
       for line in [mark.line, mark.line - 1] where lines.indices.contains(line - 1) {
-        if let column = KeyFinder.indicator(in: lines[line - 1]) {
-          log.error(Self.noAliases, at: SourceLocation(file: file, line: line, column: column))
+        if let (indicator, column) = KeyFinder.indicator(in: lines[line - 1]) {
+          log.error(Self.message(indicator), at: SourceLocation(file: file, line: line, column: column))
           return
         }
       }
+      if let context, let message = SyntaxMessage.atOpening(problem, context: context.text) {
+        log.error(message, at: SourceLocation(file: file, line: context.mark.line, column: context.mark.column))
+        return
+      }
       let place = SourceLocation(file: file, line: mark.line, column: mark.column)
-      if problem.contains("maximum") { return logTooDeep(at: place) }
+      // The parser has a limit of its own, far beyond ours.
+      if problem.contains("nesting") || problem.contains("level") { return log.error(Self.tooDeep, at: place) }
       log.error(SyntaxMessage.text(problem, context: context?.text, contextLine: context?.mark.line), at: place)
-    case YamlError.memory:
-      logTooDeep(at: start)
-    default:
-      log.error("this is not YAML", at: start)
+    case YamlError.memory: log.error(Self.tooDeep, at: start)
+    default: log.error("this is not YAML", at: start)
     }
   }
 }

@@ -136,7 +136,7 @@ private final class Desk: ThreadBody {
         out.append(Frame())
         for part in reply { try out.append(Frame(copying: part)) }
         _ = try socket.trySend(&out)
-      } catch where error.code == .terminated || error.code == .notASocket {
+      } catch  where error.code == .terminated || error.code == .notASocket {
         return
       } catch {
         // A reply that cannot be sent concerns one client, which then times out.
@@ -185,7 +185,8 @@ private final class Policy: Sendable {
         counts.withLock { $0.accepted += 1 }
         return ZAPRequest.reply(to: request.id, status: "200", text: "OK", userID: key.z85)
       }
-      let reason = request.key == nil ? "\(request.mechanism) is not accepted, only CURVE" : "the key is not on the list"
+      let reason =
+        request.key == nil ? "\(request.mechanism) is not accepted, only CURVE" : "the key is not on the list"
       let refusal = Authenticator.Refusal(
         address: request.address, domain: request.domain, key: request.key, reason: reason)
       counts.withLock { counts in

@@ -43,15 +43,28 @@ public struct Frame: ~Copyable, @unchecked Sendable {
   ///   - size: The frame's size in bytes.
   ///   - initialize: Writes all of the bytes, which hold anything before.
   /// - Throws: `ZeroMQError` if the size is negative or there is no memory for it.
+  @inline(__always)
   public init(size: Int, initializingWith initialize: (UnsafeMutableRawBufferPointer) -> Void) throws(ZeroMQError) {
     guard size >= 0 else {
       throw ZeroMQError(.invalidArgument, operation: "make a frame", message: "\(size) bytes is no size")
     }
-    var made = MessageStorage()
-    guard made.withMessage({ zmq_msg_init_size($0, size) }) == 0 else { throw .last("make a frame of \(size) bytes") }
-    made.withMessage { initialize(UnsafeMutableRawBufferPointer(start: zmq_msg_data($0), count: size)) }
-    storage = made
+    if size <= Self.surelyInline {
+      // In place, and without a way to fail: moving a message whose bytes were just written one by one would stall.
+      storage = MessageStorage()
+      storage.withMessage { message in
+        _ = zmq_msg_init_size(message, size)
+        initialize(UnsafeMutableRawBufferPointer(start: zmq_msg_data(message), count: size))
+      }
+    } else {
+      var made = MessageStorage()
+      guard made.withMessage({ zmq_msg_init_size($0, size) }) == 0 else { throw .last("make a frame") }
+      made.withMessage { initialize(UnsafeMutableRawBufferPointer(start: zmq_msg_data($0), count: size)) }
+      storage = made
+    }
   }
+
+  /// A size in bytes that every libzmq 4 keeps in the message itself, for which it allocates nothing.
+  private static var surelyInline: Int { 24 }
 
   /// Makes a frame of a copy of `bytes`.
   ///
@@ -120,6 +133,7 @@ public struct Frame: ~Copyable, @unchecked Sendable {
   }
 
   /// Gives the message up to a new owner.
+  @inline(__always)
   consuming func relinquish() -> MessageStorage {
     let message = storage
     discard self
@@ -141,10 +155,10 @@ extension Frame {
   public func withUnsafeBytes<Result: ~Copyable, Failure: Error>(
     _ body: (UnsafeRawBufferPointer) throws(Failure) -> Result
   ) throws(Failure) -> Result {
-    // A short message's bytes lie in the message itself, so they are read from a copy that lives as long as the call.
-    var copy = storage
-    return try withUnsafeMutablePointer(to: &copy) { (pointer) throws(Failure) -> Result in
-      let message = UnsafeMutableRawPointer(pointer).assumingMemoryBound(to: zmq_msg_t.self)
+    // A short message's bytes lie in the message itself, perhaps in a copy of it that lives as long as the call.
+    try withUnsafePointer(to: storage) { (pointer) throws(Failure) -> Result in
+      // libzmq asks for a mutable message, and does not write to it.
+      let message = UnsafeMutableRawPointer(mutating: pointer).assumingMemoryBound(to: zmq_msg_t.self)
       return try body(UnsafeRawBufferPointer(start: zmq_msg_data(message), count: zmq_msg_size(message)))
     }
   }

@@ -1,15 +1,15 @@
 #if canImport(Glibc)
-internal import Glibc
+  internal import Glibc
 #elseif canImport(Musl)
-internal import Musl
+  internal import Musl
 #else
-internal import Darwin
+  internal import Darwin
 #endif
 
 extension CurveKeyPair {
   /// Reads a pair from a secret key file.
   ///
-  /// The file has a line `secret KEY`, optionally `public KEY`, and comments that begin with `# `.
+  /// The file has a line `secret KEY`, optionally `public KEY`, and comments that begin with `#`.
   ///
   /// - Throws: `CurveKeyError`: `exposed` if others than the owner may read or write the file, `malformed` with the line,
   ///   `system` if it cannot be read.
@@ -70,8 +70,8 @@ extension CurveKeyPair {
 
 /// The clients that a server accepts, by public key.
 ///
-/// A file has one key a line, followed by `#` and a name. A line that begins with `# ` is a comment (the space matters,
-/// for a key may begin with `#`); empty lines are allowed.
+/// A file has one key a line, followed by `#` and a name. A line that begins with `#` is a comment; empty lines are
+/// allowed.
 ///
 /// ```
 /// # Machines of the lab
@@ -168,10 +168,8 @@ private enum KeyFile {
   /// More than any list needs, and little enough to read into memory on anybody's word.
   static let largest = 1 << 20
 
-  /// Whether a line, without blanks before it, is a comment. A key may begin with `#`, hence the space.
-  static func isComment(_ line: Substring) -> Bool {
-    line == "#" || line.hasPrefix("# ") || line.hasPrefix("#\t")
-  }
+  /// Whether a line, without blanks before it, is a comment. A key may hold `#`, but no Z85 number begins with it.
+  static func isComment(_ line: Substring) -> Bool { line.first == "#" }
 
   static func read(_ path: String, secret: Bool) throws(CurveKeyError) -> String {
     // O_NONBLOCK keeps a pipe in the file's place from holding up the open.
@@ -230,11 +228,11 @@ private enum KeyFile {
     while written < bytes.count {
       let got = bytes.withUnsafeBytes { room in
         #if canImport(Darwin)
-        Darwin.write(descriptor, room.baseAddress.map { $0 + written }, bytes.count - written)
+          Darwin.write(descriptor, room.baseAddress.map { $0 + written }, bytes.count - written)
         #elseif canImport(Musl)
-        Musl.write(descriptor, room.baseAddress.map { $0 + written }, bytes.count - written)
+          Musl.write(descriptor, room.baseAddress.map { $0 + written }, bytes.count - written)
         #else
-        Glibc.write(descriptor, room.baseAddress.map { $0 + written }, bytes.count - written)
+          Glibc.write(descriptor, room.baseAddress.map { $0 + written }, bytes.count - written)
         #endif
       }
       if got < 0 && errno == EINTR { continue }

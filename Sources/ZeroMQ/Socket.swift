@@ -115,6 +115,8 @@ extension Socket {
   public mutating func send(_ frame: consuming Frame, more: Bool = false) throws(ZeroMQError) {
     let status = post(&frame, flags: more ? ZMQ_SNDMORE : 0)
     if status != 0 { throw ZeroMQError(errno: status, operation: "send") }
+    // libzmq left an empty message, which owns nothing to be freed.
+    _ = frame.relinquish()
   }
 
   /// Sends a frame if the socket can take it now.
@@ -179,10 +181,29 @@ extension Socket {
     return frame.storage.withMessage { message in
       while zmq_msg_send(message, handle, flags) < 0 {
         let number = zmq_errno()
-        if number != EINTR { return number }
+        if number == EINTR { continue }
+        guard number == EAGAIN, flags & ZMQ_DONTWAIT != 0 else { return number }
+        return Self.postAgain(message, handle, flags: flags)
       }
       return 0
     }
+  }
+
+  /// Sends a frame that was turned away without waiting, in case the queue has room after all.
+  ///
+  /// libzmq hears of room made by the peer only once in a while when it sends, but always when asked for its events.
+  private static func postAgain(
+    _ message: UnsafeMutablePointer<zmq_msg_t>, _ handle: UnsafeMutableRawPointer, flags: Int32
+  ) -> Int32 {
+    var events: Int32 = 0
+    var size = MemoryLayout<Int32>.size
+    guard zmq_getsockopt(handle, ZMQ_EVENTS, &events, &size) == 0 else { return zmq_errno() }
+    guard events & ZMQ_POLLOUT != 0 else { return EAGAIN }
+    while zmq_msg_send(message, handle, flags) < 0 {
+      let number = zmq_errno()
+      if number != EINTR { return number }
+    }
+    return 0
   }
 }
 

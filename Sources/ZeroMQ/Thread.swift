@@ -1,9 +1,9 @@
 #if canImport(Glibc)
-internal import Glibc
+  internal import Glibc
 #elseif canImport(Musl)
-internal import Musl
+  internal import Musl
 #else
-internal import Darwin
+  internal import Darwin
 #endif
 
 /// What a thread does.
@@ -21,13 +21,13 @@ func startThread(named name: String, _ body: some ThreadBody) throws(ZeroMQError
   defer { pthread_sigmask(SIG_SETMASK, &former, nil) }
 
   #if canImport(Darwin)
-  var thread: pthread_t?
-  let status = pthread_create(&thread, nil, { runThread($0) }, context.toOpaque())
-  if status == 0, let thread { pthread_detach(thread) }
+    var thread: pthread_t?
+    let status = pthread_create(&thread, nil, { runThread($0) }, context.toOpaque())
+    if status == 0, let thread { pthread_detach(thread) }
   #else
-  var thread = pthread_t()
-  let status = pthread_create(&thread, nil, { runThread($0) }, context.toOpaque())
-  if status == 0 { pthread_detach(thread) }
+    var thread = pthread_t()
+    let status = pthread_create(&thread, nil, { runThread($0) }, context.toOpaque())
+    if status == 0 { pthread_detach(thread) }
   #endif
   guard status == 0 else {
     context.release()

@@ -63,6 +63,7 @@ public struct ZeroMQError: Error, Sendable, Equatable {
   ///   - number: The error's number.
   ///   - operation: What was being done.
   ///   - endpoint: The endpoint concerned.
+  @inline(never)
   package init(errno number: Int32, operation: String, endpoint: String? = nil) {
     self.code = Code(errno: number)
     self.operation = operation
@@ -79,6 +80,7 @@ public struct ZeroMQError: Error, Sendable, Equatable {
   }
 
   /// The error that libzmq reported last on this thread.
+  @inline(never)
   static func last(_ operation: String, endpoint: String? = nil) -> ZeroMQError {
     ZeroMQError(errno: zmq_errno(), operation: operation, endpoint: endpoint)
   }

@@ -15,16 +15,23 @@ final class Mailbox: Sendable {
 
   /// - Returns: false if the lane is full.
   /// - Throws: `CancellationError` if the run is stopping.
-  func offer(_ envelope: Envelope, lane: Int) throws -> Bool {
+  func offer(_ envelope: Envelope, lane: Int) throws -> Bool { try deliver(envelope, lane: lane) != nil }
+
+  /// - Returns: how many values the lane lost by it, to its policy or to an interruption; nil if the lane is full.
+  /// - Throws: `CancellationError` if the run is stopping.
+  func deliver(_ envelope: Envelope, lane: Int) throws -> Int? {
     let now = clock.now
     switch state.withLock({ $0.offer(envelope, lane: lane, now: now) }) {
-    case .delivered(let node, _):
+    case .delivered(let node, let lost):
       node?.resume()
-      return true
-    case .full: return false
+      return lost
+    case .full: return nil
     case .stopped: throw CancellationError()
     }
   }
+
+  /// Values that wait in a lane.
+  func values(inLane lane: Int) -> Int { state.withLock { $0.lanes[lane].values } }
 
   /// Waits until the lane may have room.
   func roomInLane(_ lane: Int) async {
@@ -33,7 +40,7 @@ final class Mailbox: Sendable {
     }
   }
 
-  /// - Parameter worked: set to how long the node worked on what it had taken before, if that was a value.
+  /// - Parameter worked: set to how long the node worked on what it had taken before.
   func take(on ports: UInt64, worked: inout Int64?) -> MailboxState.Take {
     let now = clock.now
     let (take, time) = state.withLock { state in

@@ -130,7 +130,7 @@ struct MailboxState {
     case stopped
   }
 
-  /// - Parameter worked: set to how long the node worked on what it had taken before, if that was a value.
+  /// - Parameter worked: set to how long the node worked on what it had taken before.
   mutating func take(on ports: UInt64, now: Int64, worked: inout Int64?) -> Take {
     if let back = current {
       current = nil
@@ -139,7 +139,7 @@ struct MailboxState {
         marks = marks.filter { !($0.key.turn.session == turn.session && $0.key.turn.isCut) }
         return .acknowledge(turn)
       case .envelope(let envelope, _):
-        if envelope.content.isValue { worked = now - taken }
+        worked = now - taken
         if let mark = complete(envelope, lane: currentLane) { return .pass(mark) }
       }
     }

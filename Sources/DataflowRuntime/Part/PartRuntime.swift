@@ -12,12 +12,13 @@ final class PartRuntime: Sendable {
   private let mailboxes: [Int: Mailbox]
   private let wire: (any WireEnds)?
   private let gate = Gate()
-  private let stopping = Atomic<Bool>(false)
+  /// Opened when every process of the run has finished.
+  private let released = Gate()
 
   /// - Parameter makeWire: builds the ends of edges that cross to other processes; nil where none do.
   init(
-    plan: Plan, part: Int, clock: any TimeSource, control: any ControlChannel,
-    makeWire: ((_ mailboxes: [Int: Mailbox], _ sessions: SessionTable) throws -> any WireEnds)? = nil
+    plan: Plan, part: Int, clock: any TimeSource, control: any ControlChannel, isTraced: Bool = false,
+    makeWire: ((_ mailboxes: [Int: Mailbox], _ sessions: SessionTable) throws -> (any WireEnds)?)? = nil
   ) throws {
     (self.plan, self.index, self.clock, self.control) = (plan, part, clock, control)
     let mine = plan.nodes.indices.filter { plan.nodes[$0].part == part && plan.nodes[$0].type != nil }
@@ -27,17 +28,19 @@ final class PartRuntime: Sendable {
     let wire = try makeWire?(mailboxes, sessions)
     self.wire = wire
     let traces = TraceSource(part: part)
+    let tracer = isTraced ? Tracer(plan: plan, clock: clock) : nil
     let services = Services(
-      plan: plan, clock: clock, control: control, sessions: sessions, wire: wire, stopping: Stopping())
+      plan: plan, clock: clock, control: control, sessions: sessions, wire: wire, stopping: Stopping(),
+      tracer: tracer, incoming: mine.reduce(into: [:]) { $0[$1] = plan.incoming($1) })
     self.services = services
     hosts = try mine.map { node in
       let meter = NodeMeter(node: plan.nodes[node].name)
       let outlets = try plan.nodes[node].manifest.outputs.indices.map { port in
-        let links = try plan.edges.indices.filter { plan.edges[$0].from == .init(node: node, port: port) }
-          .map { edge in try Self.link(plan, edge, mailboxes, wire) }
+        let edges = plan.edges.indices.filter { plan.edges[$0].from == .init(node: node, port: port) }
+        let links = try edges.map { try Self.link(plan, $0, mailboxes, wire) }
         return OutletHost(
-          node: plan.nodes[node].name, type: plan.outputType(node: node, port: port), links: links, meter: meter,
-          traces: traces, clock: clock)
+          node: plan.nodes[node].name, type: plan.outputType(node: node, port: port), links: links,
+          edges: edges, meter: meter, traces: traces, tracer: tracer.map { (node, $0) }, clock: clock)
       }
       guard let mailbox = mailboxes[node] else { throw MissingWire(edge: plan.nodes[node].name) }
       return NodeHost(
@@ -73,6 +76,17 @@ final class PartRuntime: Sendable {
         }
       }
       await wire?.drain()
+      if let tracer = services.tracer {
+        // In pieces that a control message holds.
+        var entries = tracer.take()[...]
+        while !entries.isEmpty {
+          control.post(.trace(Array(entries.prefix(20_000))))
+          entries = entries.dropFirst(20_000)
+        }
+      }
+      control.post(.finished(report))
+      // A peer that is started anew wants to hear again of what is under way: stay until none will.
+      if failure == nil, !services.isStopping { try? await released.wait() }
       if let failure { throw failure }
     }
   }
@@ -92,18 +106,23 @@ final class PartRuntime: Sendable {
       wire?.fence(turn)
       for host in hosts {
         for (lane, lost) in host.fence(turn).enumerated() where lost > 0 {
-          wire?.returnCredit(node: host.index, lane: lane, count: lost)
+          wire?.returnCredit(edge: plan.incoming(host.index)[lane], count: lost)
         }
       }
-    case .closeSession(let session): sessions.remove(session)
+    case .closeSession(let session):
+      sessions.remove(session)
+      wire?.forget(session: session)
+    case .peerRestarted(let part): wire?.peerRestarted(part: part)
     case .report: control.post(.report(report))
     case .stop: stop()
+    case .release: released.open()
     }
   }
 
   func stop() {
     services.stopping.raise()
     gate.cancel()
+    released.cancel()
     for host in hosts { host.mailbox.stop() }
     wire?.stop()
   }
@@ -116,6 +135,7 @@ final class PartRuntime: Sendable {
         NamedEdgeStatistics(edge: $0.name, waiting: $0.waiting, statistics: $0.statistics)
       }
     }
+    wire?.addLosses(to: &report.edges)
     return report
   }
 
@@ -141,6 +161,9 @@ final class PartRuntime: Sendable {
     let sessions: SessionTable
     let wire: (any WireEnds)?
     let stopping: Stopping
+    let tracer: Tracer?
+    /// Per node, the edges of its lanes.
+    let incoming: [Int: [Int]]
     var isStopping: Bool { stopping.isRaised }
 
     func seed(for node: String) -> UInt64 {
@@ -151,7 +174,7 @@ final class PartRuntime: Sendable {
 
     func taken(node: Int, lane: Int, _ arrival: Arrival) {
       if let wire, case .envelope(let envelope, _) = arrival, envelope.content.isValue {
-        wire.returnCredit(node: node, lane: lane, count: 1)
+        wire.returnCredit(edge: incoming[node]?[lane] ?? -1, count: 1)
       }
     }
   }
@@ -168,7 +191,11 @@ final class PartRuntime: Sendable {
 protocol WireEnds: Sendable {
   func link(forEdge edge: Int) throws -> any Link
   /// The node took, or lost, values that came over the wire.
-  func returnCredit(node: Int, lane: Int, count: Int)
+  func returnCredit(edge: Int, count: Int)
+  func forget(session: UInt64)
+  /// The process of that part was started anew.
+  func peerRestarted(part: Int)
+  func addLosses(to statistics: inout [NamedEdgeStatistics])
   func fence(_ turn: Turn)
   /// Returns when all that was sent has been handed to the other side, or cannot be.
   func drain() async

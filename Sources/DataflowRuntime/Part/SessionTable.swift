@@ -16,5 +16,7 @@ final class SessionTable: Sendable {
     }
   }
 
+  var count: Int { sessions.withLock { $0.count } }
+
   func remove(_ id: UInt64) { sessions.withLock { _ = $0.removeValue(forKey: id) } }
 }

@@ -20,7 +20,7 @@ public struct NodeStatistics: Sendable, Codable, Equatable {
   public var busy: Int64 = 0
   /// Nanoseconds spent waiting for room downstream.
   public var blocked: Int64 = 0
-  /// Time per message, in nanoseconds.
+  /// Time per message or mark, in nanoseconds.
   public var latency = Histogram()
   /// Values not sent because their turn had been interrupted.
   public var stale = 0

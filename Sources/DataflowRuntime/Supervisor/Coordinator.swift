@@ -19,6 +19,10 @@ final class Coordinator: Sendable {
     var phase = Phase.loading
     var send: (@Sendable (_ part: Int, _ command: PartCommand) -> Void)?
     var ready: Set<Int> = []
+    var readyEdges: Set<Int> = []
+    var finishedParts: Set<Int> = []
+    /// Processes that were started anew and wait for their start.
+    var unstarted: Set<Int> = []
     var created: Int64
     var started: Int64 = 0
     var timings: [TurnKey: Timing] = [:]
@@ -26,6 +30,9 @@ final class Coordinator: Sendable {
     var finished: [TurnTiming] = []
     var reports: [Int: PartReport] = [:]
     var failure: String?
+    var traces: [Int: [TraceEntry]] = [:]
+    /// What to add to a process's times to get this one's.
+    var clockOffsets: [Int: Int64] = [:]
   }
   private struct TurnKey: Hashable {
     var session: UInt64
@@ -38,10 +45,16 @@ final class Coordinator: Sendable {
     var audio: Int64?
   }
 
+  private let wireEdges: Set<Int>
+
   init(plan: Plan, clock: any TimeSource, observe: @escaping @Sendable (RunEvent) -> Void) {
     self.plan = plan
     self.clock = clock
     self.observe = observe
+    wireEdges = Set(
+      plan.edges.indices.filter { index in
+        if case .wire = plan.edges[index].transport { true } else { false }
+      })
     state = Mutex(State(ledger: TurnLedger(plan: plan), created: clock.now))
   }
 
@@ -56,6 +69,17 @@ final class Coordinator: Sendable {
       switch event {
       case .nodeReady(let node): return self.nodeReady(node, &state, now)
       case .nodeEnded: return []
+      case .edgeReady(let edge):
+        state.readyEdges.insert(edge)
+        return self.startIfReady(&state, now)
+      case .edgeBroken(let edge, let reason):
+        let name = self.plan.edges.indices.contains(edge) ? self.plan.edges[edge].name : "edge \(edge)"
+        if state.phase == .loading {
+          state.failure = state.failure ?? "edge \(name): \(reason)"
+          return [.stopAll]
+        }
+        return [.tell(.part(name: self.plan.parts[part].name, what: "edge \(name): \(reason)"))]
+          + self.apply(state.ledger.orphan(reason: "edge \(name): \(reason)", dead: [], now: now), &state)
       case .nodeFailed(let node, let reason):
         state.failure = state.failure ?? "node \(self.name(node)) failed: \(reason)"
         return [.stopAll]
@@ -77,8 +101,7 @@ final class Coordinator: Sendable {
       case .interrupt(let id, let reason):
         return self.apply(state.ledger.interrupt(id, reason: reason, now: now), &state)
       case .turnFailed(let id, let epoch, let node, let reason):
-        state.ledger.turnFailed(id, epoch: epoch, reason: "\(self.name(node)): \(reason)")
-        return []
+        return self.apply(state.ledger.turnFailed(id, epoch: epoch, reason: "\(self.name(node)): \(reason)"), &state)
       case .acknowledged(let id, let epoch, let node):
         return self.apply(state.ledger.acknowledged(id, epoch: epoch, node: node), &state)
       case .played(let id, let epoch, let time):
@@ -91,9 +114,23 @@ final class Coordinator: Sendable {
         return [.tell(.progress(node: self.name(node), what: what, fraction: fraction))]
       case .log(let node, let text): return [.tell(.log(node: self.name(node), text: text))]
       case .print(let node, let text): return [.tell(.print(node: self.name(node), text: text))]
+      case .show(let node, let text): return [.tell(.show(node: self.name(node), text: text))]
+      case .trace(let entries):
+        let offset = state.clockOffsets[part] ?? 0
+        state.traces[part, default: []] += entries.map { entry in
+          var entry = entry
+          entry.time += offset
+          return entry
+        }
+        return []
       case .report(let report):
         state.reports[part] = report
         return []
+      case .finished(let report):
+        state.reports[part] = report
+        state.finishedParts.insert(part)
+        guard state.finishedParts.count == self.plan.parts.count else { return [] }
+        return self.plan.parts.indices.map { .command(part: $0, .release) }
       }
     }
   }
@@ -114,8 +151,14 @@ final class Coordinator: Sendable {
     let dead = Set(plan.nodes.indices.filter { plan.nodes[$0].part == part })
     perform { state in
       state.ready.subtract(dead)
+      state.unstarted.insert(part)
+      state.readyEdges = state.readyEdges.filter { edge in
+        let edge = self.plan.edges[edge]
+        return !dead.contains(edge.from.node) && !dead.contains(edge.to.node)
+      }
       return [.tell(.part(name: self.plan.parts[part].name, what: reason))]
-        + self.apply(state.ledger.orphan(reason: reason, dead: dead, now: now), &state)
+        + self.apply(
+          state.ledger.orphan(reason: "part \(self.plan.parts[part].name) \(reason)", dead: dead, now: now), &state)
     }
   }
 
@@ -132,10 +175,62 @@ final class Coordinator: Sendable {
     }
   }
 
+  /// A process's clock stands at `theirs` now.
+  func note(clock theirs: Int64, ofPart part: Int) {
+    let now = clock.now
+    // On one machine the clocks are the same, and what differs is the message's way.
+    state.withLock {
+      $0.clockOffsets[part] = abs(now - theirs) < 1_000_000_000 && plan.parts[part].host == nil ? 0 : now - theirs
+    }
+  }
+
+  /// The trace of all processes, as far as it has come in.
+  var trace: [Int: [TraceEntry]] { state.withLock { $0.traces } }
+
   func tell(_ event: RunEvent) { perform { _ in [.tell(event)] } }
 
-  /// Nodes that have not said that they are ready.
-  var missing: [Int] { state.withLock { state in plan.nodes.indices.filter { !state.ready.contains($0) } } }
+  /// What the graph still waits for before it can start.
+  var missing: [String] {
+    state.withLock { state in
+      plan.nodes.indices.filter { !state.ready.contains($0) }.map { "node \(name($0))" }
+        + wireEdges.subtracting(state.readyEdges).sorted().map { "edge \(plan.edges[$0].name)" }
+    }
+  }
+
+  /// Whether the run has failed, or has nothing left to do.
+  var isOver: Bool {
+    state.withLock { $0.failure != nil || $0.phase == .over || $0.finishedParts.count == plan.parts.count }
+  }
+
+  var hasStarted: Bool { state.withLock { $0.phase != .loading } }
+  var hasFailed: Bool { state.withLock { $0.failure != nil } }
+  func hasFinished(_ part: Int) -> Bool { state.withLock { $0.finishedParts.contains(part) } }
+
+  /// Every session's latest interruption, for a process that may have missed it.
+  func repeatFences(to part: Int) {
+    perform { state in
+      state.ledger.sessions.sorted { $0.key < $1.key }.filter { $0.value.fenced > 0 }.map { id, book in
+        .command(part: part, .fence(session: id, name: book.name, epoch: book.fenced))
+      }
+    }
+  }
+
+  /// A process was started anew: the others are to greet it.
+  func partRestarted(_ part: Int) {
+    perform { _ in
+      self.plan.parts.indices.filter { $0 != part }.map { .command(part: $0, .peerRestarted(part: part)) }
+    }
+  }
+
+  /// A process does not answer, but may come back.
+  func partSilent(_ part: Int, reason: String) {
+    let now = clock.now
+    perform { state in
+      [.tell(.part(name: self.plan.parts[part].name, what: reason))]
+        + self.apply(
+          state.ledger.orphan(reason: "part \(self.plan.parts[part].name) \(reason)", dead: [], now: now), &state)
+    }
+  }
 
   var openSessions: Int { state.withLock { $0.ledger.sessions.count } }
 
@@ -169,17 +264,25 @@ final class Coordinator: Sendable {
     guard plan.nodes.indices.contains(node) else { return [] }
     state.ready.insert(node)
     let missing = plan.nodes.indices.filter { !state.ready.contains($0) }
-    let told = Effect.tell(.nodeReady(node: name(node), waitingFor: missing.map(name)))
-    guard missing.isEmpty else { return [told] }
+    return [.tell(.nodeReady(node: name(node), waitingFor: missing.map(name)))] + startIfReady(&state, now)
+  }
+
+  /// All nodes are loaded and every edge between processes has been agreed on.
+  private func startIfReady(_ state: inout State, _ now: Int64) -> [Effect] {
+    guard state.ready.count == plan.nodes.count, wireEdges.isSubset(of: state.readyEdges) else { return [] }
     let begun = state.ledger.begun
-    if state.phase == .running {
-      // All are ready again after a process was started anew.
-      return [told, .command(part: plan.nodes[node].part, .start(begun: begun))]
+    switch state.phase {
+    case .loading:
+      state.phase = .running
+      state.started = now
+      state.unstarted = []
+      return [.tell(.started)] + plan.parts.indices.map { .command(part: $0, .start(begun: begun)) }
+    case .running:
+      // All are ready again after processes were started anew.
+      defer { state.unstarted = [] }
+      return state.unstarted.sorted().map { .command(part: $0, .start(begun: begun)) }
+    case .over: return []
     }
-    guard state.phase == .loading else { return [told] }
-    state.phase = .running
-    state.started = now
-    return [told, .tell(.started)] + plan.parts.indices.map { .command(part: $0, .start(begun: begun)) }
   }
 
   private func apply(_ actions: [TurnLedger.Action], _ state: inout State) -> [Effect] {

@@ -8,12 +8,38 @@ public final class GraphRun: Sendable {
     case running(any RunningGraph)
     case stopped(reason: String)
   }
+  /// How a run goes about it.
+  public struct Options: Sendable {
+    /// Starts a process for the part of that name, as program and arguments; nil to keep all parts in this process.
+    public var command: (@Sendable (_ part: String) -> [String])?
+    /// Whether the commands of external nodes may be started.
+    public var allowsExternal = false
+    /// Seconds until the graph must be ready.
+    public var startTimeout: Double = 120
+    /// Where to write a trace of the run; nil for none.
+    public var traceFile: String?
+
+    /// Keeps even the parts that belong on other hosts in this process, for tests of what goes between parts.
+    package var hostsEverything = false
+
+    public init(command: (@Sendable (_ part: String) -> [String])? = nil) { self.command = command }
+
+    func hosts(_ part: PlannedPart) -> Bool {
+      !part.isExternal && (hostsEverything || (command == nil && part.host == nil))
+    }
+  }
   private let plan: Plan
   private let clock: any TimeSource
+  private let catalog: NodeCatalog
+  private let options: Options
   private let state = Mutex(State.idle)
 
-  public init(plan: Plan, clock: any TimeSource = SystemTime()) {
+  public init(
+    plan: Plan, catalog: NodeCatalog, options: Options = Options(), clock: any TimeSource = SystemTime()
+  ) {
     self.plan = plan
+    self.catalog = catalog
+    self.options = options
     self.clock = clock
   }
 
@@ -22,7 +48,7 @@ public final class GraphRun: Sendable {
   /// - Parameter observe: is told what happens, one event at a time.
   /// - Throws: what keeps the graph from being built; what goes wrong later is in the summary.
   public func run(observe: @escaping @Sendable (RunEvent) -> Void) async throws -> RunSummary {
-    let run = try LocalRun(plan: plan, clock: clock, observe: observe)
+    let run = try Supervisor(plan: plan, clock: clock, catalog: catalog, options: options, observe: observe)
     let stopped: String? = state.withLock { state in
       if case .stopped(let reason) = state { return reason }
       state = .running(run)

@@ -17,6 +17,10 @@ public struct TurnRecord: Sendable, Hashable, Codable {
   public var played: Int64?
   /// Nodes that did not acknowledge the interruption in time.
   public var unacknowledged: [String] = []
+
+  public var hasFailed: Bool {
+    if case .failed = outcome { true } else { false }
+  }
 }
 
 /// The books on sessions and turns: what is open, who must still report, and how each turn ended. Every turn that is
@@ -114,12 +118,18 @@ struct TurnLedger {
     return finish(id, epoch, turn.failure.map { .failed(reason: $0) } ?? .completed)
   }
 
-  mutating func turnFailed(_ id: UInt64, epoch: UInt32, reason: String) {
+  /// - Parameter epoch: 0 if the session itself failed, which is recorded at once.
+  mutating func turnFailed(_ id: UInt64, epoch: UInt32, reason: String) -> [Action] {
+    if epoch == 0 {
+      guard let name = sessions[id]?.name else { return [] }
+      return [.record(session: id, TurnRecord(session: name, epoch: 0, outcome: .failed(reason: reason)))]
+    }
     guard let failure = sessions[id]?.open[epoch]?.failure else {
       sessions[id]?.open[epoch]?.failure = reason
-      return
+      return []
     }
     sessions[id]?.open[epoch]?.failure = "\(failure); \(reason)"
+    return []
   }
 
   mutating func played(_ id: UInt64, epoch: UInt32, time: Int64) {

@@ -14,18 +14,19 @@ package struct WireRecord {
 
 /// The payload frames of a message, each shared with whoever keeps a part of it.
 package protocol PayloadFrames {
-  var count: Int { get }
-  /// Nil if there is no such frame.
-  mutating func take(_ index: Int) -> (bytes: UnsafeRawBufferPointer, owner: any AnyObject & Sendable)?
+  /// Whether all have been taken.
+  var isEmpty: Bool { get }
+  /// The next one; nil if there is none.
+  mutating func takeNext() -> (bytes: UnsafeRawBufferPointer, owner: any AnyObject & Sendable)?
 }
 
 /// Reads a data message. Every length is checked against what is there before anything is made of it.
 package struct DataReader {
   package let edge: UInt32
   package let incarnation: UInt64
+  package let number: UInt64
   private var remaining: UInt32
   private var bytes: ByteReader
-  private var nextFrame = 0
 
   /// - Parameter bytes: the message's first frame, behind the preamble.
   init(afterPreamble bytes: ByteReader) throws(WireError) {
@@ -33,6 +34,7 @@ package struct DataReader {
     edge = try self.bytes.take()
     remaining = try self.bytes.take()
     incarnation = try self.bytes.take()
+    number = try self.bytes.take()
     guard remaining <= WireFormat.maximumRecords else { throw WireError("\(remaining) records are too many") }
   }
 
@@ -41,7 +43,7 @@ package struct DataReader {
     as type: any Message.Type, frames: inout some PayloadFrames
   ) throws(WireError) -> WireRecord? {
     guard remaining > 0 else {
-      guard bytes.remaining == 0, nextFrame == frames.count else { throw WireError("there is more than was announced") }
+      guard bytes.remaining == 0, frames.isEmpty else { throw WireError("there is more than was announced") }
       return nil
     }
     remaining -= 1
@@ -117,8 +119,7 @@ package struct DataReader {
       return WireBuffer(
         elementType: header.elementType, shape: header.shape, bytes: copy.bytes, owner: copy.owner)
     }
-    guard let frame = frames.take(nextFrame) else { throw WireError("a payload frame is missing") }
-    nextFrame += 1
+    guard let frame = frames.takeNext() else { throw WireError("a payload frame is missing") }
     guard frame.bytes.count == header.length else {
       throw WireError("a payload frame has \(frame.bytes.count) bytes, not \(header.length)")
     }

@@ -11,7 +11,9 @@ package struct DataWriter {
   package init() {}
 
   /// Starts an empty message.
-  package mutating func begin(edge: UInt32, incarnation: UInt64) {
+  ///
+  /// - Parameter number: counts the messages of the edge, so that the receiver sees a gap.
+  package mutating func begin(edge: UInt32, incarnation: UInt64, number: UInt64) {
     bytes.reset()
     frames.removeAll(keepingCapacity: true)
     records = 0
@@ -19,6 +21,7 @@ package struct DataWriter {
     bytes.put(edge)
     bytes.put(UInt32(0))
     bytes.put(incarnation)
+    bytes.put(number)
   }
 
   /// The message's first frame.

@@ -6,7 +6,7 @@ package enum WireFormat {
   static let magic: [UInt8] = Array("APHN".utf8)
 
   static let preambleSize = 8
-  static let dataHeaderSize = 24
+  static let dataHeaderSize = 32
   static let recordHeaderSize = 56
   static let bufferHeaderSize = 16
 

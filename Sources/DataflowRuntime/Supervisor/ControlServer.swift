@@ -1,0 +1,252 @@
+import Dataflow
+import DequeModule
+import Foundation
+import GraphFile
+import Synchronization
+import ZeroMQ
+
+/// The coordinator's end of the control connections: sockets of their own, in a context of its own, so that no data
+/// ever stands before a command.
+final class ControlServer: Sendable {
+  private struct State {
+    var outgoing = Deque<(part: Int, command: PartCommand)>()
+  }
+  private let plan: Plan
+  private let coordinator: Coordinator
+  private let token: String
+  private let isTraced: Bool
+  private let context: Context
+  private let wakeup: Wakeup
+  private let state = Mutex(State())
+  private let stopping = Atomic<Bool>(false)
+  private let finished = Atomic<Bool>(true)
+  private let notice: @Sendable (_ part: Int, _ notice: Notice) -> Void
+
+  /// What the server notices of a part.
+  enum Notice: Sendable {
+    case joined(process: Int32, isFirst: Bool)
+    /// Nothing was heard of it for ``silence``.
+    case silent
+    case back
+  }
+
+  /// Nanoseconds after which a part counts as silent; it says that it is alive ten times as often.
+  static let silence: Int64 = 5_000_000_000
+
+  init(
+    plan: Plan, coordinator: Coordinator, token: String, isTraced: Bool,
+    notice: @escaping @Sendable (_ part: Int, _ notice: Notice) -> Void
+  ) throws {
+    self.plan = plan
+    self.coordinator = coordinator
+    self.token = token
+    self.isTraced = isTraced
+    self.notice = notice
+    context = try Context(ioThreads: 1)
+    wakeup = try Wakeup()
+  }
+
+  /// Binds the coordinator's address and serves it on a thread of its own.
+  func start() async throws {
+    finished.store(false, ordering: .releasing)
+    try await withCheckedThrowingContinuation { (continuation: CheckedContinuation<Void, any Error>) in
+      let thread = Thread {
+        do {
+          var socket = try self.makeSocket()
+          continuation.resume()
+          self.serve(&socket)
+        } catch {
+          continuation.resume(throwing: error)
+        }
+        self.finished.store(true, ordering: .releasing)
+      }
+      thread.name = "antiphon-control"
+      thread.start()
+    }
+  }
+
+  func send(_ command: PartCommand, to part: Int) {
+    state.withLock { $0.outgoing.append((part, command)) }
+    wakeup.signal()
+  }
+
+  func close() async {
+    stopping.store(true, ordering: .releasing)
+    wakeup.signal()
+    while !finished.load(ordering: .acquiring) { try? await Task.sleep(for: .milliseconds(1)) }
+    context.close()
+  }
+
+  private func makeSocket() throws -> Socket {
+    var socket = try Socket(.router, in: context)
+    try socket.set(.maxMessageSize, to: ControlWire.maximumMessage)
+    try socket.set(.linger, to: .milliseconds(500))
+    try socket.set(.heartbeatInterval, to: .seconds(1))
+    try socket.set(.heartbeatTimeout, to: .seconds(5))
+    if plan.coordinator.hasPrefix("tcp://"), let keys = try plan.keys(of: Plan.coordinatorName) {
+      let authenticator = try Authenticator(context: context, allowing: keys.allowed)
+      try socket.secureAsServer(keys: keys.own, domain: WireKeys.domain, authenticator: authenticator)
+    }
+    _ = try socket.bind(plan.coordinator)
+    return socket
+  }
+
+  private struct Peer {
+    var routing: FrameStorage
+    var incarnation: UInt64
+    var heard: Int64
+    var isSilent = false
+  }
+
+  private func serve(_ socket: inout Socket) {
+    var poller = Poller()
+    _ = poller.add(wakeup)
+    _ = poller.add(socket, for: .readable)
+    var peers: [Int: Peer] = [:]
+    var incoming = Multipart()
+    var spoke: Int64 = 0
+    let clock = SystemTime()
+    while true {
+      _ = try? poller.wait(timeout: .milliseconds(100))
+      _ = wakeup.drain()
+      for _ in 0..<256 {
+        guard (try? socket.tryReceive(into: &incoming, limit: 4)) == true, incoming.count == 2,
+          let routing = incoming.takeFirst(), let body = incoming.takeFirst()
+        else { break }
+        receive(FrameStorage(adopting: routing), FrameStorage(adopting: body), &peers, clock.now, &socket)
+      }
+      let (outgoing, isStopping) = (
+        state.withLock { state in
+          defer { state.outgoing.removeAll() }
+          return state.outgoing
+        }, stopping.load(ordering: .acquiring)
+      )
+      for (part, command) in outgoing {
+        if let peer = peers[part] { Self.send(ControlWire.bytes(.command, command), to: peer.routing, &socket) }
+      }
+      if isStopping { return }
+      let now = clock.now
+      if now - spoke > Self.silence / 10 {
+        spoke = now
+        for (part, peer) in peers {
+          Self.send(ControlWire.bytes(.alive), to: peer.routing, &socket)
+          if !peer.isSilent, now - peer.heard > Self.silence {
+            peers[part]?.isSilent = true
+            notice(part, .silent)
+          }
+        }
+      }
+    }
+  }
+
+  private func receive(
+    _ routing: FrameStorage, _ body: FrameStorage, _ peers: inout [Int: Peer], _ now: Int64, _ socket: inout Socket
+  ) {
+    var reader = ByteReader(body.bytes)
+    guard let kind = try? reader.takePreamble() else { return }
+    if kind == .join {
+      return join(routing, ControlWire.value(Joining.self, reader), &peers, now, &socket)
+    }
+    guard let part = peers.first(where: { $0.value.routing.bytes.elementsEqual(routing.bytes) })?.key else { return }
+    peers[part]?.heard = now
+    if peers[part]?.isSilent == true {
+      peers[part]?.isSilent = false
+      notice(part, .back)
+    }
+    if kind == .event, let event = ControlWire.value(PartEvent.self, reader) { coordinator.handle(event, from: part) }
+  }
+
+  private func join(
+    _ routing: FrameStorage, _ joining: Joining?, _ peers: inout [Int: Peer], _ now: Int64, _ socket: inout Socket
+  ) {
+    guard let joining else { return }
+    var acceptance = Acceptance()
+    let part = plan.parts.firstIndex { $0.name == joining.part }
+    if let part {
+      let isExternal = plan.parts[part].isExternal
+      let isSame = peers[part]?.incarnation == joining.incarnation
+      if let peer = peers[part], !isSame, !peer.isSilent, now - peer.heard < Self.silence / 5 {
+        acceptance.refusal = "part \(joining.part) is taken by a process that is alive"
+      } else if !isExternal, joining.graph != plan.hash {
+        acceptance.refusal =
+          "\(joining.part) has another graph (\((joining.graph ?? "none").prefix(16)), not \(plan.hash.prefix(16))): "
+          + "start all parts with the same graph file, --set and --swap"
+      } else if !isExternal, let settings = joining.settings, settings != plan.settings {
+        acceptance.refusal =
+          "\(joining.part) would compute with \(settings), the coordinator with \(plan.settings): "
+          + "the answer's bytes would differ; choose --seed, --threads and ANTIPHON_CPU alike"
+      } else {
+        acceptance.token = token
+        acceptance.isTraced = isTraced
+        coordinator.note(clock: joining.clock, ofPart: part)
+        if isExternal { acceptance.assignment = plan.assignment(ofPart: part) }
+        let isFirst = peers[part] == nil
+        peers[part] = Peer(routing: routing, incarnation: joining.incarnation, heard: now)
+        if !isSame { notice(part, .joined(process: joining.process, isFirst: isFirst)) }
+      }
+    } else {
+      acceptance.refusal = "the placement has no part '\(joining.part)'"
+    }
+    Self.send(ControlWire.bytes(.accept, acceptance), to: routing, &socket)
+  }
+
+  private static func send(_ bytes: [UInt8], to routing: FrameStorage, _ socket: inout Socket) {
+    var message = Multipart()
+    guard let address = try? Frame(sharing: routing), let frame = try? Frame(copying: bytes) else { return }
+    message.append(address)
+    message.append(frame)
+    _ = try? socket.trySend(&message)
+  }
+}
+
+/// Control messages: the preamble, and JSON behind it.
+enum ControlWire {
+  static let maximumMessage: Int64 = 16 << 20
+
+  static func bytes(_ kind: WireFormat.Kind, _ value: some Encodable) -> [UInt8] {
+    var bytes = ByteWriter()
+    bytes.preamble(kind)
+    let encoder = JSONEncoder()
+    encoder.outputFormatting = .sortedKeys
+    if let json = try? encoder.encode(value) { bytes.put(raw: Array(json)) }
+    return bytes.bytes
+  }
+
+  static func bytes(_ kind: WireFormat.Kind) -> [UInt8] {
+    var bytes = ByteWriter()
+    bytes.preamble(kind)
+    return bytes.bytes
+  }
+
+  /// Nil if it is not what it should be.
+  static func value<Value: Decodable>(_ type: Value.Type, _ reader: ByteReader) -> Value? {
+    try? JSONDecoder().decode(type, from: Data(reader.bytes.dropFirst(reader.offset)))
+  }
+}
+
+extension Plan {
+  /// What the process of a node in another language is told.
+  func assignment(ofPart part: Int) -> Assignment? {
+    guard let node = nodes.firstIndex(where: { $0.part == part }), let command = nodes[node].external else {
+      return nil
+    }
+    func edge(_ index: Int, _ port: String) -> Assignment.Edge? {
+      let edge = edges[index]
+      guard case .wire(let address) = edge.transport else { return nil }
+      return Assignment.Edge(
+        edge: index, name: edge.name, port: port, type: "\(edge.type)", schema: edge.type.schemaID, address: address,
+        depth: edge.depth, policy: edge.policy.rawValue, isFeedback: edge.isFeedback)
+    }
+    let parameters = try? JSONSerialization.data(
+      withJSONObject: command.parameters.mapValues(\.jsonObject), options: .sortedKeys)
+    return Assignment(
+      node: node, name: nodes[node].name, graph: hash, seed: settings.seed,
+      parameters: String(decoding: parameters ?? Data("{}".utf8), as: UTF8.self),
+      inputs: edges.indices.filter { edges[$0].to.node == node }.compactMap {
+        edge($0, nodes[node].manifest.inputs[edges[$0].to.port].name)
+      },
+      outputs: edges.indices.filter { edges[$0].from.node == node }.compactMap {
+        edge($0, nodes[node].manifest.outputs[edges[$0].from.port].name)
+      })
+  }
+}

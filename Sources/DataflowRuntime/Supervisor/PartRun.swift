@@ -1,0 +1,66 @@
+import Dataflow
+import Foundation
+import Synchronization
+
+/// One part of a run in this process, while the coordinator is in another.
+public struct PartRun: Sendable {
+  private let plan: Plan
+  private let part: Int
+  private let catalog: NodeCatalog
+
+  /// - Throws: ``JoinError`` if the plan has no such part.
+  public init(plan: Plan, part name: String, catalog: NodeCatalog) throws {
+    guard let part = plan.parts.firstIndex(where: { $0.name == name }) else {
+      let names = plan.parts.map(\.name).joined(separator: ", ")
+      throw JoinError(description: "the placement has no part '\(name)'; it has \(names)")
+    }
+    (self.plan, self.part, self.catalog) = (plan, part, catalog)
+  }
+
+  /// Joins the run, loads the part's nodes and runs them until the whole run has finished.
+  ///
+  /// - Throws: ``JoinError`` if the coordinator cannot be found or refuses, otherwise the first node's failure.
+  public func run(startTimeout: Double = 120) async throws {
+    let name = plan.parts[part].name
+    let coordinatorLost = Lost()
+    let client = try ControlClient(
+      address: plan.coordinator,
+      joining: Joining(
+        part: name, graph: plan.hash, settings: plan.settings, incarnation: .random(in: 1...UInt64.max),
+        process: ProcessInfo.processInfo.processIdentifier, clock: SystemTime().now),
+      keys: try plan.keys(of: name), lost: { coordinatorLost.report($0) })
+    do {
+      let acceptance = try await client.join(timeout: .seconds(startTimeout))
+      let hosted = try HostedPart(
+        plan: plan, part: part, clock: SystemTime(), catalog: catalog, token: acceptance.token,
+        isTraced: acceptance.isTraced, control: client)
+      coordinatorLost.act { _ in hosted.handle(.stop) }
+      client.takeCommands { hosted.handle($0) }
+      try await hosted.run()
+    } catch {
+      await client.close()
+      throw error
+    }
+    await client.close()
+    if let reason = coordinatorLost.reason { throw JoinError(description: reason) }
+  }
+
+  /// Remembers that the coordinator is gone, and acts on it once it can.
+  private final class Lost: Sendable {
+    private let state = Mutex<(reason: String?, action: (@Sendable (String) -> Void)?)>((nil, nil))
+    var reason: String? { state.withLock { $0.reason } }
+    func report(_ reason: String) {
+      state.withLock { state in
+        state.reason = reason
+        return state.action
+      }?(reason)
+    }
+    func act(_ action: @escaping @Sendable (String) -> Void) {
+      let reason = state.withLock { state in
+        state.action = action
+        return state.reason
+      }
+      if let reason { action(reason) }
+    }
+  }
+}

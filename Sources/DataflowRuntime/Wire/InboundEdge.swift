@@ -1,0 +1,54 @@
+import Dataflow
+import Synchronization
+import ZeroMQ
+
+/// The receiver's end of an edge from another process; used by the wire's thread alone, but for the credit.
+final class InboundEdge {
+  let index: Int
+  let edge: PlannedEdge
+  let mailbox: Mailbox
+  let lane: Int
+  let messageType: any Message.Type
+  let owed: OwedCredit
+  /// The routing id of the process that greeted last; only it is listened to.
+  var peer: FrameStorage?
+  var peerIncarnation: UInt64 = 0
+  /// The number that the next message must have.
+  var expected: UInt64 = 0
+
+  init(
+    index: Int, edge: PlannedEdge, mailbox: Mailbox, lane: Int, messageType: any Message.Type, owed: OwedCredit
+  ) {
+    self.index = index
+    self.edge = edge
+    self.mailbox = mailbox
+    self.lane = lane
+    self.messageType = messageType
+    self.owed = owed
+  }
+}
+
+/// Room that has become free in a lane and that its sender has not been told of.
+final class OwedCredit: Sendable {
+  private let count = Atomic<Int>(0)
+  private let enough: Int
+  private let wakeup: Wakeup
+
+  init(depth: Int, wakeup: Wakeup) {
+    // A sender that has used up its credit is always told: by then all of `depth` is owed.
+    enough = max(1, depth / 4)
+    self.wakeup = wakeup
+  }
+
+  func add(_ values: Int) {
+    let before = count.add(values, ordering: .relaxed).oldValue
+    if before < enough, before + values >= enough { wakeup.signal() }
+  }
+
+  /// - Returns: what is owed, if it is worth a message.
+  func take() -> Int {
+    count.load(ordering: .relaxed) >= enough ? count.exchange(0, ordering: .relaxed) : 0
+  }
+
+  func clear() { count.store(0, ordering: .relaxed) }
+}

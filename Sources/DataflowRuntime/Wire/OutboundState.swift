@@ -1,0 +1,178 @@
+import Dataflow
+import DequeModule
+import GraphFile
+
+/// The sender's side of an edge between processes: what waits to be written, and how much the far end still takes.
+///
+/// A plain value without locks or sockets, like ``MailboxState``. With policy `block` and `fail` a value is let in only
+/// if there is credit for it, so that an edge holds at most its depth, wherever its values are; a policy that drops
+/// keeps up to its depth here, beside what the receiver holds.
+struct OutboundState {
+  enum Phase: Equatable {
+    /// The receiver has not yet answered the greeting.
+    case greeting
+    case ready
+    case refused(reason: String)
+  }
+  private let depth: Int
+  private let policy: EdgePolicy
+  private(set) var phase = Phase.greeting
+  private var queue = Deque<Envelope>()
+  private var values = 0
+  private(set) var credits = 0
+  /// Sessions under way on the edge; a receiver that was started anew is told of them again.
+  private var sessions: [UInt64: (session: Session, isEnded: Bool)] = [:]
+  private var isClosed = false
+  private var closeIsSent = false
+  private var isStopped = false
+  private var waiters: [UnsafeContinuation<Void, Never>] = []
+  private(set) var dropped = 0
+  private(set) var stale = 0
+
+  init(depth: Int, policy: EdgePolicy) {
+    self.depth = depth
+    self.policy = policy
+  }
+
+  // MARK: The node
+
+  enum Offer: Equatable {
+    case taken
+    case full
+    case stopped
+    case refused(reason: String)
+  }
+
+  mutating func offer(_ envelope: Envelope) -> Offer {
+    if isStopped { return .stopped }
+    if case .refused(let reason) = phase { return .refused(reason: reason) }
+    switch envelope.content {
+    case .sessionBegan: sessions[envelope.turn.session.id] = (envelope.turn.session, false)
+    case .sessionEnded: sessions[envelope.turn.session.id]?.isEnded = true
+    case .turnEnded: break
+    case .value:
+      if envelope.turn.isCut {
+        stale += 1
+        return .taken
+      }
+      switch policy {
+      case .block, .fail:
+        // Before the greeting is answered nothing is known of the receiver's room.
+        if values >= credits { return .full }
+      case .dropOldest: while values >= depth { dropOldest() }
+      case .latest: while values > 0 { dropOldest() }
+      }
+      values += 1
+    }
+    queue.append(envelope)
+    return .taken
+  }
+
+  private mutating func dropOldest() {
+    guard let victim = queue.firstIndex(where: { $0.content.isValue }) else { return }
+    queue.remove(at: victim)
+    values -= 1
+    dropped += 1
+  }
+
+  /// - Returns: false if there is room by now, or never will be.
+  mutating func wait(_ sender: UnsafeContinuation<Void, Never>) -> Bool {
+    if isStopped || values < credits { return false }
+    if case .refused = phase { return false }
+    waiters.append(sender)
+    return true
+  }
+
+  mutating func close() { isClosed = true }
+
+  // MARK: The wire
+
+  enum Next {
+    case envelope(Envelope)
+    case closed
+  }
+
+  /// What may be written now.
+  mutating func next() -> Next? {
+    guard phase == .ready else { return nil }
+    if let envelope = queue.first {
+      if envelope.content.isValue {
+        guard credits > 0 else { return nil }
+        credits -= 1
+        values -= 1
+      }
+      queue.removeFirst()
+      return .envelope(envelope)
+    }
+    if isClosed, !closeIsSent {
+      closeIsSent = true
+      return .closed
+    }
+    return nil
+  }
+
+  /// Everything has been written, or there is nobody to write to.
+  var isDrained: Bool {
+    if isStopped { return true }
+    if case .refused = phase { return true }
+    return queue.isEmpty && (!isClosed || closeIsSent)
+  }
+
+  /// The receiver answered the greeting.
+  mutating func welcome(credits granted: Int) -> [UnsafeContinuation<Void, Never>] {
+    phase = .ready
+    credits = min(granted, depth)
+    return takeWaiters()
+  }
+
+  mutating func refuse(_ reason: String) -> [UnsafeContinuation<Void, Never>] {
+    phase = .refused(reason: reason)
+    return takeWaiters()
+  }
+
+  mutating func credit(_ count: Int) -> [UnsafeContinuation<Void, Never>] {
+    credits = min(credits + count, depth)
+    return takeWaiters()
+  }
+
+  /// The receiver is another process than before, or has lost count: greet it, and tell it again what is under way.
+  mutating func greetAgain() {
+    phase = .greeting
+    credits = 0
+    closeIsSent = false
+    let queuedEnds = Set(
+      queue.compactMap { envelope -> UInt64? in
+        if case .sessionEnded = envelope.content { envelope.turn.session.id } else { nil }
+      })
+    for (id, known) in sessions.sorted(by: { $0.key > $1.key }) {
+      queue.prepend(Envelope(.sessionBegan, turn: Turn(known.session, epoch: 0)))
+      if known.isEnded, !queuedEnds.contains(id) {
+        queue.append(Envelope(.sessionEnded, turn: Turn(known.session, epoch: 0)))
+      }
+    }
+  }
+
+  // MARK: The runtime
+
+  mutating func fence() -> [UnsafeContinuation<Void, Never>] {
+    let before = values
+    queue.removeAll { $0.turn.isCut }
+    values = queue.count { $0.content.isValue }
+    stale += before - values
+    return takeWaiters()
+  }
+
+  mutating func forget(session id: UInt64) { sessions[id] = nil }
+
+  mutating func stop() -> [UnsafeContinuation<Void, Never>] {
+    isStopped = true
+    queue.removeAll()
+    values = 0
+    return takeWaiters()
+  }
+
+  private mutating func takeWaiters() -> [UnsafeContinuation<Void, Never>] {
+    defer { waiters.removeAll() }
+    return waiters
+  }
+}

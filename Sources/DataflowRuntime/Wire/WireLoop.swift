@@ -1,0 +1,315 @@
+import Dataflow
+import Foundation
+import ZeroMQ
+
+/// What the wire's thread does. Made, used and closed on that thread.
+final class WireLoop {
+  private let plan: Plan
+  private let identity: Wire.Identity
+  private let sessions: SessionTable
+  private let counters: WireCounters
+  private let report: @Sendable (PartEvent) -> Void
+  private let wakeup: Wakeup
+  private let clock = SystemTime()
+  private var inbound: [Receiver] = []
+  private var outbound: [Sender] = []
+  private var poller = Poller()
+  private var authenticator: Authenticator?
+  private var incoming = Multipart()
+  private var writer = DataWriter()
+
+  private final class Receiver {
+    let end: InboundEdge
+    var socket: Socket
+    init(_ end: InboundEdge, _ socket: consuming Socket) {
+      self.end = end
+      self.socket = socket
+    }
+  }
+
+  private final class Sender {
+    let end: OutboundEdge
+    var socket: Socket
+    var slot: Poller.Slot
+    /// The message that the socket did not take yet.
+    var pending = Multipart()
+    var number: UInt64 = 0
+    var greeted: Int64 = .min
+    var isReady = false
+
+    init(_ end: OutboundEdge, _ socket: consuming Socket, _ slot: Poller.Slot) {
+      self.end = end
+      self.socket = socket
+      self.slot = slot
+    }
+  }
+
+  init(
+    plan: Plan, identity: Wire.Identity, context: Context, outbound: [OutboundEdge], inbound: [InboundEdge],
+    sessions: SessionTable, counters: WireCounters, report: @escaping @Sendable (PartEvent) -> Void, wakeup: Wakeup
+  ) throws {
+    self.plan = plan
+    self.identity = identity
+    self.sessions = sessions
+    self.counters = counters
+    self.report = report
+    self.wakeup = wakeup
+    _ = poller.add(wakeup)
+    if let keys = identity.keys { authenticator = try Authenticator(context: context, allowing: keys.allowed) }
+    for end in inbound {
+      guard case .wire(let address) = end.edge.transport else { continue }
+      var socket = try Socket(.router, in: context)
+      try configure(&socket, depth: end.edge.depth)
+      if let keys = identity.keys, let authenticator, WireKeys.isNeeded(for: address) {
+        try socket.secureAsServer(keys: keys.own, domain: WireKeys.domain, authenticator: authenticator)
+      }
+      _ = try socket.bind(address)
+      _ = poller.add(socket, for: .readable)
+      self.inbound.append(Receiver(end, socket))
+    }
+    for end in outbound {
+      guard case .wire(let address) = end.edge.transport else { continue }
+      var socket = try Socket(.dealer, in: context)
+      try configure(&socket, depth: end.edge.depth)
+      let receiver = plan.parts[plan.nodes[end.edge.to.node].part].name
+      if let keys = identity.keys, let server = keys.peers[receiver], WireKeys.isNeeded(for: address) {
+        try socket.secureAsClient(keys: keys.own, serverKey: server)
+      }
+      _ = try socket.connect(address)
+      let slot = poller.add(socket, for: .readable)
+      self.outbound.append(Sender(end, socket, slot))
+    }
+  }
+
+  private func configure(_ socket: inout Socket, depth: Int) throws {
+    // Credit bounds what is under way; the marks only guard memory should a peer not keep to it.
+    try socket.set(.sendHighWaterMark, to: depth + 64)
+    try socket.set(.receiveHighWaterMark, to: depth + 64)
+    try socket.set(.maxMessageSize, to: WireFormat.maximumFrame)
+    try socket.set(.linger, to: .seconds(2))
+    try socket.set(.heartbeatInterval, to: .seconds(1))
+    try socket.set(.heartbeatTimeout, to: .seconds(5))
+    try socket.set(.reconnectInterval, to: .milliseconds(20))
+    try socket.set(.maxReconnectInterval, to: .milliseconds(500))
+  }
+
+  /// Serves all edges until told to stop.
+  func run(until isStopped: () -> Bool) {
+    while !isStopped() {
+      _ = try? poller.wait(timeout: .milliseconds(250))
+      _ = wakeup.drain()
+      for receiver in inbound { receive(receiver) }
+      for sender in outbound {
+        answers(sender)
+        greet(sender)
+        flush(sender)
+      }
+      for receiver in inbound { payCredit(receiver) }
+    }
+  }
+
+  // MARK: Sending
+
+  private func greet(_ sender: Sender) {
+    if sender.end.phase != .greeting { return }
+    let now = clock.now
+    guard sender.greeted == .min || now - sender.greeted > 500_000_000 else { return }
+    sender.greeted = now
+    sender.number = 0
+    sender.pending.removeAll()
+    var bytes = ByteWriter()
+    bytes.preamble(.hello)
+    Greeting(
+      edge: UInt32(sender.end.index), incarnation: identity.incarnation, schema: sender.end.edge.type.schemaID,
+      token: identity.token, graph: plan.hash, type: "\(sender.end.edge.type)",
+      part: plan.parts[identity.part].name, settings: plan.settings
+    ).write(into: &bytes)
+    guard var frame = try? Frame(copying: bytes.bytes) else { return }
+    _ = try? sender.socket.trySend(&frame, more: false)
+  }
+
+  private func flush(_ sender: Sender) {
+    while true {
+      if sender.pending.isEmpty {
+        writer.begin(edge: UInt32(sender.end.index), incarnation: identity.incarnation, number: sender.number)
+        guard sender.end.fill(&writer) else { return }
+        sender.number += 1
+        do {
+          sender.pending.append(try Frame(copying: writer.head))
+          for frame in writer.frames { sender.pending.append(try Frame(retaining: frame.owner, bytes: frame.bytes)) }
+        } catch {
+          report(.edgeBroken(edge: sender.end.index, reason: "\(error)"))
+          sender.pending.removeAll()
+          return
+        }
+      }
+      let isSent = (try? sender.socket.trySend(&sender.pending)) ?? false
+      poller.setEvents(isSent ? .readable : [.readable, .writable], at: sender.slot)
+      if !isSent { return }
+    }
+  }
+
+  private func answers(_ sender: Sender) {
+    while (try? sender.socket.tryReceive(into: &incoming, limit: 4)) == true {
+      do {
+        try incoming[0].withUnsafeBytes { (bytes) throws(WireError) in
+          var reader = ByteReader(bytes)
+          switch try reader.takePreamble() {
+          case .welcome:
+            let credits = Int(try reader.take(UInt32.self))
+            sender.end.update { $0.welcome(credits: credits) }
+            sender.isReady = true
+            report(.edgeReady(edge: sender.end.index))
+          case .credit:
+            let credits = Int(try reader.take(UInt32.self))
+            sender.end.update { $0.credit(credits) }
+          case .refuse:
+            let reason = try reader.takeText()
+            sender.end.update { $0.refuse(reason) }
+            report(.edgeBroken(edge: sender.end.index, reason: "refused: \(reason)"))
+          case .whoIsThere:
+            if sender.end.phase == .ready {
+              sender.end.greetAgain()
+              sender.greeted = .min
+            }
+          default: throw WireError("a receiver sent what only senders do")
+          }
+        }
+      } catch {
+        counters.countMalformed()
+      }
+    }
+  }
+
+  // MARK: Receiving
+
+  private func receive(_ receiver: Receiver) {
+    // Bounded, so that one busy edge does not keep the others waiting.
+    for _ in 0..<64 {
+      guard (try? receiver.socket.tryReceive(into: &incoming, limit: 32)) == true, incoming.count >= 2,
+        let routing = incoming.takeFirst(), let head = incoming.takeFirst()
+      else { return }
+      let peer = FrameStorage(adopting: routing)
+      do {
+        guard incoming.excess == 0 else { throw WireError("too many frames") }
+        let head = FrameStorage(adopting: head)
+        var reader = ByteReader(head.bytes)
+        switch try reader.takePreamble() {
+        case .hello: greeted(receiver, peer, try Greeting(&reader))
+        case .data:
+          if let known = receiver.end.peer, known.bytes.elementsEqual(peer.bytes) {
+            try take(receiver, DataReader(afterPreamble: reader))
+          } else {
+            counters.countStranger()
+            send(.whoIsThere, to: peer, receiver) { _ in }
+          }
+        default: throw WireError("a sender sent what only receivers do")
+        }
+      } catch {
+        counters.countMalformed()
+        if receiver.end.peer?.bytes.elementsEqual(peer.bytes) == true { broken(receiver, "\(error)") }
+        send(.refuse, to: peer, receiver) { $0.put("malformed: \(error)") }
+      }
+    }
+    // There may be more.
+    wakeup.signal()
+  }
+
+  private func greeted(_ receiver: Receiver, _ peer: FrameStorage, _ greeting: Greeting) {
+    let end = receiver.end
+    if let reason = greeting.objection(edge: end.index, plan: plan, token: identity.token) {
+      counters.countStranger()
+      return send(.refuse, to: peer, receiver) { $0.put(reason) }
+    }
+    if end.peer == nil || end.peerIncarnation != greeting.incarnation { end.mailbox.reopen(lane: end.lane) }
+    end.peer = peer
+    end.peerIncarnation = greeting.incarnation
+    end.expected = 0
+    end.owed.clear()
+    let room = max(0, end.edge.depth - end.mailbox.values(inLane: end.lane))
+    send(.welcome, to: peer, receiver) { $0.put(UInt32(room)) }
+  }
+
+  private func take(_ receiver: Receiver, _ message: consuming DataReader) throws {
+    var message = message
+    let end = receiver.end
+    guard message.edge == UInt32(end.index), message.incarnation == end.peerIncarnation else {
+      throw WireError("a message of another edge or process")
+    }
+    guard message.number == end.expected else {
+      throw WireError("message \(message.number) came where \(end.expected) was due: the link lost some")
+    }
+    end.expected += 1
+    let schema = end.edge.type.schemaID
+    while let record = try next(&message, end.messageType) {
+      let content: Envelope.Content
+      switch record.content {
+      case .closed:
+        end.mailbox.close(lane: end.lane)
+        continue
+      case .sessionBegan:
+        guard sessions.count < Self.maximumSessions else { throw WireError("too many sessions") }
+        _ = sessions.session(record.session, named: record.name)
+        content = .sessionBegan
+      case .sessionEnded: content = .sessionEnded
+      case .turnEnded: content = .turnEnded
+      case .value:
+        guard record.schema == schema, let value = record.value else { throw WireError("a value of another type") }
+        if let problem = value.type.mismatch(feeding: end.edge.type) { throw WireError("a value whose \(problem)") }
+        content = .value(value)
+      }
+      // A session that is over here may still have something under way.
+      guard let session = sessions.session(record.session) else {
+        if record.value != nil { end.owed.add(1) }
+        continue
+      }
+      let envelope = Envelope(content, turn: Turn(session, epoch: record.epoch), stamp: record.stamp)
+      guard let lost = try? end.mailbox.deliver(envelope, lane: end.lane) else {
+        throw WireError("the sender sent more than it had credit for")
+      }
+      if lost > 0 { end.owed.add(lost) }
+    }
+  }
+
+  private static let maximumSessions = 65536
+
+  private func next(_ message: inout DataReader, _ type: any Message.Type) throws(WireError) -> WireRecord? {
+    var frames = Frames(loop: self)
+    return try message.next(as: type, frames: &frames)
+  }
+
+  /// The payload frames of the message being read.
+  private struct Frames: PayloadFrames {
+    let loop: WireLoop
+    var isEmpty: Bool { loop.incoming.isEmpty }
+    func takeNext() -> (bytes: UnsafeRawBufferPointer, owner: any AnyObject & Sendable)? {
+      guard let frame = loop.incoming.takeFirst() else { return nil }
+      let storage = FrameStorage(adopting: frame)
+      return (storage.bytes, storage)
+    }
+  }
+
+  private func broken(_ receiver: Receiver, _ reason: String) {
+    receiver.end.peer = nil
+    report(.edgeBroken(edge: receiver.end.index, reason: reason))
+  }
+
+  private func payCredit(_ receiver: Receiver) {
+    guard let peer = receiver.end.peer else { return }
+    let owed = receiver.end.owed.take()
+    if owed > 0 { send(.credit, to: peer, receiver) { $0.put(UInt32(owed)) } }
+  }
+
+  private func send(
+    _ kind: WireFormat.Kind, to peer: FrameStorage, _ receiver: Receiver, _ body: (inout ByteWriter) -> Void
+  ) {
+    var bytes = ByteWriter()
+    bytes.preamble(kind)
+    body(&bytes)
+    var message = Multipart()
+    guard let routing = try? Frame(sharing: peer), let frame = try? Frame(copying: bytes.bytes) else { return }
+    message.append(routing)
+    message.append(frame)
+    _ = try? receiver.socket.trySend(&message)
+  }
+}
