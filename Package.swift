@@ -31,6 +31,7 @@ let package = Package(
   platforms: [.macOS(.v15)],
   products: [
     .executable(name: "antiphon", targets: ["Antiphon"]),
+    .executable(name: "antiphon-bench", targets: ["AntiphonBench"]),
     .library(name: "Dataflow", targets: ["Dataflow"]),
   ],
   traits: [
@@ -72,6 +73,13 @@ let package = Package(
     .executableTarget(
       name: "Antiphon",
       dependencies: ["DataflowRuntime", "Catalog", "Messages", "ModelKit", "Tensors", "ZeroMQ", argumentParser],
+      swiftSettings: strict),
+    .executableTarget(
+      name: "AntiphonBench",
+      dependencies: [
+        "CZeroMQ", "Catalog", "Dataflow", "DataflowRuntime", "GraphFile", "Messages", "Tensors", "ZeroMQ",
+        argumentParser,
+      ],
       swiftSettings: strict),
     .target(
       name: "Catalog",
