@@ -79,9 +79,10 @@ final class NodeHost: Sendable {
     }
   }
 
-  /// Ends what an earlier incarnation had begun and could not end.
-  func endOrphans(_ sessions: [Session]) {
-    for session in sessions { pass(.sessionEnded, Turn(session, epoch: 0)) }
+  /// Ends a session that an earlier incarnation of this process began and could not end.
+  func endOrphan(_ session: Session) {
+    pass(.sessionBegan, Turn(session, epoch: 0))
+    pass(.sessionEnded, Turn(session, epoch: 0))
   }
 
   /// The session's turns up to this one were interrupted.

@@ -93,9 +93,14 @@ final class PartRuntime: Sendable {
 
   func handle(_ command: PartCommand) {
     switch command {
-    case .start(let begun):
+    case .start(let begun, let open):
       for host in hosts {
-        if let names = begun[host.index] { host.noteBegun(names) }
+        guard let names = begun[host.index] else { continue }
+        host.noteBegun(names)
+        for (number, name) in names.enumerated() {
+          let id = sessionID(source: host.index, number: UInt64(number + 1))
+          if open.contains(id) { host.endOrphan(sessions.session(id, named: name)) }
+        }
       }
       gate.open()
     case .fence(let session, let name, let epoch):

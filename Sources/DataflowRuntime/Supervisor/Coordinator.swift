@@ -272,17 +272,17 @@ final class Coordinator: Sendable {
   /// All nodes are loaded and every edge between processes has been agreed on.
   private func startIfReady(_ state: inout State, _ now: Int64) -> [Effect] {
     guard state.ready.count == plan.nodes.count, wireEdges.isSubset(of: state.readyEdges) else { return [] }
-    let begun = state.ledger.begun
+    let (begun, open) = (state.ledger.begun, state.ledger.sessions.keys.sorted())
     switch state.phase {
     case .loading:
       state.phase = .running
       state.started = now
       state.unstarted = []
-      return [.tell(.started)] + plan.parts.indices.map { .command(part: $0, .start(begun: begun)) }
+      return [.tell(.started)] + plan.parts.indices.map { .command(part: $0, .start(begun: begun, open: open)) }
     case .running:
       // All are ready again after processes were started anew.
       defer { state.unstarted = [] }
-      return state.unstarted.sorted().map { .command(part: $0, .start(begun: begun)) }
+      return state.unstarted.sorted().map { .command(part: $0, .start(begun: begun, open: open)) }
     case .over: return []
     }
   }
