@@ -10,6 +10,8 @@ import ZeroMQ
 final class ControlServer: Sendable {
   private struct State {
     var outgoing = Deque<(part: Int, command: PartCommand)>()
+    /// Parts whose process is known to have ended: another may take its place at once.
+    var gone: Set<Int> = []
   }
   private let plan: Plan
   private let coordinator: Coordinator
@@ -70,6 +72,9 @@ final class ControlServer: Sendable {
     state.withLock { $0.outgoing.append((part, command)) }
     wakeup.signal()
   }
+
+  /// The part's process has ended.
+  func forget(_ part: Int) { state.withLock { _ = $0.gone.insert(part) } }
 
   /// Connections and processes that were not let in.
   var refused: Refusals { counters.values }
@@ -172,7 +177,8 @@ final class ControlServer: Sendable {
     if let part {
       let isExternal = plan.parts[part].isExternal
       let isSame = peers[part]?.incarnation == joining.incarnation
-      if let peer = peers[part], !isSame, !peer.isSilent, now - peer.heard < Self.silence / 5 {
+      let isGone = state.withLock { $0.gone.remove(part) != nil }
+      if let peer = peers[part], !isSame, !isGone, !peer.isSilent, now - peer.heard < Self.silence / 5 {
         acceptance.refusal = "part \(joining.part) is taken by a process that is alive"
       } else if !isExternal, joining.graph != plan.hash {
         acceptance.refusal =

@@ -211,6 +211,7 @@ final class Supervisor: RunningGraph {
 
   private func exited(_ part: Int, _ exit: ChildProcess.Exit) {
     state.withLock { _ = $0.children.removeValue(forKey: part) }
+    server?.forget(part)
     if coordinator.isOver || coordinator.hasFinished(part) { return }
     let planned = plan.parts[part]
     let reason: String
