@@ -115,6 +115,10 @@ let package = Package(
       name: "DataflowRuntimeTests",
       dependencies: ["Dataflow", "DataflowRuntime", "DataflowTesting", "GraphFile", "Messages", "VoiceGate"],
       swiftSettings: strict),
+    .testTarget(
+      name: "CascadeTests",
+      dependencies: ["Catalog", "Dataflow", "DataflowRuntime", "DataflowTesting", "Messages", "ModelKit"],
+      swiftSettings: strict),
     nodeTests("AudioCapture"),
     nodeTests("FliteSpeech"),
     nodeTests("Speaker"),
