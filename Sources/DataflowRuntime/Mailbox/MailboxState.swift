@@ -68,11 +68,13 @@ package struct MailboxState {
     if isStopped { return .stopped }
     let kind = lanes[index].kind
     var lost = 0
+    // Stale marks are no use either: the node hears of the cut.
+    if envelope.turn.isCut {
+      guard envelope.content.isValue else { return .delivered(wake: nil, lost: 0) }
+      lanes[index].statistics.stale += 1
+      return .delivered(wake: nil, lost: 1)
+    }
     if case .value = envelope.content {
-      if envelope.turn.isCut {
-        lanes[index].statistics.stale += 1
-        return .delivered(wake: nil, lost: 1)
-      }
       switch kind.policy {
       case .block, .fail:
         if lanes[index].values >= kind.depth { return .full }

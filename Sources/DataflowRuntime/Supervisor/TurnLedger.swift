@@ -75,6 +75,8 @@ package struct TurnLedger {
   /// Events that came before what they are about, by session: those of different processes come in any order.
   private var early: [UInt64: [Early]] = [:]
   private var earlyCount = 0
+  /// How many calls deep early events are being handled: until it is known what stays early, no session is over.
+  private var replays = 0
   private enum Early {
     case turnBegan(epoch: UInt32, node: Int)
     case reached(epoch: UInt32, node: Int)
@@ -98,7 +100,7 @@ package struct TurnLedger {
     }
     begun[node, default: []].append(name)
     sessions[id] = SessionBook(name: name, source: node, waiting: plan.sinks(downstreamOf: node))
-    return replay(id) + closeIfDone(id)
+    return replay(id)
   }
 
   package mutating func turnBegan(_ id: UInt64, epoch: UInt32, node: Int, now: Int64) -> [Action] {
@@ -170,6 +172,7 @@ package struct TurnLedger {
   private mutating func replay(_ id: UInt64) -> [Action] {
     guard let events = early.removeValue(forKey: id) else { return [] }
     earlyCount -= events.count
+    replays += 1
     var actions: [Action] = []
     for event in events {
       switch event {
@@ -180,7 +183,8 @@ package struct TurnLedger {
       case .played(let epoch, let time): played(id, epoch: epoch, time: time)
       }
     }
-    return actions
+    replays -= 1
+    return actions + closeIfDone(id)
   }
 
   /// Interrupts everything in the session up to its latest turn.
@@ -266,7 +270,9 @@ package struct TurnLedger {
 
   private mutating func closeIfDone(_ id: UInt64) -> [Action] {
     // What is kept of the session tells of a turn that is yet to be heard of.
-    guard let book = sessions[id], book.waiting.isEmpty, book.open.isEmpty, early[id] == nil else { return [] }
+    guard let book = sessions[id], book.waiting.isEmpty, book.open.isEmpty, early[id] == nil, replays == 0 else {
+      return []
+    }
     sessions[id] = nil
     return [.closeSession(id)]
   }

@@ -46,15 +46,15 @@ package struct OutboundState {
   package mutating func offer(_ envelope: Envelope) -> Offer {
     if isStopped { return .stopped }
     if case .refused(let reason) = phase { return .refused(reason: reason) }
+    if envelope.turn.isCut {
+      if envelope.content.isValue { stale += 1 }
+      return .taken
+    }
     switch envelope.content {
     case .sessionBegan: sessions[envelope.turn.session.id] = (envelope.turn.session, false)
     case .sessionEnded: sessions[envelope.turn.session.id]?.isEnded = true
     case .turnEnded: break
     case .value:
-      if envelope.turn.isCut {
-        stale += 1
-        return .taken
-      }
       switch policy {
       case .block, .fail:
         // Before the greeting is answered nothing is known of the receiver's room.
@@ -120,6 +120,8 @@ package struct OutboundState {
 
   /// The receiver answered the greeting.
   package mutating func welcome(credits granted: Int) -> [UnsafeContinuation<Void, Never>] {
+    // Greetings that lay in the socket until the receiver came are all answered; the room is the same.
+    guard phase == .greeting else { return [] }
     phase = .ready
     credits = min(granted, depth)
     return takeWaiters()
