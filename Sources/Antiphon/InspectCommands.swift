@@ -34,7 +34,16 @@ struct PlanCommand: ParsableCommand {
 
   func run() throws {
     do {
-      Console.result(try options.plan().report)
+      let plan = try options.plan()
+      Console.result(plan.report)
+      if options.placement != nil {
+        Console.result("\nEach part is a process of its own:")
+        for part in plan.parts where !part.isExternal {
+          let place = part.host.map { "on \($0), by hand: " } ?? ""
+          Console.result(
+            "  \(place)" + (options.command(runDirectory: "RUN") + ["--part", part.name]).joined(separator: " "))
+        }
+      }
     } catch let error as GraphFileError {
       for diagnostic in error.diagnostics { Console.say("\(diagnostic)") }
       throw ExitCode(1)

@@ -1,4 +1,4 @@
-import Dataflow
+package import Dataflow
 import DequeModule
 import GraphFile
 
@@ -6,11 +6,11 @@ import GraphFile
 ///
 /// A plain value without locks or tasks. Methods change it and return what is to be done; the mailbox does it after it
 /// has let go of its lock.
-struct MailboxState {
+package struct MailboxState {
   /// One incoming edge.
-  struct Lane {
+  package struct Lane {
     /// What the lane is, fixed for life.
-    struct Kind {
+    package struct Kind {
       var port: Int
       var name: String
       var depth: Int
@@ -29,18 +29,18 @@ struct MailboxState {
     let kind: Kind
     var queue = Deque<Entry>()
     /// Values in the queue; marks take no room.
-    var values = 0
+    package internal(set) var values = 0
     var isClosed = false
-    var statistics = EdgeStatistics()
+    package internal(set) var statistics = EdgeStatistics()
     var waiters = Deque<UnsafeContinuation<Void, Never>>()
   }
 
-  struct Mark: Hashable {
-    var turn: Turn
-    var isSessionEnd: Bool
+  package struct Mark: Hashable {
+    package var turn: Turn
+    package var isSessionEnd: Bool
   }
 
-  private(set) var lanes: [Lane]
+  package private(set) var lanes: [Lane]
   private var tickets: UInt64 = 0
   private var cuts = Deque<Turn>()
   private var isStopped = false
@@ -54,25 +54,27 @@ struct MailboxState {
   /// On which lanes a mark has come.
   private var marks: [Mark: UInt64] = [:]
 
-  init(_ lanes: [Lane.Kind]) { self.lanes = lanes.map { Lane(kind: $0) } }
+  package init(_ lanes: [Lane.Kind]) { self.lanes = lanes.map { Lane(kind: $0) } }
 
   // MARK: Senders
 
-  enum Offer {
+  package enum Offer {
     case delivered(wake: UnsafeContinuation<Void, Never>?, lost: Int)
     case full
     case stopped
   }
 
-  mutating func offer(_ envelope: Envelope, lane index: Int, now: Int64) -> Offer {
+  package mutating func offer(_ envelope: Envelope, lane index: Int, now: Int64) -> Offer {
     if isStopped { return .stopped }
     let kind = lanes[index].kind
     var lost = 0
+    // Stale marks are no use either: the node hears of the cut.
+    if envelope.turn.isCut {
+      guard envelope.content.isValue else { return .delivered(wake: nil, lost: 0) }
+      lanes[index].statistics.stale += 1
+      return .delivered(wake: nil, lost: 1)
+    }
     if case .value = envelope.content {
-      if envelope.turn.isCut {
-        lanes[index].statistics.stale += 1
-        return .delivered(wake: nil, lost: 1)
-      }
       switch kind.policy {
       case .block, .fail:
         if lanes[index].values >= kind.depth { return .full }
@@ -102,23 +104,23 @@ struct MailboxState {
   /// A sender that found the lane full waits here for room.
   ///
   /// - Returns: false if there is room by now.
-  mutating func wait(forRoomIn index: Int, _ sender: UnsafeContinuation<Void, Never>) -> Bool {
+  package mutating func wait(forRoomIn index: Int, _ sender: UnsafeContinuation<Void, Never>) -> Bool {
     if isStopped || lanes[index].values < lanes[index].kind.depth { return false }
     lanes[index].waiters.append(sender)
     return true
   }
 
-  mutating func close(lane index: Int) -> UnsafeContinuation<Void, Never>? {
+  package mutating func close(lane index: Int) -> UnsafeContinuation<Void, Never>? {
     lanes[index].isClosed = true
     return wake(for: lanes[index].kind.port)
   }
 
   /// The lane's sender is back after its process had died.
-  mutating func reopen(lane index: Int) { lanes[index].isClosed = false }
+  package mutating func reopen(lane index: Int) { lanes[index].isClosed = false }
 
   // MARK: The node
 
-  enum Take {
+  package enum Take {
     /// Something for the node; room may have become free for a sender, and credit for a lane's far end.
     case arrival(Arrival, lane: Int, waited: Int64, sender: UnsafeContinuation<Void, Never>?)
     /// The node is back from a mark that has now come on all lanes: pass it on, then take again.
@@ -131,7 +133,7 @@ struct MailboxState {
   }
 
   /// - Parameter worked: set to how long the node worked on what it had taken before.
-  mutating func take(on ports: UInt64, now: Int64, worked: inout Int64?) -> Take {
+  package mutating func take(on ports: UInt64, now: Int64, worked: inout Int64?) -> Take {
     if let back = current {
       current = nil
       switch back {
@@ -192,7 +194,7 @@ struct MailboxState {
   /// Waits until there is something to take.
   ///
   /// - Returns: false if there may be by now.
-  mutating func wait(on ports: UInt64, _ node: UnsafeContinuation<Void, Never>) -> Bool {
+  package mutating func wait(on ports: UInt64, _ node: UnsafeContinuation<Void, Never>) -> Bool {
     if isStopped || !cuts.isEmpty || waiting != nil { return false }
     guard case .empty = readiness(of: ports) else { return false }
     waiting = (ports, node)
@@ -202,17 +204,17 @@ struct MailboxState {
   /// Remembers that a session is under way in the node.
   ///
   /// - Returns: whether it was not already.
-  mutating func begin(_ session: Session) -> Bool { sessions.insert(session.id).inserted }
+  package mutating func begin(_ session: Session) -> Bool { sessions.insert(session.id).inserted }
 
   /// - Returns: whether it was under way.
-  mutating func end(_ session: Session) -> Bool { sessions.remove(session.id) != nil }
+  package mutating func end(_ session: Session) -> Bool { sessions.remove(session.id) != nil }
 
   // MARK: The runtime
 
   /// Drops what an interruption made stale, and leaves the node a notice.
   ///
   /// - Returns: whom to resume, and how many values each lane lost.
-  mutating func fence(_ turn: Turn) -> (resume: [UnsafeContinuation<Void, Never>], lost: [Int]) {
+  package mutating func fence(_ turn: Turn) -> (resume: [UnsafeContinuation<Void, Never>], lost: [Int]) {
     var resume: [UnsafeContinuation<Void, Never>] = []
     var lost = [Int](repeating: 0, count: lanes.count)
     for index in lanes.indices {
@@ -239,7 +241,7 @@ struct MailboxState {
     return (resume, lost)
   }
 
-  mutating func stop() -> [UnsafeContinuation<Void, Never>] {
+  package mutating func stop() -> [UnsafeContinuation<Void, Never>] {
     isStopped = true
     var resume: [UnsafeContinuation<Void, Never>] = []
     for index in lanes.indices {

@@ -34,8 +34,9 @@ package enum PartEvent: Sendable, Equatable, Codable {
 
 /// What the coordinator tells a process.
 package enum PartCommand: Sendable, Equatable, Codable {
-  /// All are ready: go. Sessions that began before this process did, by node, are over.
-  case start(begun: [Int: [String]])
+  /// All are ready: go. `begun` are the sessions that began before this process did, by node, in their order: they do
+  /// not begin again. Those of them that are still open somewhere are in `open`, to be ended.
+  case start(begun: [Int: [String]], open: [UInt64])
   /// The session's turns up to this epoch were interrupted.
   case fence(session: UInt64, name: String, epoch: UInt32)
   case closeSession(session: UInt64)

@@ -79,9 +79,10 @@ final class NodeHost: Sendable {
     }
   }
 
-  /// Ends what an earlier incarnation had begun and could not end.
-  func endOrphans(_ sessions: [Session]) {
-    for session in sessions { pass(.sessionEnded, Turn(session, epoch: 0)) }
+  /// Ends a session that an earlier incarnation of this process began and could not end.
+  func endOrphan(_ session: Session) {
+    pass(.sessionBegan, Turn(session, epoch: 0))
+    pass(.sessionEnded, Turn(session, epoch: 0))
   }
 
   /// The session's turns up to this one were interrupted.
@@ -214,8 +215,8 @@ extension NodeHost: NodeServices {
 }
 
 /// A session's id tells its source: the node's index plus one in the upper half, the session's number below.
-func sessionID(source: Int, number: UInt64) -> UInt64 { UInt64(source + 1) << 32 | number }
-func source(ofSession id: UInt64) -> Int { Int(id >> 32) - 1 }
+package func sessionID(source: Int, number: UInt64) -> UInt64 { UInt64(source + 1) << 32 | number }
+package func source(ofSession id: UInt64) -> Int { Int(id >> 32) - 1 }
 
 /// What a node's host needs of the process it lives in.
 protocol PartServices: Sendable {

@@ -93,9 +93,14 @@ final class PartRuntime: Sendable {
 
   func handle(_ command: PartCommand) {
     switch command {
-    case .start(let begun):
+    case .start(let begun, let open):
       for host in hosts {
-        if let names = begun[host.index] { host.noteBegun(names) }
+        guard let names = begun[host.index] else { continue }
+        host.noteBegun(names)
+        for (number, name) in names.enumerated() {
+          let id = sessionID(source: host.index, number: UInt64(number + 1))
+          if open.contains(id) { host.endOrphan(sessions.session(id, named: name)) }
+        }
       }
       gate.open()
     case .fence(let session, let name, let epoch):
@@ -135,7 +140,10 @@ final class PartRuntime: Sendable {
         NamedEdgeStatistics(edge: $0.name, waiting: $0.waiting, statistics: $0.statistics)
       }
     }
-    wire?.addLosses(to: &report.edges)
+    if let wire {
+      wire.addLosses(to: &report.edges)
+      report.refused = wire.refused
+    }
     return report
   }
 
@@ -195,6 +203,7 @@ protocol WireEnds: Sendable {
   func forget(session: UInt64)
   /// The process of that part was started anew.
   func peerRestarted(part: Int)
+  var refused: Refusals { get }
   func addLosses(to statistics: inout [NamedEdgeStatistics])
   func fence(_ turn: Turn)
   /// Returns when all that was sent has been handed to the other side, or cannot be.
@@ -221,7 +230,7 @@ extension Plan {
 
   func lane(ofEdge edge: Int) -> Int { incoming(edges[edge].to.node).firstIndex(of: edge) ?? 0 }
 
-  func lanes(of node: Int) -> [MailboxState.Lane.Kind] {
+  package func lanes(of node: Int) -> [MailboxState.Lane.Kind] {
     incoming(node).map { index in
       let edge = edges[index]
       return MailboxState.Lane.Kind(

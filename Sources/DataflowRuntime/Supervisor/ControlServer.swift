@@ -10,6 +10,8 @@ import ZeroMQ
 final class ControlServer: Sendable {
   private struct State {
     var outgoing = Deque<(part: Int, command: PartCommand)>()
+    /// Parts whose process is known to have ended: another may take its place at once.
+    var gone: Set<Int> = []
   }
   private let plan: Plan
   private let coordinator: Coordinator
@@ -20,6 +22,7 @@ final class ControlServer: Sendable {
   private let state = Mutex(State())
   private let stopping = Atomic<Bool>(false)
   private let finished = Atomic<Bool>(true)
+  private let counters = WireCounters()
   private let notice: @Sendable (_ part: Int, _ notice: Notice) -> Void
 
   /// What the server notices of a part.
@@ -70,6 +73,12 @@ final class ControlServer: Sendable {
     wakeup.signal()
   }
 
+  /// The part's process has ended.
+  func forget(_ part: Int) { state.withLock { _ = $0.gone.insert(part) } }
+
+  /// Connections and processes that were not let in.
+  var refused: Refusals { counters.values }
+
   func close() async {
     stopping.store(true, ordering: .releasing)
     wakeup.signal()
@@ -85,6 +94,7 @@ final class ControlServer: Sendable {
     try socket.set(.heartbeatTimeout, to: .seconds(5))
     if plan.coordinator.hasPrefix("tcp://"), let keys = try plan.keys(of: Plan.coordinatorName) {
       let authenticator = try Authenticator(context: context, allowing: keys.allowed)
+      counters.watch(authenticator)
       try socket.secureAsServer(keys: keys.own, domain: WireKeys.domain, authenticator: authenticator)
     }
     _ = try socket.bind(plan.coordinator)
@@ -143,11 +153,13 @@ final class ControlServer: Sendable {
     _ routing: FrameStorage, _ body: FrameStorage, _ peers: inout [Int: Peer], _ now: Int64, _ socket: inout Socket
   ) {
     var reader = ByteReader(body.bytes)
-    guard let kind = try? reader.takePreamble() else { return }
+    guard let kind = try? reader.takePreamble() else { return counters.countMalformed() }
     if kind == .join {
       return join(routing, ControlWire.value(Joining.self, reader), &peers, now, &socket)
     }
-    guard let part = peers.first(where: { $0.value.routing.bytes.elementsEqual(routing.bytes) })?.key else { return }
+    guard let part = peers.first(where: { $0.value.routing.bytes.elementsEqual(routing.bytes) })?.key else {
+      return counters.countStranger()
+    }
     peers[part]?.heard = now
     if peers[part]?.isSilent == true {
       peers[part]?.isSilent = false
@@ -159,13 +171,14 @@ final class ControlServer: Sendable {
   private func join(
     _ routing: FrameStorage, _ joining: Joining?, _ peers: inout [Int: Peer], _ now: Int64, _ socket: inout Socket
   ) {
-    guard let joining else { return }
+    guard let joining else { return counters.countMalformed() }
     var acceptance = Acceptance()
     let part = plan.parts.firstIndex { $0.name == joining.part }
     if let part {
       let isExternal = plan.parts[part].isExternal
       let isSame = peers[part]?.incarnation == joining.incarnation
-      if let peer = peers[part], !isSame, !peer.isSilent, now - peer.heard < Self.silence / 5 {
+      let isGone = state.withLock { $0.gone.remove(part) != nil }
+      if let peer = peers[part], !isSame, !isGone, !peer.isSilent, now - peer.heard < Self.silence / 5 {
         acceptance.refusal = "part \(joining.part) is taken by a process that is alive"
       } else if !isExternal, joining.graph != plan.hash {
         acceptance.refusal =
@@ -187,6 +200,7 @@ final class ControlServer: Sendable {
     } else {
       acceptance.refusal = "the placement has no part '\(joining.part)'"
     }
+    if acceptance.refusal != nil { counters.countStranger() }
     Self.send(ControlWire.bytes(.accept, acceptance), to: routing, &socket)
   }
 

@@ -26,6 +26,8 @@ public struct RunSummary: Sendable, Codable {
   public var timings: [TurnTiming] = []
   public var nodes: [NodeStatistics] = []
   public var edges: [NamedEdgeStatistics] = []
+  /// What was not let in, in all processes.
+  public var refused = Refusals()
   public var failure: String?
 }
 

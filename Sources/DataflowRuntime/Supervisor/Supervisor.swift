@@ -99,7 +99,8 @@ final class Supervisor: RunningGraph {
         coordinator.fail("the trace could not be written to \(file): \(error.localizedDescription)")
       }
     }
-    let summary = coordinator.finish(.failed(reason: "the run ended before the turn did"))
+    var summary = coordinator.finish(.failed(reason: "the run ended before the turn did"))
+    if let server { summary.refused = summary.refused + server.refused }
     await server?.close()
     return summary
   }
@@ -214,6 +215,7 @@ final class Supervisor: RunningGraph {
 
   private func exited(_ part: Int, _ exit: ChildProcess.Exit) {
     state.withLock { _ = $0.children.removeValue(forKey: part) }
+    server?.forget(part)
     if coordinator.isOver || coordinator.hasFinished(part) { return }
     let planned = plan.parts[part]
     let reason: String

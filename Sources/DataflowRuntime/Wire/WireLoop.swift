@@ -57,7 +57,11 @@ final class WireLoop {
     self.report = report
     self.wakeup = wakeup
     _ = poller.add(wakeup)
-    if let keys = identity.keys { authenticator = try Authenticator(context: context, allowing: keys.allowed) }
+    if let keys = identity.keys {
+      let authenticator = try Authenticator(context: context, allowing: keys.allowed)
+      counters.watch(authenticator)
+      self.authenticator = authenticator
+    }
     for end in inbound {
       guard case .wire(let address) = end.edge.transport else { continue }
       var socket = try Socket(.router, in: context)
