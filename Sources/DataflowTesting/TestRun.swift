@@ -19,6 +19,7 @@ package final class TestRun: Sendable {
   private struct Record {
     var printed: [String] = []
     var logged: [String] = []
+    var shown: [String] = []
     var turns: [TurnRecord] = []
     var failure: String?
   }
@@ -61,6 +62,7 @@ package final class TestRun: Sendable {
         switch event {
         case .print(_, let text): record.printed.append(text)
         case .log(let node, let text): record.logged.append("\(node): \(text)")
+        case .show(_, let text): record.shown.append(text)
         case .turnEnded(let turn): record.turns.append(turn)
         default: break
         }
@@ -82,5 +84,6 @@ package final class TestRun: Sendable {
   package var failure: String? { record.withLock { $0.failure } }
   package var printed: [String] { record.withLock { $0.printed } }
   package var logged: [String] { record.withLock { $0.logged } }
+  package var shown: [String] { record.withLock { $0.shown } }
   package var turns: [TurnRecord] { record.withLock { $0.turns } }
 }
