@@ -31,6 +31,7 @@ let package = Package(
   platforms: [.macOS(.v15)],
   products: [
     .executable(name: "antiphon", targets: ["Antiphon"]),
+    .executable(name: "antiphon-bench", targets: ["AntiphonBench"]),
     .library(name: "Dataflow", targets: ["Dataflow"]),
   ],
   traits: [
@@ -71,7 +72,14 @@ let package = Package(
     // The command.
     .executableTarget(
       name: "Antiphon",
-      dependencies: ["DataflowRuntime", "Catalog", "Messages", "Tensors", "ZeroMQ", argumentParser],
+      dependencies: ["DataflowRuntime", "Catalog", "Messages", "ModelKit", "Tensors", "ZeroMQ", argumentParser],
+      swiftSettings: strict),
+    .executableTarget(
+      name: "AntiphonBench",
+      dependencies: [
+        "CZeroMQ", "Catalog", "Dataflow", "DataflowRuntime", "GraphFile", "Messages", "Tensors", "ZeroMQ",
+        argumentParser,
+      ],
       swiftSettings: strict),
     .target(
       name: "Catalog",
@@ -107,12 +115,17 @@ let package = Package(
       name: "DataflowRuntimeTests",
       dependencies: ["Dataflow", "DataflowRuntime", "DataflowTesting", "GraphFile", "Messages", "VoiceGate"],
       swiftSettings: strict),
+    .testTarget(
+      name: "CascadeTests",
+      dependencies: ["Catalog", "Dataflow", "DataflowRuntime", "DataflowTesting", "Messages", "ModelKit"],
+      swiftSettings: strict),
     nodeTests("AudioCapture"),
     nodeTests("FliteSpeech"),
     nodeTests("Speaker"),
     nodeTests("SpeechEnd"),
     nodeTests("TextOutput"),
-    .testTarget(name: "ModelKitTests", dependencies: ["ModelKit"], swiftSettings: strict),
+    .testTarget(
+      name: "ModelKitTests", dependencies: ["ModelKit", "Tensors"], exclude: ["Golden"], swiftSettings: strict),
   ],
   swiftLanguageModes: [.v6]
 )

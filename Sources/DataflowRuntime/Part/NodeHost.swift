@@ -79,9 +79,10 @@ final class NodeHost: Sendable {
     }
   }
 
-  /// Ends what an earlier incarnation had begun and could not end.
-  func endOrphans(_ sessions: [Session]) {
-    for session in sessions { pass(.sessionEnded, Turn(session, epoch: 0)) }
+  /// Ends a session that an earlier incarnation of this process began and could not end.
+  func endOrphan(_ session: Session) {
+    pass(.sessionBegan, Turn(session, epoch: 0))
+    pass(.sessionEnded, Turn(session, epoch: 0))
   }
 
   /// The session's turns up to this one were interrupted.
@@ -122,11 +123,17 @@ extension NodeHost: Inbox {
     while true {
       var worked: Int64?
       let take = mailbox.take(on: ports, worked: &worked)
-      if let worked { meter.countWork(worked) }
+      if let worked {
+        meter.countWork(worked)
+        part.tracer?.worked(node: index, worked)
+      }
       switch take {
       case .arrival(let arrival, let lane, _, let sender):
         sender?.resume()
         part.taken(node: index, lane: lane, arrival)
+        if let tracer = part.tracer, case .envelope(let envelope, _) = arrival {
+          tracer.took(node: index, edge: part.plan.incoming(index)[lane], envelope)
+        }
         if case .envelope(let envelope, _) = arrival, envelope.content.isValue { meter.countReceived() }
         if case .envelope(let envelope, _) = arrival, case .sessionBegan = envelope.content {
           // The same session comes on every edge; the node hears of it once.
@@ -202,6 +209,7 @@ extension NodeHost: NodeServices {
     part.control.post(.progress(node: index, what: what, fraction: fraction))
   }
 
+  func show(_ text: String) { part.control.post(.show(node: index, text: text)) }
   func log(_ text: String) { part.control.post(.log(node: index, text: text)) }
   func print(_ text: String) { part.control.post(.print(node: index, text: text)) }
 }
@@ -217,6 +225,7 @@ protocol PartServices: Sendable {
   var control: any ControlChannel { get }
   var sessions: SessionTable { get }
   var isStopping: Bool { get }
+  var tracer: Tracer? { get }
   func seed(for node: String) -> UInt64
   /// The node took something from an incoming edge, whose far end may want to know that there is room.
   func taken(node: Int, lane: Int, _ arrival: Arrival)

@@ -30,6 +30,9 @@ final class Coordinator: Sendable {
     var finished: [TurnTiming] = []
     var reports: [Int: PartReport] = [:]
     var failure: String?
+    var traces: [Int: [TraceEntry]] = [:]
+    /// What to add to a process's times to get this one's.
+    var clockOffsets: [Int: Int64] = [:]
   }
   private struct TurnKey: Hashable {
     var session: UInt64
@@ -96,11 +99,11 @@ final class Coordinator: Sendable {
       case .interrupt(let id, let reason):
         return self.apply(state.ledger.interrupt(id, reason: reason, now: now), &state)
       case .turnFailed(let id, let epoch, let node, let reason):
-        if state.ledger.turnFailed(id, epoch: epoch, reason: "\(self.name(node)): \(reason)") { return [] }
-        // No record will tell: it concerns the session as a whole, or a turn that is over.
-        let session = state.ledger.sessions[id]?.name ?? "a session that is over"
-        let what = epoch == 0 ? "session \(session)" : "turn \(session)#\(epoch)"
-        return [.tell(.log(node: self.name(node), text: "\(what) failed: \(reason)"))]
+        if let actions = state.ledger.turnFailed(id, epoch: epoch, reason: "\(self.name(node)): \(reason)") {
+          return self.apply(actions, &state)
+        }
+        // No record will tell: the turn is over, or never was.
+        return [.tell(.log(node: self.name(node), text: "a turn that is over failed: \(reason)"))]
       case .acknowledged(let id, let epoch, let node):
         return self.apply(state.ledger.acknowledged(id, epoch: epoch, node: node), &state)
       case .played(let id, let epoch, let time):
@@ -113,6 +116,15 @@ final class Coordinator: Sendable {
         return [.tell(.progress(node: self.name(node), what: what, fraction: fraction))]
       case .log(let node, let text): return [.tell(.log(node: self.name(node), text: text))]
       case .print(let node, let text): return [.tell(.print(node: self.name(node), text: text))]
+      case .show(let node, let text): return [.tell(.show(node: self.name(node), text: text))]
+      case .trace(let entries):
+        let offset = state.clockOffsets[part] ?? 0
+        state.traces[part, default: []] += entries.map { entry in
+          var entry = entry
+          entry.time += offset
+          return entry
+        }
+        return []
       case .report(let report):
         state.reports[part] = report
         return []
@@ -164,6 +176,18 @@ final class Coordinator: Sendable {
       return [.stopAll]
     }
   }
+
+  /// A process's clock stands at `theirs` now.
+  func note(clock theirs: Int64, ofPart part: Int) {
+    let now = clock.now
+    // On one machine the clocks are the same, and what differs is the message's way.
+    state.withLock {
+      $0.clockOffsets[part] = abs(now - theirs) < 1_000_000_000 && plan.parts[part].host == nil ? 0 : now - theirs
+    }
+  }
+
+  /// The trace of all processes, as far as it has come in.
+  var trace: [Int: [TraceEntry]] { state.withLock { $0.traces } }
 
   func tell(_ event: RunEvent) { perform { _ in [.tell(event)] } }
 
@@ -226,7 +250,7 @@ final class Coordinator: Sendable {
         timings: state.finished, nodes: merged(state.reports.values.flatMap(\.nodes)),
         edges: plan.edges.compactMap { edge in
           state.reports.values.lazy.flatMap(\.edges).first { $0.edge == edge.name }
-        }, failure: state.failure)
+        }, refused: state.reports.values.map(\.refused).reduce(Refusals(), +), failure: state.failure)
     }
   }
 
@@ -248,17 +272,17 @@ final class Coordinator: Sendable {
   /// All nodes are loaded and every edge between processes has been agreed on.
   private func startIfReady(_ state: inout State, _ now: Int64) -> [Effect] {
     guard state.ready.count == plan.nodes.count, wireEdges.isSubset(of: state.readyEdges) else { return [] }
-    let begun = state.ledger.begun
+    let (begun, open) = (state.ledger.begun, state.ledger.sessions.keys.sorted())
     switch state.phase {
     case .loading:
       state.phase = .running
       state.started = now
       state.unstarted = []
-      return [.tell(.started)] + plan.parts.indices.map { .command(part: $0, .start(begun: begun)) }
+      return [.tell(.started)] + plan.parts.indices.map { .command(part: $0, .start(begun: begun, open: open)) }
     case .running:
       // All are ready again after processes were started anew.
       defer { state.unstarted = [] }
-      return state.unstarted.sorted().map { .command(part: $0, .start(begun: begun)) }
+      return state.unstarted.sorted().map { .command(part: $0, .start(begun: begun, open: open)) }
     case .over: return []
     }
   }

@@ -46,7 +46,8 @@ final class Supervisor: RunningGraph {
       controls.append(control)
       hosted.append(
         try HostedPart(
-          plan: plan, part: part, clock: clock, catalog: catalog, token: token, control: control))
+          plan: plan, part: part, clock: clock, catalog: catalog, token: token,
+          isTraced: options.traceFile != nil, control: control))
     }
     (self.hosted, self.controls) = (hosted, controls)
     state = Mutex(State())
@@ -55,7 +56,8 @@ final class Supervisor: RunningGraph {
       here.count == plan.parts.count
       ? nil
       : try ControlServer(
-        plan: plan, coordinator: coordinator, token: token, notice: { [notify] in notify.yield(.part($0, $1)) })
+        plan: plan, coordinator: coordinator, token: token, isTraced: options.traceFile != nil,
+        notice: { [notify] in notify.yield(.part($0, $1)) })
     coordinator.connect { [hosted, server] part, command in
       if let local = hosted.first(where: { $0.index == part }) {
         local.handle(command)
@@ -88,7 +90,15 @@ final class Supervisor: RunningGraph {
     watch.cancel()
     for control in controls { control.drain() }
     for part in hosted { coordinator.handle(.report(part.report), from: part.index) }
-    let summary = coordinator.finish(.failed(reason: "the run ended before the turn did"))
+    if let file = options.traceFile {
+      do {
+        try TraceFile(plan: plan).json(coordinator.trace).write(to: URL(fileURLWithPath: file))
+      } catch {
+        coordinator.fail("the trace could not be written to \(file): \(error.localizedDescription)")
+      }
+    }
+    var summary = coordinator.finish(.failed(reason: "the run ended before the turn did"))
+    if let server { summary.refused = summary.refused + server.refused }
     await server?.close()
     return summary
   }
@@ -201,6 +211,7 @@ final class Supervisor: RunningGraph {
 
   private func exited(_ part: Int, _ exit: ChildProcess.Exit) {
     state.withLock { _ = $0.children.removeValue(forKey: part) }
+    server?.forget(part)
     if coordinator.isOver || coordinator.hasFinished(part) { return }
     let planned = plan.parts[part]
     let reason: String

@@ -17,6 +17,10 @@ public struct TurnRecord: Sendable, Hashable, Codable {
   public var played: Int64?
   /// Nodes that did not acknowledge the interruption in time.
   public var unacknowledged: [String] = []
+
+  public var hasFailed: Bool {
+    if case .failed = outcome { true } else { false }
+  }
 }
 
 /// The books on sessions and turns: what is open, who must still report, and how each turn ended. Every turn that is
@@ -131,15 +135,20 @@ package struct TurnLedger {
     return finish(id, epoch, turn.failure.map { .failed(reason: $0) } ?? .completed)
   }
 
-  /// - Returns: whether the turn's record will say so; not if the turn, or the whole session, is over or was none.
-  package mutating func turnFailed(_ id: UInt64, epoch: UInt32, reason: String) -> Bool {
-    if epoch > 0, isEarly(id, epoch) {
-      keep(.failed(epoch: epoch, reason: reason), of: id)
-      return true
+  /// - Parameter epoch: 0 if the session itself failed, which is recorded at once.
+  /// - Returns: nil if no record will say so, because the turn is over.
+  package mutating func turnFailed(_ id: UInt64, epoch: UInt32, reason: String) -> [Action]? {
+    if epoch == 0 {
+      guard let name = sessions[id]?.name else { return nil }
+      return [.record(session: id, TurnRecord(session: name, epoch: 0, outcome: .failed(reason: reason)))]
     }
-    guard let turn = sessions[id]?.open[epoch] else { return false }
+    if isEarly(id, epoch) {
+      keep(.failed(epoch: epoch, reason: reason), of: id)
+      return []
+    }
+    guard let turn = sessions[id]?.open[epoch] else { return nil }
     sessions[id]?.open[epoch]?.failure = turn.failure.map { "\($0); \(reason)" } ?? reason
-    return true
+    return []
   }
 
   package mutating func played(_ id: UInt64, epoch: UInt32, time: Int64) {
