@@ -136,8 +136,10 @@ extension NodeHost: Inbox {
         }
         if case .envelope(let envelope, _) = arrival, envelope.content.isValue { meter.countReceived() }
         if case .envelope(let envelope, _) = arrival, case .sessionBegan = envelope.content {
-          // The same session comes on every edge; the node hears of it once.
-          if !mailbox.begin(envelope.turn.session) { continue }
+          // The same session comes on every edge; the node hears of it once. What comes round a loop began here, and
+          // may have ended meanwhile.
+          let edge = part.plan.edges[part.plan.incoming(index)[lane]]
+          if edge.isFeedback || !mailbox.begin(envelope.turn.session) { continue }
           pass(.sessionBegan, envelope.turn)
         }
         return arrival
