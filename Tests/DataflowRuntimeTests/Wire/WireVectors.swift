@@ -164,12 +164,14 @@ struct WireVector: Sendable, CustomStringConvertible {
     return frames
   }
 
-  /// Writes the bytes alone; `tools/python/explain` adds the comments.
+  /// Writes the bytes below the comments at the file's top; `tools/python/explain` explains them.
   func write() throws {
+    let old = (try? Data(contentsOf: file)).map { String(decoding: $0, as: UTF8.self) } ?? ""
+    let head = old.split(separator: "\n").prefix { $0.hasPrefix("#") }.map { $0 + "\n" }
     let text = frames.map { frame in
       "frame\n" + frame.map { String(UInt32($0) + 256, radix: 16).dropFirst() }.joined(separator: " ") + "\n"
     }
-    try Data(text.joined().utf8).write(to: file)
+    try Data((head + text).joined().utf8).write(to: file)
   }
 }
 
