@@ -24,8 +24,10 @@ struct OutboundState {
   private var sessions: [UInt64: (session: Session, isEnded: Bool)] = [:]
   private var isClosed = false
   private var closeIsSent = false
+  /// The wire has taken something that it has not handed to its socket.
+  private var isWriting = false
   private var isStopped = false
-  private var waiters: [UnsafeContinuation<Void, Never>] = []
+  private var waiters: [Waiter] = []
   private(set) var dropped = 0
   private(set) var stale = 0
 
@@ -76,10 +78,17 @@ struct OutboundState {
   }
 
   /// - Returns: false if there is room by now, or never will be.
-  mutating func wait(_ sender: UnsafeContinuation<Void, Never>) -> Bool {
+  mutating func wait(_ sender: Waiter) -> Bool {
     if isStopped || values < credits { return false }
     if case .refused = phase { return false }
     waiters.append(sender)
+    return true
+  }
+
+  /// - Returns: false if the sender is not waiting any more.
+  mutating func withdraw(_ pause: NodeThread.Pause) -> Bool {
+    guard let place = waiters.firstIndex(where: { $0.isThread(in: pause) }) else { return false }
+    waiters.remove(at: place)
     return true
   }
 
@@ -92,8 +101,14 @@ struct OutboundState {
     case closed
   }
 
-  /// What may be written now.
-  mutating func next() -> Next? {
+  /// What may be written now, in order.
+  mutating func next(upTo count: Int) -> [Next] {
+    var items: [Next] = []
+    while items.count < count, let item = next() { items.append(item) }
+    return items
+  }
+
+  private mutating func next() -> Next? {
     guard phase == .ready else { return nil }
     if let envelope = queue.first {
       if envelope.content.isValue {
@@ -102,35 +117,40 @@ struct OutboundState {
         values -= 1
       }
       queue.removeFirst()
+      isWriting = true
       return .envelope(envelope)
     }
     if isClosed, !closeIsSent {
       closeIsSent = true
+      isWriting = true
       return .closed
     }
     return nil
   }
 
+  /// All that was taken has been handed to the socket.
+  mutating func written() { isWriting = false }
+
   /// Everything has been written, or there is nobody to write to.
   var isDrained: Bool {
     if isStopped { return true }
     if case .refused = phase { return true }
-    return queue.isEmpty && (!isClosed || closeIsSent)
+    return queue.isEmpty && !isWriting && (!isClosed || closeIsSent)
   }
 
   /// The receiver answered the greeting.
-  mutating func welcome(credits granted: Int) -> [UnsafeContinuation<Void, Never>] {
+  mutating func welcome(credits granted: Int) -> [Waiter] {
     phase = .ready
     credits = min(granted, depth)
     return takeWaiters()
   }
 
-  mutating func refuse(_ reason: String) -> [UnsafeContinuation<Void, Never>] {
+  mutating func refuse(_ reason: String) -> [Waiter] {
     phase = .refused(reason: reason)
     return takeWaiters()
   }
 
-  mutating func credit(_ count: Int) -> [UnsafeContinuation<Void, Never>] {
+  mutating func credit(_ count: Int) -> [Waiter] {
     credits = min(credits + count, depth)
     return takeWaiters()
   }
@@ -154,7 +174,7 @@ struct OutboundState {
 
   // MARK: The runtime
 
-  mutating func fence() -> [UnsafeContinuation<Void, Never>] {
+  mutating func fence() -> [Waiter] {
     let before = values
     queue.removeAll { $0.turn.isCut }
     values = queue.count { $0.content.isValue }
@@ -164,14 +184,14 @@ struct OutboundState {
 
   mutating func forget(session id: UInt64) { sessions[id] = nil }
 
-  mutating func stop() -> [UnsafeContinuation<Void, Never>] {
+  mutating func stop() -> [Waiter] {
     isStopped = true
     queue.removeAll()
     values = 0
     return takeWaiters()
   }
 
-  private mutating func takeWaiters() -> [UnsafeContinuation<Void, Never>] {
+  private mutating func takeWaiters() -> [Waiter] {
     defer { waiters.removeAll() }
     return waiters
   }
