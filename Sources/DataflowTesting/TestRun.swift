@@ -35,7 +35,8 @@ package final class TestRun: Sendable {
   ///   - apart: nodes that live in a part of their own if the carrier goes between parts.
   ///   - parts: instead of `apart`, the nodes of several parts; what is in none lives in one more.
   package init(
-    graph: [String: Any], apart: [String] = [], parts: [[String]] = [], over carrier: Carrier = .direct, catalog: NodeCatalog,
+    graph: [String: Any], apart: [String] = [], parts: [[String]] = [], over carrier: Carrier = .direct,
+    catalog: NodeCatalog,
     seed: UInt64 = 0, clock: any TimeSource = SystemTime()
   ) throws {
     let directory = try RunDirectory()
