@@ -23,6 +23,8 @@ package final class TestRun: Sendable {
     var turns: [TurnRecord] = []
     var failure: String?
     var isOver = false
+    var whenOver: [@Sendable () -> Void] = []
+    var isOver = false
     var waiters = 0
     var waiting: [Int: (condition: @Sendable (TestRun) -> Bool, continuation: CheckedContinuation<Void, Never>)] = [:]
   }
@@ -77,7 +79,13 @@ package final class TestRun: Sendable {
         }
       }
     }
-    record.withLock { $0.failure = summary.failure }
+    let actions = record.withLock { record in
+      record.failure = summary.failure
+      record.isOver = true
+      defer { record.whenOver = [] }
+      return record.whenOver
+    }
+    for action in actions { action() }
     return summary
   }
 
@@ -100,6 +108,15 @@ package final class TestRun: Sendable {
         record.waiting[record.waiters] = (condition, continuation)
       }
     }
+  }
+
+  /// Calls back when the run is over; at once if it is.
+  package func whenOver(_ action: @escaping @Sendable () -> Void) {
+    let isOver = record.withLock { record in
+      if !record.isOver { record.whenOver.append(action) }
+      return record.isOver
+    }
+    if isOver { action() }
   }
 
   package func interrupt(session: String?) { graphRun.interrupt(session: session, reason: "the test says so") }
