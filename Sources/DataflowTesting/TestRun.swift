@@ -24,7 +24,6 @@ package final class TestRun: Sendable {
     var failure: String?
     var isOver = false
     var whenOver: [@Sendable () -> Void] = []
-    var isOver = false
     var waiters = 0
     var waiting: [Int: (condition: @Sendable (TestRun) -> Bool, continuation: CheckedContinuation<Void, Never>)] = [:]
   }
@@ -67,7 +66,10 @@ package final class TestRun: Sendable {
   }
 
   package func run() async throws -> RunSummary {
-    defer { tell { $0.isOver = true } }
+    defer {
+      tell { $0.isOver = true }
+      for action in record.withLock({ $0.whenOver }) { action() }
+    }
     let summary = try await graphRun.run { event in
       self.tell { record in
         switch event {
@@ -79,13 +81,7 @@ package final class TestRun: Sendable {
         }
       }
     }
-    let actions = record.withLock { record in
-      record.failure = summary.failure
-      record.isOver = true
-      defer { record.whenOver = [] }
-      return record.whenOver
-    }
-    for action in actions { action() }
+    record.withLock { $0.failure = summary.failure }
     return summary
   }
 
