@@ -48,12 +48,21 @@ struct Hand {
   }
 
   /// The next value, if the node holds nothing that the mailbox must hear of, and there is one.
-  mutating func next(on wanted: UInt64, now: Int64) -> MailboxState.Take? {
+  ///
+  /// - Parameter worked: set to how long the node worked on the one before.
+  mutating func next(on wanted: UInt64, now: Int64, worked: inout Int64?) -> Next? {
     guard case .value = work, wanted == ports, let entry = entries.popFirst() else { return nil }
+    worked = now - taken
     looked += 1
     waited += now - entry.arrived
     taken = now
-    return .arrival(.envelope(entry.envelope, port: port), lane: lane)
+    return Next(envelope: entry.envelope, port: port, lane: lane)
+  }
+
+  struct Next {
+    let envelope: Envelope
+    let port: Int
+    let lane: Int
   }
 
   /// Whether there is nothing that the mailbox does not know or have.

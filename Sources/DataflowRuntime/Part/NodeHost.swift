@@ -140,9 +140,15 @@ extension NodeHost: Inbox {
   /// What there is for the node, once marks have been passed on and notices acknowledged.
   private func look(on ports: UInt64) throws -> Taken {
     while true {
+      let now = part.clock.now
       var worked: Int64?
-      let take = mailbox.take(on: ports, worked: &worked)
-      if let worked { meter.countWork(worked) }
+      if let next = mailbox.next(on: ports, now: now, worked: &worked) {
+        meter.countWork(worked ?? 0, andReceived: 1)
+        part.taken(node: index, lane: next.lane)
+        return .arrival(.envelope(next.envelope, port: next.port))
+      }
+      let take = mailbox.take(on: ports, now: now, worked: &worked)
+      if let worked { meter.countWork(worked, andReceived: 0) }
       switch take {
       case .arrival(let arrival, let lane):
         guard case .envelope(let envelope, _) = arrival else { return .arrival(arrival) }
