@@ -77,11 +77,14 @@ package protocol PortConnection {
 }
 
 extension Inbox {
-  /// The next arrival on some ports. It waits on the node's thread if it can, and suspends only if it must: always for an
-  /// actor, which others may be waiting for.
+  /// The next arrival on some ports. It waits on the node's thread if it can, and suspends only if it must.
+  ///
+  /// - Parameter inPlace: false for an actor, which others may be waiting for.
   @inlinable
-  package func arrival(on ports: UInt64, isolation actor: isolated (any Actor)?) async throws -> Arrival? {
-    if actor == nil {
+  nonisolated(nonsending)
+    package func arrival(on ports: UInt64, inPlace: Bool) async throws -> Arrival?
+  {
+    if inPlace {
       switch try take(on: ports) {
       case .arrival(let arrival): return arrival
       case .ended: return nil
@@ -175,7 +178,7 @@ extension Input: AsyncSequence {
 
     @inlinable
     public mutating func next(isolation actor: isolated (any Actor)?) async throws -> Received<Value>? {
-      while let arrival = try await input.inbox?.arrival(on: 1 << UInt64(input.port), isolation: actor) {
+      while let arrival = try await input.inbox?.arrival(on: 1 << UInt64(input.port), inPlace: actor == nil) {
         if case .message(let message) = try input.event(arrival) { return message }
       }
       return nil
@@ -225,7 +228,7 @@ public struct InputEvents<Value: Message>: AsyncSequence, Sendable {
 
     @inlinable
     public mutating func next(isolation actor: isolated (any Actor)?) async throws -> InputEvent<Value>? {
-      guard let arrival = try await input.inbox?.arrival(on: 1 << UInt64(input.port), isolation: actor) else {
+      guard let arrival = try await input.inbox?.arrival(on: 1 << UInt64(input.port), inPlace: actor == nil) else {
         return nil
       }
       return try input.event(arrival)
@@ -265,7 +268,7 @@ public struct MergedInputs<A: Message, B: Message>: AsyncSequence, Sendable {
     @inlinable
     public mutating func next(isolation actor: isolated (any Actor)?) async throws -> Either<A, B>? {
       let ports = 1 << UInt64(inputs.first.port) | 1 << UInt64(inputs.second.port) as UInt64
-      guard let arrival = try await inputs.first.inbox?.arrival(on: ports, isolation: actor) else { return nil }
+      guard let arrival = try await inputs.first.inbox?.arrival(on: ports, inPlace: actor == nil) else { return nil }
       if case .envelope(_, let port) = arrival, port == inputs.second.port {
         return .second(try inputs.second.event(arrival))
       }

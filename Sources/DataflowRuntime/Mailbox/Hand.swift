@@ -1,4 +1,4 @@
-import Dataflow
+package import Dataflow
 import DequeModule
 
 /// The node's side of its mailbox: what it is working on, and what it has been given in advance, all from one lane, so
@@ -50,12 +50,21 @@ package struct Hand {
   }
 
   /// The next value, if the node holds nothing that the mailbox must hear of, and there is one.
-  package mutating func next(on wanted: UInt64, now: Int64) -> MailboxState.Take? {
+  ///
+  /// - Parameter worked: set to how long the node worked on the one before.
+  package mutating func next(on wanted: UInt64, now: Int64, worked: inout Int64?) -> Next? {
     guard case .value = work, wanted == ports, let entry = entries.popFirst() else { return nil }
+    worked = now - taken
     looked += 1
     waited += now - entry.arrived
     taken = now
-    return .arrival(.envelope(entry.envelope, port: port), lane: lane)
+    return Next(envelope: entry.envelope, port: port, lane: lane)
+  }
+
+  package struct Next {
+    package let envelope: Envelope
+    package let port: Int
+    package let lane: Int
   }
 
   /// Whether there is nothing that the mailbox does not know or have.

@@ -79,12 +79,22 @@ final class Mailbox: Sendable {
     }
   }
 
+  /// The next value, if the node has been given it in advance; otherwise ``take(on:now:worked:)``.
+  ///
   /// - Parameter worked: set to how long the node worked on what it had taken before.
-  func take(on ports: UInt64, worked: inout Int64?) -> MailboxState.Take {
-    let now = clock.now
+  func next(on ports: UInt64, now: Int64, worked: inout Int64?) -> Hand.Next? {
+    let (next, time) = hand.withLock { hand -> (Hand.Next?, Int64?) in
+      var time: Int64?
+      return (hand.next(on: ports, now: now, worked: &time), time)
+    }
+    worked = time
+    return next
+  }
+
+  /// - Parameter worked: set to how long the node worked on what it had taken before.
+  func take(on ports: UInt64, now: Int64, worked: inout Int64?) -> MailboxState.Take {
     let (take, time, wake) = hand.withLock { hand -> (MailboxState.Take, Int64?, [Waiter]) in
       let time = hand.worked(now: now)
-      if let take = hand.next(on: ports, now: now) { return (take, time, []) }
       var wake: [Waiter] = []
       let take = state.withLock { state in
         state.settle(&hand)
@@ -97,12 +107,12 @@ final class Mailbox: Sendable {
     return take
   }
 
-  /// Waits until ``take(on:worked:)`` may find something.
+  /// Waits until ``take(on:now:worked:)`` may find something.
   func arrival(on ports: UInt64) async {
     await Waiter.suspend { node in state.withLock { $0.wait(on: ports, node) } }
   }
 
-  /// Waits on the node's thread until ``take(on:worked:)`` may find something.
+  /// Waits on the node's thread until ``take(on:now:worked:)`` may find something.
   ///
   /// - Returns: false if that cannot be, and the task must be suspended.
   func arrivalInPlace(on ports: UInt64) -> Bool {

@@ -34,8 +34,8 @@ package struct MailboxState {
     package internal(set) var statistics = EdgeStatistics()
     var waiters: [Waiter] = []
 
-    /// Senders that wait are woken when half of the lane is free, not for every value.
-    var hasAmpleRoom: Bool { values <= kind.depth / 2 }
+    /// Senders that wait are woken when so few values are left, not for every one.
+    var ample: Int { kind.depth / 2 }
     var hasRoom: Bool { values < kind.depth }
 
     mutating func takeWaiters() -> [Waiter] {
@@ -172,7 +172,7 @@ package struct MailboxState {
     if entry.envelope.content.isValue {
       lanes[index].values -= 1
       lanes[index].statistics.waited += now - entry.arrived
-      if lanes[index].hasAmpleRoom, !lanes[index].waiters.isEmpty { wake += lanes[index].takeWaiters() }
+      if !lanes[index].waiters.isEmpty, lanes[index].values <= lanes[index].ample { wake += lanes[index].takeWaiters() }
     }
     hand.hold(entry.envelope.content.isValue ? .value : .mark(entry.envelope, lane: index), now: now)
     fill(&hand, from: index, ports)
@@ -180,18 +180,19 @@ package struct MailboxState {
   }
 
   /// Gives the node what it will take next, so that it need not come back for each: the front of a lane that alone feeds
-  /// the node, and for whose room nobody waits.
+  /// the node, but not beyond the point where whoever waits for room is to be woken.
   private mutating func fill(_ hand: inout Hand, from index: Int, _ ports: UInt64) {
-    guard lanes.count == 1, lanes[index].waiters.isEmpty else { return }
+    guard lanes.count == 1 else { return }
     switch lanes[index].kind.policy {
     case .block, .fail: break
     case .dropOldest, .latest: return  // what has been handed over can be dropped no more
     }
-    let port = lanes[index].kind.port
-    while hand.entries.count < Hand.size, let next = lanes[index].queue.first, next.envelope.content.isValue {
-      hand.entries.append(lanes[index].queue.removeFirst())
+    let limit = lanes[index].waiters.isEmpty ? Hand.size : min(Hand.size, lanes[index].values - lanes[index].ample)
+    hand.set(lane: index, port: lanes[index].kind.port, ports: ports)
+    while hand.entries.count < limit, let next = lanes[index].queue.popFirst() {
+      guard next.envelope.content.isValue else { return lanes[index].queue.prepend(next) }
+      hand.entries.append(next)
     }
-    hand.set(lane: index, port: port, ports: ports)
   }
 
   /// Takes back what the node has not looked at yet, and notes what it has.

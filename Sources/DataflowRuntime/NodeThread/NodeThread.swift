@@ -163,7 +163,7 @@ struct Patience {
   private var trust = 0
 
   /// Some ten microseconds, about what it costs to sleep and be woken.
-  var looks: Int { trust > 0 ? 2000 : 0 }
+  var looks: Int { trust > 0 ? 8000 : 0 }
 
   /// The pause ended while it was looked for.
   mutating func looked() { trust = min(trust + 1, 16) }

@@ -141,10 +141,20 @@ extension NodeHost: Inbox {
   /// What there is for the node, once marks have been passed on and notices acknowledged.
   private func look(on ports: UInt64) throws -> Taken {
     while true {
+      let now = part.clock.now
       var worked: Int64?
-      let take = mailbox.take(on: ports, worked: &worked)
+      if let next = mailbox.next(on: ports, now: now, worked: &worked) {
+        meter.countWork(worked ?? 0, andReceived: 1)
+        part.taken(node: index, lane: next.lane)
+        if let tracer = part.tracer {
+          if let worked { tracer.worked(node: index, worked) }
+          tracer.took(node: index, edge: part.plan.incoming(index)[next.lane], next.envelope)
+        }
+        return .arrival(.envelope(next.envelope, port: next.port))
+      }
+      let take = mailbox.take(on: ports, now: now, worked: &worked)
       if let worked {
-        meter.countWork(worked)
+        meter.countWork(worked, andReceived: 0)
         part.tracer?.worked(node: index, worked)
       }
       switch take {

@@ -100,9 +100,8 @@ final class TraceSource: Sendable {
 
 /// Counts what a node does.
 final class NodeMeter: Sendable {
-  /// Busy time and latency.
+  /// Busy time, latency and what was received.
   private let work: Mutex<NodeStatistics>
-  private let received = Atomic<Int>(0)
   private let sent = Atomic<Int>(0)
   private let stale = Atomic<Int>(0)
   private let blocked = Atomic<Int64>(0)
@@ -111,7 +110,7 @@ final class NodeMeter: Sendable {
 
   init(node: String) { work = Mutex(NodeStatistics(node: node)) }
 
-  func countReceived() { received.add(1, ordering: .relaxed) }
+  func countReceived() { work.withLock { $0.received += 1 } }
   func countSent() { sent.add(1, ordering: .relaxed) }
   func countStale() { stale.add(1, ordering: .relaxed) }
 
@@ -120,18 +119,19 @@ final class NodeMeter: Sendable {
     blocked.add(time, ordering: .relaxed)
   }
 
-  func countWork(_ time: Int64) {
+  /// The node is back from something, and has taken so many values.
+  func countWork(_ time: Int64, andReceived received: Int) {
     // A plain load most of the time: exchanging costs as much as a lock.
     let paused = pause.load(ordering: .relaxed) == 0 ? 0 : pause.exchange(0, ordering: .relaxed)
     work.withLock {
       $0.busy += time - paused
       $0.latency.add(time - paused)
+      $0.received += received
     }
   }
 
   var statistics: NodeStatistics {
     var statistics = work.withLock { $0 }
-    statistics.received = received.load(ordering: .relaxed)
     statistics.sent = sent.load(ordering: .relaxed)
     statistics.stale = stale.load(ordering: .relaxed)
     statistics.blocked = blocked.load(ordering: .relaxed)

@@ -62,6 +62,7 @@ final class Wire: WireEnds {
   func start() async throws {
     try await withCheckedThrowingContinuation { (continuation: CheckedContinuation<Void, any Error>) in
       let thread = Thread {
+        Thread.current.name = "antiphon-wire"
         do {
           let loop = try WireLoop(
             plan: self.plan, identity: self.identity, context: self.context, outbound: self.outbound,
@@ -74,7 +75,6 @@ final class Wire: WireEnds {
         }
         self.finished.store(true, ordering: .releasing)
       }
-      thread.name = "antiphon-wire"
       thread.start()
     }
   }

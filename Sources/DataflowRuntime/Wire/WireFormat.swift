@@ -169,7 +169,7 @@ package struct ByteReader {
   }
 
   mutating func takeBytes(_ count: Int) throws(WireError) -> UnsafeRawBufferPointer {
-    let start = try advance(by: count, "\(count) bytes")
+    let start = try advance(by: count, "an array")
     return UnsafeRawBufferPointer(rebasing: bytes[start..<start + count])
   }
 
@@ -195,7 +195,8 @@ package struct ByteReader {
     return kind
   }
 
-  private mutating func advance(by count: Int, _ what: String) throws(WireError) -> Int {
+  @inline(__always)
+  private mutating func advance(by count: Int, _ what: StaticString) throws(WireError) -> Int {
     guard count >= 0, count <= remaining else { throw WireError("the message ends within \(what)") }
     defer { offset += count }
     return offset

@@ -215,7 +215,10 @@ extension MailboxState {
 
   /// Takes what is next, from the hand or the lanes, as the mailbox does.
   mutating func step(_ hand: inout Hand) -> Take {
-    if let next = hand.next(on: .max, now: 0) { return next }
+    var worked: Int64?
+    if let next = hand.next(on: .max, now: 0, worked: &worked) {
+      return .arrival(.envelope(next.envelope, port: next.port), lane: next.lane)
+    }
     settle(&hand)
     var wake: [Waiter] = []
     return take(on: .max, now: 0, hand: &hand, wake: &wake)
