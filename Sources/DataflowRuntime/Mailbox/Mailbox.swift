@@ -71,6 +71,15 @@ final class Mailbox: Sendable {
     return lost
   }
 
+  /// The node has returned: what still comes is dropped.
+  ///
+  /// - Returns: interruptions that it has not heard of, and whether messages could still come in.
+  func finish() -> (cuts: [Turn], hasMore: Bool) {
+    let (cuts, hasMore, resume) = state.withLock { $0.finish() }
+    for continuation in resume { continuation.resume() }
+    return (cuts, hasMore)
+  }
+
   func stop() {
     for continuation in state.withLock({ $0.stop() }) { continuation.resume() }
   }
