@@ -72,6 +72,10 @@ struct MindTests {
     #expect(run.turns.map(\.outcome) == [.completed, .completed, .completed])
   }
 
+  @Test func aSessionWithoutAnyTurnEnds() async throws {
+    #expect(try await ask([]).turns.isEmpty)
+  }
+
   @Test func anAnswerEndsWhereItMust() async throws {
     let run = try await ask([Self.france], head: ["max-tokens": 3])
     #expect(run.printed == ["1 The capital of"])

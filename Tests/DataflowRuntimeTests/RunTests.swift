@@ -55,8 +55,10 @@ import Testing
         "source": Self.speaker(sessions: 2, turns: 2, values: 20), "left": .relay, "right": .relay, "sink": .printer,
         "other": .printer,
       ],
-      ["source.out -> left.in", "source.out -> right.in", "left.out -> sink.in", "right.out -> sink.in",
-        "source.out -> other.in"],
+      [
+        "source.out -> left.in", "source.out -> right.in", "left.out -> sink.in", "right.out -> sink.in",
+        "source.out -> other.in",
+      ],
       apart: ["left", "other"], over: carrier)
     let summary = try await run.run()
     #expect(summary.failure == nil)
@@ -75,7 +77,9 @@ import Testing
     let run = try Self.run(
       [
         "source": Self.speaker(sessions: 1, turns: 1, values: 100),
-        "worker": .node { _, ports in for try await text in ports.input where text.value.string == "7" { throw Broken() } },
+        "worker": .node { _, ports in
+          for try await text in ports.input where text.value.string == "7" { throw Broken() }
+        },
       ], ["source.out -> worker.in"])
     let summary = try await run.run()
     #expect(summary.failure == "node worker failed: out of ideas")

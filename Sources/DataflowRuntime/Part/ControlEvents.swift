@@ -110,10 +110,13 @@ package struct Assignment: Codable, Equatable, Sendable {
     package var carriesTurns: Bool
     /// The nodes whose sessions come on the edge.
     package var sources: [Int]
+    /// The part at the other end.
+    package var peer: Int
+    package var peerName: String
 
     package init(
       edge: Int, name: String, port: String, type: String, schema: UInt64, address: String, depth: Int, policy: String,
-      isFeedback: Bool, carriesTurns: Bool, sources: [Int]
+      isFeedback: Bool, carriesTurns: Bool, sources: [Int], peer: Int, peerName: String
     ) {
       self.edge = edge
       self.name = name
@@ -126,6 +129,8 @@ package struct Assignment: Codable, Equatable, Sendable {
       self.isFeedback = isFeedback
       self.carriesTurns = carriesTurns
       self.sources = sources
+      self.peer = peer
+      self.peerName = peerName
     }
   }
   package var node: Int

@@ -247,10 +247,11 @@ extension Plan {
     func edge(_ index: Int, _ port: String) -> Assignment.Edge? {
       let edge = edges[index]
       guard case .wire(let address) = edge.transport else { return nil }
+      let peer = nodes[edge.from.node == node ? edge.to.node : edge.from.node].part
       return Assignment.Edge(
         edge: index, name: edge.name, port: port, type: "\(edge.type)", schema: edge.type.schemaID, address: address,
         depth: edge.depth, policy: edge.policy.rawValue, isFeedback: edge.isFeedback, carriesTurns: edge.carriesTurns,
-        sources: edge.sources.sorted())
+        sources: edge.sources.sorted(), peer: peer, peerName: parts[peer].name)
     }
     let parameters = try? JSONSerialization.data(
       withJSONObject: command.parameters.mapValues(\.jsonObject), options: .sortedKeys)

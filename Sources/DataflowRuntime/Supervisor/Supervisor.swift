@@ -24,6 +24,8 @@ final class Supervisor: RunningGraph {
   private struct State {
     var children: [Int: ChildProcess] = [:]
     var restarts: [Int: Int] = [:]
+    /// Parts that have joined, at some time.
+    var joined: Set<Int> = []
     /// When to start a part again.
     var due: [Int: Int64] = [:]
     /// Since when parts that others have started do not answer.
@@ -120,7 +122,8 @@ final class Supervisor: RunningGraph {
     let child: ChildProcess
     if planned.isExternal, let command = plan.nodes.first(where: { $0.part == part })?.external {
       guard options.allowsExternal else { throw ExternalNotAllowed(node: planned.name, command: command.arguments) }
-      let environment = ["ANTIPHON_CONTROL": plan.coordinator, "ANTIPHON_PART": planned.name]
+      var environment = ["ANTIPHON_CONTROL": plan.coordinator, "ANTIPHON_PART": planned.name]
+      if let keys = plan.security?.keys { environment["ANTIPHON_KEYS"] = URL(fileURLWithPath: keys).path }
       child = try ChildProcess(
         command.arguments, directory: command.directory,
         environment: planned.environment.merging(environment) { _, new in new }, ended: ended)
@@ -203,7 +206,10 @@ final class Supervisor: RunningGraph {
 
   private func joined(_ part: Int, _ process: Int32, _ isFirst: Bool) {
     coordinator.tell(.part(name: plan.parts[part].name, what: "joined as process \(process)"))
-    state.withLock { $0.silent[part] = nil }
+    state.withLock { state in
+      state.silent[part] = nil
+      state.joined.insert(part)
+    }
     if isFirst { return }
     // Started by hand again, perhaps before anybody noticed that it had gone.
     if state.withLock({ $0.children[part] == nil }) { coordinator.partLost(part, reason: "was started anew") }
@@ -233,7 +239,9 @@ final class Supervisor: RunningGraph {
     case .signal(let number): reason = "was ended by signal \(number)"
     case .status(let status): reason = "ended with status \(status)"
     }
-    if case .status(1) = exit, !planned.isExternal {
+    // What cannot even join would not be helped by another start.
+    let isHopeless = planned.isExternal ? !state.withLock { $0.joined.contains(part) } : exit == .status(1)
+    if case .status(1...) = exit, isHopeless {
       return coordinator.fail("part \(planned.name) \(reason); what it said stands above")
     }
     coordinator.partLost(part, reason: reason)
