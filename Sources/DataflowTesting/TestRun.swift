@@ -19,6 +19,7 @@ package final class TestRun: Sendable {
   private struct Record {
     var printed: [String] = []
     var logged: [String] = []
+    var begun: [String] = []
     var shown: [String] = []
     var turns: [TurnRecord] = []
     var failure: String?
@@ -70,11 +71,22 @@ package final class TestRun: Sendable {
       tell { $0.isOver = true }
       for action in record.withLock({ $0.whenOver }) { action() }
     }
+    // A test whose time is up is cancelled, and would wait for ever for a graph that hangs.
+    let graphRun = graphRun
+    return try await withTaskCancellationHandler {
+      try await observed()
+    } onCancel: {
+      graphRun.stop(because: "the test's time is up")
+    }
+  }
+
+  private func observed() async throws -> RunSummary {
     let summary = try await graphRun.run { event in
       self.tell { record in
         switch event {
         case .print(_, let text): record.printed.append(text)
         case .log(let node, let text): record.logged.append("\(node): \(text)")
+        case .turnBegan(let session, let epoch): record.begun.append("\(session)#\(epoch)")
         case .show(_, let text): record.shown.append(text)
         case .turnEnded(let turn): record.turns.append(turn)
         default: break
@@ -127,6 +139,8 @@ package final class TestRun: Sendable {
   package var failure: String? { record.withLock { $0.failure } }
   package var printed: [String] { record.withLock { $0.printed } }
   package var logged: [String] { record.withLock { $0.logged } }
+  /// Turns that were opened, for example `a#1`.
+  package var begun: [String] { record.withLock { $0.begun } }
   package var shown: [String] { record.withLock { $0.shown } }
   package var turns: [TurnRecord] { record.withLock { $0.turns } }
 }

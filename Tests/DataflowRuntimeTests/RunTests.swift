@@ -167,7 +167,8 @@ import Testing
         "sink": .printer,
       ], ["source.out -> sink.in"])
     #expect(try await run.run().failure == nil)
-    #expect(run.logged == ["source: session a failed: its file is empty"])
+    #expect(run.turns.map(\.epoch) == [0])
+    #expect(run.turns.map(\.outcome) == [.failed(reason: "source: its file is empty")])
   }
 
   @Test(arguments: Carrier.allCases)
@@ -205,21 +206,27 @@ import Testing
         "source": Self.speaker(sessions: 3, turns: 2, values: 1),
         // Counts down from 20, a step each time round.
         "step": .explicit { context, ports in
-          var open: [Turn: Bool] = [:]
+          var open: Set<Turn> = []
+          var over: Set<Session> = []
+          func endIfDone(_ session: Session) {
+            if over.contains(session), !open.contains(where: { $0.session == session }) { context.endSession(session) }
+          }
           for try await event in merge(ports.input, ports.side) {
             switch event {
             case .first(.message(let text)):
-              open[text.turn] = true
+              open.insert(text.turn)
               try await ports.output.send(Text("20"), turn: text.turn)
             case .second(.message(let text)):
               if text.value.string == "0" {
-                open[text.turn] = nil
+                open.remove(text.turn)
                 context.endTurn(text.turn)
+                endIfDone(text.session)
               } else {
                 try await ports.output.send(text.value, following: text)
               }
             case .first(.sessionEnded(let session)):
-              context.endSession(session)
+              over.insert(session)
+              endIfDone(session)
             default: break
             }
           }

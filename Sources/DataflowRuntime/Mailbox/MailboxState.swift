@@ -53,6 +53,8 @@ package struct MailboxState {
   private var tickets: UInt64 = 0
   private var cuts = Deque<Turn>()
   private var isStopped = false
+  /// The node has returned: what still comes is dropped.
+  private var isFinished = false
   private var waiting: (ports: UInt64, node: Waiter)?
   /// Sessions that began and that the node has not ended.
   private var sessions: Set<UInt64> = []
@@ -73,6 +75,11 @@ package struct MailboxState {
     if isStopped { return .stopped }
     let kind = lanes[index].kind
     var lost = 0
+    if isFinished {
+      guard envelope.content.isValue else { return .delivered(wake: nil, lost: 0) }
+      lanes[index].statistics.dropped += 1
+      return .delivered(wake: nil, lost: 1)
+    }
     // Stale marks are no use either: the node hears of the cut.
     if envelope.turn.isCut {
       guard envelope.content.isValue else { return .delivered(wake: nil, lost: 0) }
@@ -283,6 +290,23 @@ package struct MailboxState {
       resume.append(node)
     }
     return (resume, lost)
+  }
+
+  /// The node has returned.
+  ///
+  /// - Returns: interruptions that it has not heard of, whether messages could still come in, and whom to resume.
+  package mutating func finish() -> (cuts: [Turn], hasMore: Bool, resume: [Waiter]) {
+    isFinished = true
+    let hasMore = lanes.contains { !$0.kind.isFeedback && (!$0.isClosed || $0.values > 0) }
+    var resume: [Waiter] = []
+    for index in lanes.indices {
+      lanes[index].statistics.dropped += lanes[index].values
+      lanes[index].values = 0
+      lanes[index].queue.removeAll()
+      resume += lanes[index].takeWaiters()
+    }
+    defer { cuts.removeAll() }
+    return (Array(cuts), hasMore, resume)
   }
 
   package mutating func stop() -> [Waiter] {
