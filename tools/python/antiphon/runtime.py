@@ -298,8 +298,7 @@ class Runtime:
             if name == "fence":
                 self._fence(int(arguments["session"]), str(arguments["name"]), int(arguments["epoch"]))
             elif name == "start":
-                self._begun = list((arguments.get("begun") or {}).get(str(self.assignment.node), []))
-                self._sessions_begun = len(self._begun)
+                self._resume((arguments.get("begun") or {}).get(str(self.assignment.node), []), arguments.get("open") or [])
                 self._start.set()
             elif name == "stop":
                 self._stop()
@@ -317,6 +316,16 @@ class Runtime:
                 self._control.post({"report": {"_0": self._report()}})
         except (KeyError, TypeError, ValueError, AttributeError):
             print(f"{self._part}: a command '{name}' cannot be read", file=sys.stderr)
+
+    def _resume(self, begun: List[str], still_open: List[int]) -> None:
+        """Ends the sessions that an earlier process began and could not end; they do not begin again."""
+        self._begun, self._sessions_begun = list(begun), len(begun)
+        for number, name in enumerate(begun, start=1):
+            id = (self.assignment.node + 1) << 32 | number
+            if id in still_open:
+                turn = Turn(self._sessions.open(id, name), 0)
+                self._pass(wire.SESSION_BEGAN, turn)
+                self._pass(wire.SESSION_ENDED, turn)
 
     def _fence(self, id: int, name: str, epoch: int) -> None:
         session = self._sessions.open(id, name)
@@ -437,7 +446,10 @@ class Runtime:
             if end.dropped or end.stale:
                 lost = {"delivered": 0, "dropped": end.dropped, "stale": end.stale, "deepest": 0, "waited": 0}
                 edges.append({"edge": end.edge.name, "waiting": 0, "statistics": lost})
-        return {"nodes": [node], "edges": edges}
+        refused = {"malformed": 0, "strangers": 0, "unauthenticated": 0}
+        if self._edges:
+            refused.update(malformed=self._edges.malformed, strangers=self._edges.strangers)
+        return {"nodes": [node], "edges": edges, "refused": refused}
 
 
 def _ports(node: Type[Node], kind: Type[Port]) -> Dict[str, Any]:
