@@ -65,6 +65,7 @@ struct RuntimeCommand: AsyncParsableCommand {
         if !latencyOnly {
           let pace = isOurs ? try await ours.pace() : try raw.pace()
           result[isOurs].rate.add(pace.rate)
+          result[isOurs].cost.add(pace.cost)
         }
         if !throughputOnly {
           let delays = isOurs ? try await ours.delays() : try raw.delays()
@@ -79,7 +80,7 @@ struct RuntimeCommand: AsyncParsableCommand {
   private func show(_ machine: Machine, _ results: [RuntimeResult], _ dora: [DoraResult]) {
     print("Edges of a graph beside raw libzmq (its C API), \(rounds) rounds in alternating order, medians (least-most)")
     print(machine.description + "\n")
-    var rates = TextTable(["throughput", "antiphon /s", "", "raw zmq /s", "", "antiphon MB/s", "of raw"])
+    var rates = TextTable(["throughput", "antiphon /s", "", "raw zmq /s", "", "antiphon MB/s", "of raw", "CPU µs", "raw"])
     var delays = TextTable(["one way, µs", "antiphon p50", "p99", "raw zmq p50", "p99", "p50 of raw"])
     for result in results {
       let name = "\(result.course.carrier.title) \(sizeText(result.course.size))"
@@ -87,7 +88,8 @@ struct RuntimeCommand: AsyncParsableCommand {
       rates.add([
         name, rateText(ours.rate.median), spread(ours.rate), rateText(raw.rate.median), spread(raw.rate),
         String(format: "%.0f", ours.rate.median * Double(result.course.size) / 1e6),
-        String(format: "%.2f", ours.rate.median / raw.rate.median),
+        String(format: "%.2f", ours.rate.median / raw.rate.median), microsecondText(ours.cost.median, 2),
+        microsecondText(raw.cost.median, 2),
       ])
       delays.add([
         name, microsecondText(ours.p50.median), microsecondText(ours.p99.median), microsecondText(raw.p50.median),
@@ -149,6 +151,8 @@ struct RuntimeResult: Codable {
   struct Side: Codable {
     /// Messages a second.
     var rate = Samples()
+    /// Nanoseconds of processor time a message.
+    var cost = Samples()
     /// Nanoseconds.
     var p50 = Samples()
     var p99 = Samples()

@@ -49,7 +49,9 @@ func rateText(_ rate: Double) -> String {
 }
 
 /// Nanoseconds as microseconds.
-func microsecondText(_ time: Double) -> String { String(format: time < 1e5 ? "%.1f" : "%.0f", time / 1e3) }
+func microsecondText(_ time: Double, _ digits: Int = 1) -> String {
+  String(format: "%.\(time < 1e5 ? digits : 0)f", time / 1e3)
+}
 
 /// `16 B`, `4 KB`.
 func sizeText(_ bytes: Int) -> String {

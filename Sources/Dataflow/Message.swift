@@ -62,6 +62,7 @@ public struct Received<Value: Message>: Sendable {
   public let turn: Turn
   public let stamp: Stamp
 
+  @inlinable
   public init(_ value: Value, turn: Turn, stamp: Stamp) {
     self.value = value
     self.turn = turn

@@ -57,8 +57,8 @@ public struct MessageEncoder: Sendable {
   package init() {}
 
   package mutating func reset() {
-    fields.removeAll(keepingCapacity: true)
-    buffers.removeAll(keepingCapacity: true)
+    if !fields.isEmpty { fields.removeAll(keepingCapacity: true) }
+    if !buffers.isEmpty { buffers.removeAll(keepingCapacity: true) }
   }
 
   public mutating func put(_ value: some FixedWidthInteger) {

@@ -68,21 +68,72 @@ package protocol PortConnection {
 }
 
 /// Where a node's inputs get their messages: one waiting place for all of them.
-package protocol Inbox: AnyObject, Sendable {
+@usableFromInline package protocol Inbox: AnyObject, Sendable {
+  /// The same as ``next(on:)`` without suspending the task: it may wait on the node's own thread as long as nobody else
+  /// has use for it.
+  func take(on ports: UInt64) throws -> Taken
   /// The oldest arrival on the ports whose bits are set, or nil once all of them are closed and drained.
   func next(on ports: UInt64) async throws -> Arrival?
 }
 
-package enum Arrival: Sendable {
+extension Inbox {
+  /// The next arrival on some ports. It waits on the node's thread if it can, and suspends only if it must.
+  ///
+  /// - Parameter inPlace: false for an actor, which others may be waiting for.
+  @inlinable
+  nonisolated(nonsending)
+    package func arrival(on ports: UInt64, inPlace: Bool) async throws -> Arrival?
+  {
+    if inPlace {
+      switch try take(on: ports) {
+      case .arrival(let arrival): return arrival
+      case .ended: return nil
+      case .nothing: break
+      }
+    }
+    return try await next(on: ports)
+  }
+}
+
+/// What an inbox has.
+@usableFromInline package enum Taken: Sendable {
+  case arrival(Arrival)
+  case ended
+  /// Nothing now: suspend.
+  case nothing
+}
+
+@usableFromInline package enum Arrival: Sendable {
   case envelope(Envelope, port: Int)
   /// The session's turns up to this one were interrupted.
   case cut(Turn)
 }
 
 /// Where an output's messages go.
-package protocol Outlet: AnyObject, Sendable {
+@usableFromInline package protocol Outlet: AnyObject, Sendable {
   var isConnected: Bool { get }
-  func send(_ value: any Message, turn: Turn, time: Int64, trace: UInt64?) async throws
+  /// Sends without suspending the task: it may wait for room on the node's own thread as long as nobody else has use for
+  /// it.
+  ///
+  /// - Parameter inPlace: whether it may wait at all.
+  /// - Returns: what is left to be sent by ``finish(_:)``; nil if nothing is.
+  func send(_ value: any Message, turn: Turn, time: Int64, trace: UInt64?, inPlace: Bool) throws -> Unsent?
+  func finish(_ unsent: Unsent) async throws
+}
+
+extension Outlet {
+  package func send(_ value: any Message, turn: Turn, time: Int64, trace: UInt64?) async throws {
+    if let unsent = try send(value, turn: turn, time: time, trace: trace, inPlace: true) { try await finish(unsent) }
+  }
+}
+
+/// A message that has not gone to all of an outlet's edges yet.
+@usableFromInline package struct Unsent: Sendable {
+  package let envelope: Envelope
+  /// The edge whose turn it is.
+  package let edge: Int
+
+  package init(_ envelope: Envelope, edge: Int) { (self.envelope, self.edge) = (envelope, edge) }
 }
 
 /// Messages of one type coming in.
@@ -91,8 +142,8 @@ package protocol Outlet: AnyObject, Sendable {
 /// passed on to the node's outputs behind what the node sent for them; a node that wants to see them iterates
 /// ``events``.
 public struct Input<Value: Message>: Sendable {
-  package let port: Int
-  package let inbox: (any Inbox)?
+  @usableFromInline package let port: Int
+  @usableFromInline package let inbox: (any Inbox)?
 
   package init(port: Int, inbox: (any Inbox)?) {
     self.port = port
@@ -118,14 +169,16 @@ public enum InputEvent<Value: Message>: Sendable {
 
 extension Input: AsyncSequence {
   public struct AsyncIterator: AsyncIteratorProtocol {
-    let input: Input
+    @usableFromInline let input: Input
 
+    @inlinable
     public mutating func next() async throws -> Received<Value>? {
       try await next(isolation: nil)
     }
 
+    @inlinable
     public mutating func next(isolation actor: isolated (any Actor)?) async throws -> Received<Value>? {
-      while let arrival = try await input.inbox?.next(on: 1 << UInt64(input.port)) {
+      while let arrival = try await input.inbox?.arrival(on: 1 << UInt64(input.port), inPlace: actor == nil) {
         if case .message(let message) = try input.event(arrival) { return message }
       }
       return nil
@@ -134,6 +187,7 @@ extension Input: AsyncSequence {
 
   public func makeAsyncIterator() -> AsyncIterator { AsyncIterator(input: self) }
 
+  @inlinable
   func event(_ arrival: Arrival) throws -> InputEvent<Value> {
     switch arrival {
     case .cut(let turn): return .turnCut(turn)
@@ -154,6 +208,9 @@ extension Input: AsyncSequence {
 public struct WrongMessageType: Error, Sendable, CustomStringConvertible {
   public let found: PortType
   public let expected: String
+
+  public init(found: PortType, expected: String) { (self.found, self.expected) = (found, expected) }
+
   public var description: String { "a message of type \(found) came to a port of type \(expected)" }
 }
 
@@ -162,14 +219,18 @@ public struct InputEvents<Value: Message>: AsyncSequence, Sendable {
   let input: Input<Value>
 
   public struct AsyncIterator: AsyncIteratorProtocol {
-    let input: Input<Value>
+    @usableFromInline let input: Input<Value>
 
+    @inlinable
     public mutating func next() async throws -> InputEvent<Value>? {
       try await next(isolation: nil)
     }
 
+    @inlinable
     public mutating func next(isolation actor: isolated (any Actor)?) async throws -> InputEvent<Value>? {
-      guard let arrival = try await input.inbox?.next(on: 1 << UInt64(input.port)) else { return nil }
+      guard let arrival = try await input.inbox?.arrival(on: 1 << UInt64(input.port), inPlace: actor == nil) else {
+        return nil
+      }
       return try input.event(arrival)
     }
   }
@@ -193,19 +254,21 @@ public func merge<A: Message, B: Message>(_ first: Input<A>, _ second: Input<B>)
 }
 
 public struct MergedInputs<A: Message, B: Message>: AsyncSequence, Sendable {
-  let first: Input<A>
-  let second: Input<B>
+  @usableFromInline let first: Input<A>
+  @usableFromInline let second: Input<B>
 
   public struct AsyncIterator: AsyncIteratorProtocol {
-    let inputs: MergedInputs
+    @usableFromInline let inputs: MergedInputs
 
+    @inlinable
     public mutating func next() async throws -> Either<A, B>? {
       try await next(isolation: nil)
     }
 
+    @inlinable
     public mutating func next(isolation actor: isolated (any Actor)?) async throws -> Either<A, B>? {
       let ports = 1 << UInt64(inputs.first.port) | 1 << UInt64(inputs.second.port) as UInt64
-      guard let arrival = try await inputs.first.inbox?.next(on: ports) else { return nil }
+      guard let arrival = try await inputs.first.inbox?.arrival(on: ports, inPlace: actor == nil) else { return nil }
       if case .envelope(_, let port) = arrival, port == inputs.second.port {
         return .second(try inputs.second.event(arrival))
       }
@@ -218,7 +281,7 @@ public struct MergedInputs<A: Message, B: Message>: AsyncSequence, Sendable {
 
 /// Messages of one type going out.
 public struct Output<Value: Message>: Sendable {
-  package let outlet: (any Outlet)?
+  @usableFromInline package let outlet: (any Outlet)?
 
   package init(outlet: (any Outlet)?) { self.outlet = outlet }
 
@@ -230,8 +293,12 @@ public struct Output<Value: Message>: Sendable {
   /// Waits while an edge with policy `block` is full. What belongs to an interrupted turn is dropped silently.
   ///
   /// - Throws: `CancellationError` when the run stops; an error of the edge with policy `fail` when it is full.
-  public func send(_ value: Value, following message: Received<some Message>, time: Int64? = nil) async throws {
-    try await outlet?.send(value, turn: message.turn, time: time ?? message.stamp.time, trace: message.stamp.trace)
+  @inlinable
+  public func send(
+    _ value: Value, following message: Received<some Message>, time: Int64? = nil,
+    isolation actor: isolated (any Actor)? = #isolation
+  ) async throws {
+    try await send(value, turn: message.turn, time: time ?? message.stamp.time, trace: message.stamp.trace)
   }
 
   /// Sends a value of a turn.
@@ -239,7 +306,15 @@ public struct Output<Value: Message>: Sendable {
   /// - Parameters:
   ///   - time: presentation time in nanoseconds since the session began.
   ///   - trace: the trace it continues; nil starts one.
-  public func send(_ value: Value, turn: Turn, time: Int64 = 0, trace: UInt64? = nil) async throws {
-    try await outlet?.send(value, turn: turn, time: time, trace: trace)
+  @inlinable
+  public func send(
+    _ value: Value, turn: Turn, time: Int64 = 0, trace: UInt64? = nil,
+    isolation actor: isolated (any Actor)? = #isolation
+  ) async throws {
+    guard let outlet else { return }
+    // An actor is not kept waiting: others may want it.
+    if let unsent = try outlet.send(value, turn: turn, time: time, trace: trace, inPlace: actor == nil) {
+      try await outlet.finish(unsent)
+    }
   }
 }

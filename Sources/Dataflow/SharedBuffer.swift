@@ -76,7 +76,8 @@ private final class BufferStorage: @unchecked Sendable {
   let base: UnsafeMutableRawPointer
 
   init(bytes: Int) {
-    base = .allocate(byteCount: Swift.max(bytes, 1), alignment: 64)
+    // Whole cache lines are worth asking for only where there are several.
+    base = .allocate(byteCount: Swift.max(bytes, 1), alignment: bytes < 512 ? 16 : 64)
     memory = UnsafeMutableRawBufferPointer(start: base, count: bytes)
   }
 

@@ -6,6 +6,8 @@ import Synchronization
 /// Local senders, the wire and the runtime call in from any thread; the node takes from one task.
 final class Mailbox: Sendable {
   private let state: Mutex<MailboxState>
+  /// Hardly ever contended; whoever needs both locks takes this one first.
+  private let hand = Mutex(Hand())
   private let clock: any TimeSource
 
   init(_ lanes: [MailboxState.Lane.Kind], clock: any TimeSource) {
@@ -21,7 +23,9 @@ final class Mailbox: Sendable {
   /// - Throws: `CancellationError` if the run is stopping.
   func deliver(_ envelope: Envelope, lane: Int) throws -> Int? {
     let now = clock.now
-    switch state.withLock({ $0.offer(envelope, lane: lane, now: now) }) {
+    var outcome = state.withLock { $0.offer(envelope, lane: lane, now: now) }
+    if case .full = outcome { outcome = withAll { $0.offer(envelope, lane: lane, now: now) } }
+    switch outcome {
     case .delivered(let node, let lost):
       node?.resume()
       return lost
@@ -30,31 +34,92 @@ final class Mailbox: Sendable {
     }
   }
 
-  /// Values that wait in a lane.
-  func values(inLane lane: Int) -> Int { state.withLock { $0.lanes[lane].values } }
-
-  /// Waits until the lane may have room.
-  func roomInLane(_ lane: Int) async {
-    await withUnsafeContinuation { sender in
-      if !state.withLock({ $0.wait(forRoomIn: lane, sender) }) { sender.resume() }
+  /// Delivers several, of one lane and in order.
+  ///
+  /// - Returns: how many values the lane lost; nil if it is full.
+  /// - Throws: `CancellationError` if the run is stopping.
+  func deliver(_ envelopes: [Envelope], lane: Int) throws -> Int? {
+    let now = clock.now
+    var (done, lost, nodes) = (0, 0, [Waiter]())
+    func offerRest(_ state: inout MailboxState) -> MailboxState.Offer? {
+      while done < envelopes.count {
+        let outcome = state.offer(envelopes[done], lane: lane, now: now)
+        guard case .delivered(let node, let more) = outcome else { return outcome }
+        if let node { nodes.append(node) }
+        (done, lost) = (done + 1, lost + more)
+      }
+      return nil
+    }
+    var problem = state.withLock { offerRest(&$0) }
+    if case .full? = problem { problem = withAll { offerRest(&$0) } }
+    for node in nodes { node.resume() }
+    switch problem {
+    case nil, .delivered?: return lost
+    case .full?: return nil
+    case .stopped?: throw CancellationError()
     }
   }
 
-  /// - Parameter worked: set to how long the node worked on what it had taken before.
-  func take(on ports: UInt64, worked: inout Int64?) -> MailboxState.Take {
-    let now = clock.now
-    let (take, time) = state.withLock { state in
-      var time: Int64?
-      return (state.take(on: ports, now: now, worked: &time), time)
+  /// Values that wait in a lane.
+  func values(inLane lane: Int) -> Int { withAll { $0.lanes[lane].values } }
+
+  /// Waits until the lane may have room.
+  func roomInLane(_ lane: Int) async {
+    await Waiter.suspend { sender in withAll { $0.wait(forRoomIn: lane, sender) } }
+  }
+
+  /// Waits on the caller's thread until the lane may have room.
+  ///
+  /// - Returns: false if that cannot be, and the task must be suspended.
+  func roomInLaneInPlace(_ lane: Int) -> Bool {
+    Waiter.waitInPlace { sender in
+      withAll { $0.wait(forRoomIn: lane, sender) }
+    } withdraw: { pause in
+      state.withLock { $0.withdraw(senderTo: lane, pause) }
     }
+  }
+
+  /// The next value, if the node has been given it in advance; otherwise ``take(on:now:worked:)``.
+  ///
+  /// - Parameter worked: set to how long the node worked on what it had taken before.
+  func next(on ports: UInt64, now: Int64, worked: inout Int64?) -> Hand.Next? {
+    let (next, time) = hand.withLock { hand -> (Hand.Next?, Int64?) in
+      var time: Int64?
+      return (hand.next(on: ports, now: now, worked: &time), time)
+    }
+    worked = time
+    return next
+  }
+
+  /// - Parameter worked: set to how long the node worked on what it had taken before.
+  func take(on ports: UInt64, now: Int64, worked: inout Int64?) -> MailboxState.Take {
+    let (take, time, wake) = hand.withLock { hand -> (MailboxState.Take, Int64?, [Waiter]) in
+      let time = hand.worked(now: now)
+      var wake: [Waiter] = []
+      let take = state.withLock { state in
+        state.settle(&hand)
+        return state.take(on: ports, now: now, hand: &hand, wake: &wake)
+      }
+      return (take, time, wake)
+    }
+    for sender in wake { sender.resume() }
     worked = time
     return take
   }
 
-  /// Waits until ``take(on:)`` may find something.
+  /// Waits until ``take(on:now:worked:)`` may find something.
   func arrival(on ports: UInt64) async {
-    await withUnsafeContinuation { node in
-      if !state.withLock({ $0.wait(on: ports, node) }) { node.resume() }
+    await Waiter.suspend { node in state.withLock { $0.wait(on: ports, node) } }
+  }
+
+  /// Waits on the node's thread until ``take(on:now:worked:)`` may find something.
+  ///
+  /// - Returns: false if that cannot be, and the task must be suspended.
+  func arrivalInPlace(on ports: UInt64) -> Bool {
+    Waiter.waitInPlace { node in
+      state.withLock { $0.wait(on: ports, node) }
+    } withdraw: { pause in
+      state.withLock { $0.withdraw(pause) }
     }
   }
 
@@ -66,17 +131,36 @@ final class Mailbox: Sendable {
 
   /// - Returns: how many values each lane lost.
   func fence(_ turn: Turn) -> [Int] {
-    let (resume, lost) = state.withLock { $0.fence(turn) }
-    for continuation in resume { continuation.resume() }
+    let (resume, lost) = withAll { $0.fence(turn) }
+    for waiter in resume { waiter.resume() }
     return lost
   }
 
+  /// The node has returned: what still comes is dropped.
+  ///
+  /// - Returns: interruptions that it has not heard of, and whether messages could still come in.
+  func finish() -> (cuts: [Turn], hasMore: Bool) {
+    let (cuts, hasMore, resume) = withAll { $0.finish() }
+    for waiter in resume { waiter.resume() }
+    return (cuts, hasMore)
+  }
+
   func stop() {
-    for continuation in state.withLock({ $0.stop() }) { continuation.resume() }
+    for waiter in withAll({ $0.stop() }) { waiter.resume() }
   }
 
   /// Name and load of every incoming edge.
   var edges: [(name: String, waiting: Int, statistics: EdgeStatistics)] {
-    state.withLock { $0.lanes.map { ($0.kind.name, $0.values, $0.statistics) } }
+    withAll { $0.lanes.map { ($0.kind.name, $0.values, $0.statistics) } }
+  }
+
+  /// Works on a state that knows all of what the node has done, and has all of what it has not looked at.
+  private func withAll<Result>(_ body: (inout MailboxState) -> sending Result) -> sending Result {
+    hand.withLock { hand in
+      state.withLock { state in
+        state.settle(&hand)
+        return body(&state)
+      }
+    }
   }
 }

@@ -28,11 +28,20 @@ package struct MailboxState {
     }
     let kind: Kind
     var queue = Deque<Entry>()
-    /// Values in the queue; marks take no room.
+    /// Values in the queue, and in the node's hand as long as it has not looked at them; marks take no room.
     package internal(set) var values = 0
     var isClosed = false
     package internal(set) var statistics = EdgeStatistics()
-    var waiters = Deque<UnsafeContinuation<Void, Never>>()
+    var waiters: [Waiter] = []
+
+    /// Senders that wait are woken when so few values are left, not for every one.
+    var ample: Int { kind.depth / 2 }
+    var hasRoom: Bool { values < kind.depth }
+
+    mutating func takeWaiters() -> [Waiter] {
+      defer { waiters.removeAll() }
+      return waiters
+    }
   }
 
   package struct Mark: Hashable {
@@ -44,11 +53,9 @@ package struct MailboxState {
   private var tickets: UInt64 = 0
   private var cuts = Deque<Turn>()
   private var isStopped = false
-  private var waiting: (ports: UInt64, continuation: UnsafeContinuation<Void, Never>)?
-  /// What the node took last and has not yet come back from.
-  private var current: Arrival?
-  private var currentLane = 0
-  private var taken: Int64 = 0
+  /// The node has returned: what still comes is dropped.
+  private var isFinished = false
+  private var waiting: (ports: UInt64, node: Waiter)?
   /// Sessions that began and that the node has not ended.
   private var sessions: Set<UInt64> = []
   /// On which lanes a mark has come.
@@ -59,7 +66,7 @@ package struct MailboxState {
   // MARK: Senders
 
   package enum Offer {
-    case delivered(wake: UnsafeContinuation<Void, Never>?, lost: Int)
+    case delivered(wake: Waiter?, lost: Int)
     case full
     case stopped
   }
@@ -68,6 +75,11 @@ package struct MailboxState {
     if isStopped { return .stopped }
     let kind = lanes[index].kind
     var lost = 0
+    if isFinished {
+      guard envelope.content.isValue else { return .delivered(wake: nil, lost: 0) }
+      lanes[index].statistics.dropped += 1
+      return .delivered(wake: nil, lost: 1)
+    }
     // Stale marks are no use either: the node hears of the cut.
     if envelope.turn.isCut {
       guard envelope.content.isValue else { return .delivered(wake: nil, lost: 0) }
@@ -104,13 +116,20 @@ package struct MailboxState {
   /// A sender that found the lane full waits here for room.
   ///
   /// - Returns: false if there is room by now.
-  package mutating func wait(forRoomIn index: Int, _ sender: UnsafeContinuation<Void, Never>) -> Bool {
-    if isStopped || lanes[index].values < lanes[index].kind.depth { return false }
+  package mutating func wait(forRoomIn index: Int, _ sender: Waiter) -> Bool {
+    if isStopped || lanes[index].hasRoom { return false }
     lanes[index].waiters.append(sender)
     return true
   }
 
-  package mutating func close(lane index: Int) -> UnsafeContinuation<Void, Never>? {
+  /// - Returns: false if the sender is not waiting any more.
+  package mutating func withdraw(senderTo index: Int, _ pause: NodeThread.Pause) -> Bool {
+    guard let place = lanes[index].waiters.firstIndex(where: { $0.isThread(in: pause) }) else { return false }
+    lanes[index].waiters.remove(at: place)
+    return true
+  }
+
+  package mutating func close(lane index: Int) -> Waiter? {
     lanes[index].isClosed = true
     return wake(for: lanes[index].kind.port)
   }
@@ -121,8 +140,8 @@ package struct MailboxState {
   // MARK: The node
 
   package enum Take {
-    /// Something for the node; room may have become free for a sender, and credit for a lane's far end.
-    case arrival(Arrival, lane: Int, waited: Int64, sender: UnsafeContinuation<Void, Never>?)
+    /// Something for the node.
+    case arrival(Arrival, lane: Int)
     /// The node is back from a mark that has now come on all lanes: pass it on, then take again.
     case pass(Mark)
     /// The node is back from an interruption's notice: acknowledge, then take again.
@@ -132,39 +151,65 @@ package struct MailboxState {
     case stopped
   }
 
-  /// - Parameter worked: set to how long the node worked on what it had taken before.
-  package mutating func take(on ports: UInt64, now: Int64, worked: inout Int64?) -> Take {
-    if let back = current {
-      current = nil
-      switch back {
-      case .cut(let turn):
-        marks = marks.filter { !($0.key.turn.session == turn.session && $0.key.turn.isCut) }
-        return .acknowledge(turn)
-      case .envelope(let envelope, _):
-        worked = now - taken
-        if let mark = complete(envelope, lane: currentLane) { return .pass(mark) }
-      }
+  /// - Parameters:
+  ///   - hand: what the node has; empty but for the arrival that it is back from. Further entries may be put into it.
+  ///   - wake: set to senders for whom room has become free.
+  package mutating func take(on ports: UInt64, now: Int64, hand: inout Hand, wake: inout [Waiter]) -> Take {
+    switch hand.returned() {
+    case .none, .value: break
+    case .mark(let envelope, let lane):
+      if let mark = complete(envelope, lane: lane) { return .pass(mark) }
+    case .cut(let turn):
+      marks = marks.filter { !($0.key.turn.session == turn.session && $0.key.turn.isCut) }
+      return .acknowledge(turn)
     }
     if isStopped { return .stopped }
     if let turn = cuts.popFirst() {
-      current = .cut(turn)
-      return .arrival(.cut(turn), lane: -1, waited: 0, sender: nil)
+      hand.hold(.cut(turn), now: now)
+      return .arrival(.cut(turn), lane: -1)
     }
-    switch readiness(of: ports) {
-    case .empty: return .empty
-    case .ended: return .ended
-    case .ready(let index):
-      let entry = lanes[index].queue.removeFirst()
-      var sender: UnsafeContinuation<Void, Never>?
-      if entry.envelope.content.isValue {
-        lanes[index].values -= 1
-        sender = lanes[index].waiters.popFirst()
-        lanes[index].statistics.waited += now - entry.arrived
-      }
-      let arrival = Arrival.envelope(entry.envelope, port: lanes[index].kind.port)
-      (current, currentLane, taken) = (arrival, index, now)
-      return .arrival(arrival, lane: index, waited: now - entry.arrived, sender: sender)
+    let found = readiness(of: ports)
+    guard case .ready(let index) = found else {
+      // Whoever waits for more room than there is may be the one that the node now waits for.
+      for index in lanes.indices where lanes[index].hasRoom { wake += lanes[index].takeWaiters() }
+      if case .ended = found { return .ended }
+      return .empty
     }
+    let entry = lanes[index].queue.removeFirst()
+    if entry.envelope.content.isValue {
+      lanes[index].values -= 1
+      lanes[index].statistics.waited += now - entry.arrived
+      if !lanes[index].waiters.isEmpty, lanes[index].values <= lanes[index].ample { wake += lanes[index].takeWaiters() }
+    }
+    hand.hold(entry.envelope.content.isValue ? .value : .mark(entry.envelope, lane: index), now: now)
+    fill(&hand, from: index, ports)
+    return .arrival(.envelope(entry.envelope, port: lanes[index].kind.port), lane: index)
+  }
+
+  /// Gives the node what it will take next, so that it need not come back for each: the front of a lane that alone feeds
+  /// the node, but not beyond the point where whoever waits for room is to be woken.
+  private mutating func fill(_ hand: inout Hand, from index: Int, _ ports: UInt64) {
+    guard lanes.count == 1 else { return }
+    switch lanes[index].kind.policy {
+    case .block, .fail: break
+    case .dropOldest, .latest: return  // what has been handed over can be dropped no more
+    }
+    let limit = lanes[index].waiters.isEmpty ? Hand.size : min(Hand.size, lanes[index].values - lanes[index].ample)
+    hand.set(lane: index, port: lanes[index].kind.port, ports: ports)
+    while hand.entries.count < limit, let next = lanes[index].queue.popFirst() {
+      guard next.envelope.content.isValue else { return lanes[index].queue.prepend(next) }
+      hand.entries.append(next)
+    }
+  }
+
+  /// Takes back what the node has not looked at yet, and notes what it has.
+  package mutating func settle(_ hand: inout Hand) {
+    if hand.isSettled { return }
+    let index = hand.lane
+    lanes[index].values -= hand.looked
+    lanes[index].statistics.waited += hand.waited
+    while let entry = hand.entries.popLast() { lanes[index].queue.prepend(entry) }
+    hand.settled()
   }
 
   private enum Readiness {
@@ -194,10 +239,17 @@ package struct MailboxState {
   /// Waits until there is something to take.
   ///
   /// - Returns: false if there may be by now.
-  package mutating func wait(on ports: UInt64, _ node: UnsafeContinuation<Void, Never>) -> Bool {
+  package mutating func wait(on ports: UInt64, _ node: Waiter) -> Bool {
     if isStopped || !cuts.isEmpty || waiting != nil { return false }
     guard case .empty = readiness(of: ports) else { return false }
     waiting = (ports, node)
+    return true
+  }
+
+  /// - Returns: false if the node is not waiting any more.
+  package mutating func withdraw(_ pause: NodeThread.Pause) -> Bool {
+    guard let (_, node) = waiting, node.isThread(in: pause) else { return false }
+    waiting = nil
     return true
   }
 
@@ -214,8 +266,8 @@ package struct MailboxState {
   /// Drops what an interruption made stale, and leaves the node a notice.
   ///
   /// - Returns: whom to resume, and how many values each lane lost.
-  package mutating func fence(_ turn: Turn) -> (resume: [UnsafeContinuation<Void, Never>], lost: [Int]) {
-    var resume: [UnsafeContinuation<Void, Never>] = []
+  package mutating func fence(_ turn: Turn) -> (resume: [Waiter], lost: [Int]) {
+    var resume: [Waiter] = []
     var lost = [Int](repeating: 0, count: lanes.count)
     for index in lanes.indices {
       var kept = Deque<Lane.Entry>()
@@ -230,35 +282,50 @@ package struct MailboxState {
       lanes[index].values -= lost[index]
       lanes[index].statistics.stale += lost[index]
       // All of them: those whose turn was cut give up, the others find out whether there is room.
-      resume.append(contentsOf: lanes[index].waiters)
-      lanes[index].waiters.removeAll()
+      resume += lanes[index].takeWaiters()
     }
     cuts.append(turn)
-    if let (_, continuation) = waiting {
+    if let (_, node) = waiting {
       waiting = nil
-      resume.append(continuation)
+      resume.append(node)
     }
     return (resume, lost)
   }
 
-  package mutating func stop() -> [UnsafeContinuation<Void, Never>] {
-    isStopped = true
-    var resume: [UnsafeContinuation<Void, Never>] = []
+  /// The node has returned.
+  ///
+  /// - Returns: interruptions that it has not heard of, whether messages could still come in, and whom to resume.
+  package mutating func finish() -> (cuts: [Turn], hasMore: Bool, resume: [Waiter]) {
+    isFinished = true
+    let hasMore = lanes.contains { !$0.kind.isFeedback && (!$0.isClosed || $0.values > 0) }
+    var resume: [Waiter] = []
     for index in lanes.indices {
-      resume.append(contentsOf: lanes[index].waiters)
-      lanes[index].waiters.removeAll()
+      lanes[index].statistics.dropped += lanes[index].values
+      lanes[index].values = 0
+      lanes[index].queue.removeAll()
+      resume += lanes[index].takeWaiters()
+    }
+    defer { cuts.removeAll() }
+    return (Array(cuts), hasMore, resume)
+  }
+
+  package mutating func stop() -> [Waiter] {
+    isStopped = true
+    var resume: [Waiter] = []
+    for index in lanes.indices {
+      resume += lanes[index].takeWaiters()
       lanes[index].queue.removeAll()
       lanes[index].values = 0
     }
-    if let (_, continuation) = waiting { resume.append(continuation) }
+    if let (_, node) = waiting { resume.append(node) }
     waiting = nil
     return resume
   }
 
-  private mutating func wake(for port: Int) -> UnsafeContinuation<Void, Never>? {
-    guard let (ports, continuation) = waiting, ports & (1 << UInt64(port)) != 0 else { return nil }
+  private mutating func wake(for port: Int) -> Waiter? {
+    guard let (ports, node) = waiting, ports & (1 << UInt64(port)) != 0 else { return nil }
     waiting = nil
-    return continuation
+    return node
   }
 
   private mutating func complete(_ envelope: Envelope, lane: Int) -> Mark? {

@@ -10,6 +10,10 @@ protocol Link: AnyObject, Sendable {
   func offer(_ envelope: Envelope) throws -> Bool
   /// Returns when there may be room.
   func room() async
+  /// Waits for room on the caller's thread.
+  ///
+  /// - Returns: false if that cannot be, and the task must be suspended.
+  func roomInPlace() -> Bool
   /// No more will come.
   func close()
 }
@@ -33,5 +37,6 @@ final class DirectLink: Link {
   }
 
   func room() async { await mailbox.roomInLane(lane) }
+  func roomInPlace() -> Bool { mailbox.roomInLaneInPlace(lane) }
   func close() { mailbox.close(lane: lane) }
 }

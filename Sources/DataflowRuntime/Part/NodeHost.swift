@@ -45,9 +45,12 @@ final class NodeHost: Sendable {
     let work = Task(executorPreference: thread) { try await self.live(as: type, start: start) }
     let result = await work.result
     state.withLock { $0.isEnded = true }
+    let (cuts, hasMore) = mailbox.finish()
+    for turn in cuts { acknowledge(turn) }
     for outlet in outlets { outlet.close() }
     do {
       try result.get()
+      if hasMore { throw ReturnedEarly() }
     } catch  where part.isStopping {
       // Whatever it was, the run is over.
     }
@@ -118,39 +121,75 @@ struct EscapedCut: Error, CustomStringConvertible {
   }
 }
 
+/// The node returned and left messages behind, which would keep their senders waiting for ever.
+struct ReturnedEarly: Error, CustomStringConvertible {
+  var description: String { "it returned while messages still came in; run must read its inputs to their end" }
+}
+
 extension NodeHost: Inbox {
+  func take(on ports: UInt64) throws -> Taken {
+    while true {
+      switch try look(on: ports) {
+      case .nothing: if !mailbox.arrivalInPlace(on: ports) { return .nothing }
+      case let taken: return taken
+      }
+    }
+  }
+
   func next(on ports: UInt64) async throws -> Arrival? {
     while true {
+      switch try look(on: ports) {
+      case .arrival(let arrival): return arrival
+      case .ended: return nil
+      case .nothing: await mailbox.arrival(on: ports)
+      }
+    }
+  }
+
+  /// What there is for the node, once marks have been passed on and notices acknowledged.
+  private func look(on ports: UInt64) throws -> Taken {
+    while true {
+      let now = part.clock.now
       var worked: Int64?
-      let take = mailbox.take(on: ports, worked: &worked)
+      if let next = mailbox.next(on: ports, now: now, worked: &worked) {
+        meter.countWork(worked ?? 0, andReceived: 1)
+        part.taken(node: index, lane: next.lane)
+        if let tracer = part.tracer {
+          if let worked { tracer.worked(node: index, worked) }
+          tracer.took(node: index, edge: part.plan.incoming(index)[next.lane], next.envelope)
+        }
+        return .arrival(.envelope(next.envelope, port: next.port))
+      }
+      let take = mailbox.take(on: ports, now: now, worked: &worked)
       if let worked {
-        meter.countWork(worked)
+        meter.countWork(worked, andReceived: 0)
         part.tracer?.worked(node: index, worked)
       }
       switch take {
-      case .arrival(let arrival, let lane, _, let sender):
-        sender?.resume()
-        part.taken(node: index, lane: lane, arrival)
-        if let tracer = part.tracer, case .envelope(let envelope, _) = arrival {
-          tracer.took(node: index, edge: part.plan.incoming(index)[lane], envelope)
-        }
-        if case .envelope(let envelope, _) = arrival, envelope.content.isValue { meter.countReceived() }
-        if case .envelope(let envelope, _) = arrival, case .sessionBegan = envelope.content {
+      case .arrival(let arrival, let lane):
+        guard case .envelope(let envelope, _) = arrival else { return .arrival(arrival) }
+        part.tracer?.took(node: index, edge: part.plan.incoming(index)[lane], envelope)
+        switch envelope.content {
+        case .value:
+          meter.countReceived()
+          part.taken(node: index, lane: lane)
+        case .sessionBegan:
           // The same session comes on every edge; the node hears of it once. What comes round a loop began here, and
           // may have ended meanwhile.
           let edge = part.plan.edges[part.plan.incoming(index)[lane]]
           if edge.isFeedback || !mailbox.begin(envelope.turn.session) { continue }
           pass(.sessionBegan, envelope.turn)
+        case .turnEnded, .sessionEnded: break
         }
-        return arrival
+        return .arrival(arrival)
       case .pass(let mark):
         if planned.ending == .following {
           pass(mark.isSessionEnd ? .sessionEnded : .turnEnded, mark.turn)
           if mark.isSessionEnd { _ = mailbox.end(mark.turn.session) }
         }
       case .acknowledge(let turn): acknowledge(turn)
-      case .empty: await mailbox.arrival(on: ports)
-      case .ended: return nil
+      case .empty: return .nothing
+      case .ended: return .ended
       case .stopped: throw CancellationError()
       }
     }
@@ -229,8 +268,8 @@ protocol PartServices: Sendable {
   var isStopping: Bool { get }
   var tracer: Tracer? { get }
   func seed(for node: String) -> UInt64
-  /// The node took something from an incoming edge, whose far end may want to know that there is room.
-  func taken(node: Int, lane: Int, _ arrival: Arrival)
+  /// The node took a value from an incoming edge, whose far end may want to know that there is room.
+  func taken(node: Int, lane: Int)
 }
 
 /// Holds tasks until it is opened.

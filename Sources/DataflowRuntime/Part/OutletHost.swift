@@ -30,8 +30,11 @@ final class OutletHost: Outlet {
 
   var isConnected: Bool { !links.isEmpty }
 
-  func send(_ value: any Message, turn: Turn, time: Int64, trace: UInt64?) async throws {
-    if turn.isCut { return meter.countStale() }
+  func send(_ value: any Message, turn: Turn, time: Int64, trace: UInt64?, inPlace: Bool) throws -> Unsent? {
+    if turn.isCut {
+      meter.countStale()
+      return nil
+    }
     let number = sequence.add(1, ordering: .relaxed).oldValue
     if number == 0, let problem = value.type.mismatch(feeding: type) {
       throw MessageTypeError(node: node, sent: value.type, declared: type, problem: problem)
@@ -41,12 +44,31 @@ final class OutletHost: Outlet {
     if let (index, tracer) = tracer {
       for edge in edges { tracer.sent(node: index, edge: edge, sequence: number) }
     }
-    for link in links where try !link.offer(envelope) {
+    for index in links.indices where try !links[index].offer(envelope) {
+      guard inPlace, try waitInPlace(links[index], envelope) else { return Unsent(envelope, edge: index) }
+    }
+    meter.countSent()
+    return nil
+  }
+
+  func finish(_ unsent: Unsent) async throws {
+    let envelope = unsent.envelope
+    for link in links[unsent.edge...] where try !link.offer(envelope) {
       let start = clock.now
-      repeat { await link.room() } while try !turn.isCut && !link.offer(envelope)
+      repeat { await link.room() } while try !envelope.turn.isCut && !link.offer(envelope)
       meter.countBlocked(clock.now - start)
     }
     meter.countSent()
+  }
+
+  /// - Returns: whether the envelope was sent, or has become stale.
+  private func waitInPlace(_ link: any Link, _ envelope: Envelope) throws -> Bool {
+    let start = clock.now
+    defer { meter.countBlocked(clock.now - start) }
+    while link.roomInPlace() {
+      if try envelope.turn.isCut || link.offer(envelope) { return true }
+    }
+    return false
   }
 
   /// Marks take no room, so they need not wait.
@@ -78,28 +100,41 @@ final class TraceSource: Sendable {
 
 /// Counts what a node does.
 final class NodeMeter: Sendable {
-  private let state: Mutex<NodeStatistics>
+  /// Busy time, latency and what was received.
+  private let work: Mutex<NodeStatistics>
+  private let sent = Atomic<Int>(0)
+  private let stale = Atomic<Int>(0)
+  private let blocked = Atomic<Int64>(0)
   /// Blocked since the node took its current message.
   private let pause = Atomic<Int64>(0)
 
-  init(node: String) { state = Mutex(NodeStatistics(node: node)) }
+  init(node: String) { work = Mutex(NodeStatistics(node: node)) }
 
-  func countReceived() { state.withLock { $0.received += 1 } }
-  func countSent() { state.withLock { $0.sent += 1 } }
-  func countStale() { state.withLock { $0.stale += 1 } }
+  func countReceived() { work.withLock { $0.received += 1 } }
+  func countSent() { sent.add(1, ordering: .relaxed) }
+  func countStale() { stale.add(1, ordering: .relaxed) }
 
   func countBlocked(_ time: Int64) {
     pause.add(time, ordering: .relaxed)
-    state.withLock { $0.blocked += time }
+    blocked.add(time, ordering: .relaxed)
   }
 
-  func countWork(_ time: Int64) {
-    let working = time - pause.exchange(0, ordering: .relaxed)
-    state.withLock {
-      $0.busy += working
-      $0.latency.add(working)
+  /// The node is back from something, and has taken so many values.
+  func countWork(_ time: Int64, andReceived received: Int) {
+    // A plain load most of the time: exchanging costs as much as a lock.
+    let paused = pause.load(ordering: .relaxed) == 0 ? 0 : pause.exchange(0, ordering: .relaxed)
+    work.withLock {
+      $0.busy += time - paused
+      $0.latency.add(time - paused)
+      $0.received += received
     }
   }
 
-  var statistics: NodeStatistics { state.withLock { $0 } }
+  var statistics: NodeStatistics {
+    var statistics = work.withLock { $0 }
+    statistics.sent = sent.load(ordering: .relaxed)
+    statistics.stale = stale.load(ordering: .relaxed)
+    statistics.blocked = blocked.load(ordering: .relaxed)
+    return statistics
+  }
 }

@@ -31,7 +31,7 @@ final class PartRuntime: Sendable {
     let tracer = isTraced ? Tracer(plan: plan, clock: clock) : nil
     let services = Services(
       plan: plan, clock: clock, control: control, sessions: sessions, wire: wire, stopping: Stopping(),
-      tracer: tracer, incoming: mine.reduce(into: [:]) { $0[$1] = plan.incoming($1) })
+      tracer: tracer, incoming: wire == nil ? [] : plan.nodes.indices.map(plan.incoming))
     self.services = services
     hosts = try mine.map { node in
       let meter = NodeMeter(node: plan.nodes[node].name)
@@ -171,7 +171,7 @@ final class PartRuntime: Sendable {
     let stopping: Stopping
     let tracer: Tracer?
     /// Per node, the edges of its lanes.
-    let incoming: [Int: [Int]]
+    let incoming: [[Int]]
     var isStopping: Bool { stopping.isRaised }
 
     func seed(for node: String) -> UInt64 {
@@ -180,11 +180,7 @@ final class PartRuntime: Sendable {
       return hash
     }
 
-    func taken(node: Int, lane: Int, _ arrival: Arrival) {
-      if let wire, case .envelope(let envelope, _) = arrival, envelope.content.isValue {
-        wire.returnCredit(edge: incoming[node]?[lane] ?? -1, count: 1)
-      }
-    }
+    func taken(node: Int, lane: Int) { wire?.returnCredit(edge: incoming[node][lane], count: 1) }
   }
 
   /// A flag that is raised once.

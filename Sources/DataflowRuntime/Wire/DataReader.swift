@@ -64,12 +64,13 @@ package struct DataReader {
     guard bufferCount <= WireFormat.maximumBuffers, content == .value || bufferCount == 0 else {
       throw WireError("\(bufferCount) buffers in a record")
     }
-    var headers: [BufferHeader] = []
-    for _ in 0..<bufferCount { headers.append(try BufferHeader(&bytes)) }
+    // Read twice, rather than kept: once to find what is behind them.
+    var headers = bytes
+    for _ in 0..<bufferCount { try BufferHeader.skip(&bytes) }
     let fields = try bytes.takeBytes(fieldsLength)
     try bytes.skip(to: 8)
     var buffers: [WireBuffer] = []
-    for header in headers { buffers.append(try buffer(header, &frames)) }
+    for _ in 0..<bufferCount { buffers.append(try buffer(BufferHeader(&headers), &frames)) }
     guard bytes.offset - start == length else { throw WireError("a record's length is not what it holds") }
 
     switch content {
@@ -88,6 +89,13 @@ package struct DataReader {
     let length: Int
     var shape: [Int] = []
 
+    static func skip(_ bytes: inout ByteReader) throws(WireError) {
+      let start = try bytes.takeBytes(WireFormat.bufferHeaderSize)
+      let rank = Int(start[1])
+      guard rank <= WireFormat.maximumRank else { throw WireError("a buffer of rank \(rank)") }
+      _ = try bytes.takeBytes(8 * rank)
+    }
+
     init(_ bytes: inout ByteReader) throws(WireError) {
       guard let type = ElementType(rawValue: try bytes.take()) else { throw WireError("unknown element type") }
       elementType = type
@@ -99,6 +107,7 @@ package struct DataReader {
       guard let length = Int(exactly: try bytes.take(UInt64.self)) else { throw WireError("a buffer is too long") }
       self.length = length
       var size = type.stride
+      shape.reserveCapacity(rank)
       for _ in 0..<rank {
         guard let extent = Int(exactly: try bytes.take(UInt64.self)) else { throw WireError("a shape is too large") }
         let (product, overflow) = size.multipliedReportingOverflow(by: extent)

@@ -1,7 +1,8 @@
 package import Dataflow
+import ZeroMQ
 
 /// Writes envelopes into one data message: a header, a record per envelope, and frames for large buffers.
-package struct DataWriter {
+package struct DataWriter: ~Copyable {
   private var bytes = ByteWriter()
   private var encoder = MessageEncoder()
   private var records: UInt32 = 0
@@ -24,11 +25,19 @@ package struct DataWriter {
     bytes.put(number)
   }
 
-  /// The message's first frame.
+  /// The bytes of the message's first frame.
   package var head: [UInt8] { bytes.bytes }
+
+  /// The message's first frame; the writer starts anew. A long one is handed over as it is.
+  mutating func takeHead() throws(ZeroMQError) -> Frame {
+    if bytes.count <= 2048 { return try Frame(copying: bytes.written) }
+    let (block, count) = bytes.takeBlock()
+    return try Frame(retaining: block, bytes: UnsafeRawBufferPointer(start: block.start, count: count))
+  }
+
   package var isEmpty: Bool { records == 0 }
   package var isFull: Bool {
-    records >= WireFormat.batchRecords || bytes.bytes.count >= WireFormat.batchBytes || frames.count >= 16
+    records >= WireFormat.batchRecords || bytes.count >= WireFormat.batchBytes || frames.count >= 16
   }
 
   package mutating func append(_ envelope: Envelope, schema: UInt64) {
@@ -56,39 +65,51 @@ package struct DataWriter {
   private mutating func append(
     _ content: WireFormat.Content, _ session: UInt64, _ epoch: UInt32, _ stamp: Stamp, _ schema: UInt64
   ) {
-    let start = bytes.bytes.count
-    bytes.put(UInt32(0))
-    bytes.put(content.rawValue)
-    bytes.put(UInt8(encoder.buffers.count))
-    bytes.put(UInt16(0))
-    bytes.put(session)
-    bytes.put(epoch)
-    bytes.put(UInt32(encoder.fields.count))
-    bytes.put(stamp.sequence)
-    bytes.put(stamp.time)
-    bytes.put(stamp.trace)
-    bytes.put(schema)
+    let start = bytes.count
+    let header = bytes.extend(by: WireFormat.recordHeaderSize)
+    header.put(UInt32(0), at: 0)  // the length, once it is known
+    header.put(content.rawValue, at: 4)
+    header.put(UInt8(encoder.buffers.count), at: 5)
+    header.put(UInt16(0), at: 6)
+    header.put(session, at: 8)
+    header.put(epoch, at: 16)
+    header.put(UInt32(encoder.fields.count), at: 20)
+    header.put(stamp.sequence, at: 24)
+    header.put(stamp.time, at: 32)
+    header.put(stamp.trace, at: 40)
+    header.put(schema, at: 48)
     for buffer in encoder.buffers {
-      let isInline = buffer.bytes.count <= WireFormat.inlineLimit
-      bytes.put(buffer.elementType.rawValue)
-      bytes.put(UInt8(buffer.shape.count))
-      bytes.put(UInt8(isInline ? 0 : 1))
-      bytes.put(raw: [0, 0, 0, 0, 0])
-      bytes.put(UInt64(buffer.bytes.count))
-      for extent in buffer.shape { bytes.put(UInt64(extent)) }
+      let header = bytes.extend(by: WireFormat.bufferHeaderSize + 8 * buffer.shape.count)
+      header.put(UInt64(0), at: 0)
+      header.put(buffer.elementType.rawValue, at: 0)
+      header.put(UInt8(buffer.shape.count), at: 1)
+      header.put(UInt8(buffer.isInline ? 0 : 1), at: 2)
+      header.put(UInt64(buffer.bytes.count), at: 8)
+      for (dimension, extent) in buffer.shape.enumerated() { header.put(UInt64(extent), at: 16 + 8 * dimension) }
     }
     bytes.put(raw: encoder.fields)
     bytes.pad(to: 8)
     for buffer in encoder.buffers {
-      if buffer.bytes.count <= WireFormat.inlineLimit {
+      if buffer.isInline {
         bytes.put(raw: buffer.bytes)
         bytes.pad(to: 8)
       } else {
         frames.append(buffer)
       }
     }
-    bytes.overwrite(UInt32(bytes.bytes.count - start), at: start)
+    bytes.overwrite(UInt32(bytes.count - start), at: start)
     records += 1
     bytes.overwrite(records, at: 12)
+  }
+}
+
+extension WireBuffer {
+  fileprivate var isInline: Bool { bytes.count <= WireFormat.inlineLimit }
+}
+
+extension UnsafeMutableRawPointer {
+  @inline(__always)
+  fileprivate func put<I: FixedWidthInteger>(_ value: I, at offset: Int) {
+    storeBytes(of: value.littleEndian, toByteOffset: offset, as: I.self)
   }
 }

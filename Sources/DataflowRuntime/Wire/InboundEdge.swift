@@ -15,6 +15,9 @@ final class InboundEdge {
   var peerIncarnation: UInt64 = 0
   /// The number that the next message must have.
   var expected: UInt64 = 0
+  /// Whether the peer's first value was of the edge's type, with all particulars.
+  var hasProvenType = false
+  let schema: UInt64
 
   init(
     index: Int, edge: PlannedEdge, mailbox: Mailbox, lane: Int, messageType: any Message.Type, owed: OwedCredit
@@ -25,6 +28,7 @@ final class InboundEdge {
     self.lane = lane
     self.messageType = messageType
     self.owed = owed
+    schema = edge.type.schemaID
   }
 }
 

@@ -9,11 +9,13 @@ final class OutboundEdge: Link {
   let edge: PlannedEdge
   private let state: Mutex<OutboundState>
   private let wakeup: Wakeup
+  private let schema: UInt64
 
   init(index: Int, edge: PlannedEdge, wakeup: Wakeup) {
     self.index = index
     self.edge = edge
     self.wakeup = wakeup
+    schema = edge.type.schemaID
     state = Mutex(OutboundState(depth: edge.depth, policy: edge.policy))
   }
 
@@ -31,8 +33,14 @@ final class OutboundEdge: Link {
   }
 
   func room() async {
-    await withUnsafeContinuation { sender in
-      if !state.withLock({ $0.wait(sender) }) { sender.resume() }
+    await Waiter.suspend { sender in state.withLock { $0.wait(sender) } }
+  }
+
+  func roomInPlace() -> Bool {
+    Waiter.waitInPlace { sender in
+      state.withLock { $0.wait(sender) }
+    } withdraw: { pause in
+      state.withLock { $0.withdraw(pause) }
     }
   }
 
@@ -42,7 +50,7 @@ final class OutboundEdge: Link {
   }
 
   /// Changes the state and resumes whoever it says, outside the lock.
-  func update(_ change: (inout OutboundState) -> [UnsafeContinuation<Void, Never>]) {
+  func update(_ change: (inout OutboundState) -> [Waiter]) {
     for sender in state.withLock({ change(&$0) }) { sender.resume() }
   }
 
@@ -56,17 +64,25 @@ final class OutboundEdge: Link {
   ///
   /// - Returns: whether anything was.
   func fill(_ writer: inout DataWriter) -> Bool {
-    let schema = edge.type.schemaID
-    state.withLock { state in
-      while !writer.isFull, let next = state.next() {
-        switch next {
+    while !writer.isFull {
+      // Encoding is done outside the lock, so that the node can go on sending.
+      let next = state.withLock { $0.next(upTo: writer.frames.isEmpty ? Self.chunk : 1) }
+      for item in next {
+        switch item {
         case .envelope(let envelope): writer.append(envelope, schema: schema)
         case .closed: writer.appendClosed()
         }
       }
+      if next.isEmpty { break }
     }
     return !writer.isEmpty
   }
+
+  /// What was filled in has been handed to the socket, or is lost.
+  func written() { state.withLock { $0.written() } }
+
+  /// How many envelopes are taken at once; a batch exceeds its size by at most so many.
+  private static let chunk = 16
 }
 
 /// The receiver does not take what this process sends.

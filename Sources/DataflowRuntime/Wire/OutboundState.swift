@@ -24,8 +24,10 @@ package struct OutboundState {
   private var sessions: [UInt64: (session: Session, isEnded: Bool)] = [:]
   private var isClosed = false
   private var closeIsSent = false
+  /// The wire has taken something that it has not handed to its socket.
+  private var isWriting = false
   private var isStopped = false
-  private var waiters: [UnsafeContinuation<Void, Never>] = []
+  private var waiters: [Waiter] = []
   package private(set) var dropped = 0
   package private(set) var stale = 0
 
@@ -76,10 +78,17 @@ package struct OutboundState {
   }
 
   /// - Returns: false if there is room by now, or never will be.
-  package mutating func wait(_ sender: UnsafeContinuation<Void, Never>) -> Bool {
+  package mutating func wait(_ sender: Waiter) -> Bool {
     if isStopped || values < credits { return false }
     if case .refused = phase { return false }
     waiters.append(sender)
+    return true
+  }
+
+  /// - Returns: false if the sender is not waiting any more.
+  package mutating func withdraw(_ pause: NodeThread.Pause) -> Bool {
+    guard let place = waiters.firstIndex(where: { $0.isThread(in: pause) }) else { return false }
+    waiters.remove(at: place)
     return true
   }
 
@@ -92,8 +101,14 @@ package struct OutboundState {
     case closed
   }
 
-  /// What may be written now.
-  package mutating func next() -> Next? {
+  /// What may be written now, in order.
+  package mutating func next(upTo count: Int) -> [Next] {
+    var items: [Next] = []
+    while items.count < count, let item = next() { items.append(item) }
+    return items
+  }
+
+  private mutating func next() -> Next? {
     guard phase == .ready else { return nil }
     if let envelope = queue.first {
       if envelope.content.isValue {
@@ -102,24 +117,29 @@ package struct OutboundState {
         values -= 1
       }
       queue.removeFirst()
+      isWriting = true
       return .envelope(envelope)
     }
     if isClosed, !closeIsSent {
       closeIsSent = true
+      isWriting = true
       return .closed
     }
     return nil
   }
 
+  /// All that was taken has been handed to the socket.
+  package mutating func written() { isWriting = false }
+
   /// Everything has been written, or there is nobody to write to.
   package var isDrained: Bool {
     if isStopped { return true }
     if case .refused = phase { return true }
-    return queue.isEmpty && (!isClosed || closeIsSent)
+    return queue.isEmpty && !isWriting && (!isClosed || closeIsSent)
   }
 
   /// The receiver answered the greeting.
-  package mutating func welcome(credits granted: Int) -> [UnsafeContinuation<Void, Never>] {
+  package mutating func welcome(credits granted: Int) -> [Waiter] {
     // Greetings that lay in the socket until the receiver came are all answered; the room is the same.
     guard phase == .greeting else { return [] }
     phase = .ready
@@ -127,12 +147,12 @@ package struct OutboundState {
     return takeWaiters()
   }
 
-  package mutating func refuse(_ reason: String) -> [UnsafeContinuation<Void, Never>] {
+  package mutating func refuse(_ reason: String) -> [Waiter] {
     phase = .refused(reason: reason)
     return takeWaiters()
   }
 
-  package mutating func credit(_ count: Int) -> [UnsafeContinuation<Void, Never>] {
+  package mutating func credit(_ count: Int) -> [Waiter] {
     credits = min(credits + count, depth)
     return takeWaiters()
   }
@@ -156,7 +176,7 @@ package struct OutboundState {
 
   // MARK: The runtime
 
-  package mutating func fence() -> [UnsafeContinuation<Void, Never>] {
+  package mutating func fence() -> [Waiter] {
     let before = values
     queue.removeAll { $0.turn.isCut }
     values = queue.count { $0.content.isValue }
@@ -166,14 +186,14 @@ package struct OutboundState {
 
   package mutating func forget(session id: UInt64) { sessions[id] = nil }
 
-  package mutating func stop() -> [UnsafeContinuation<Void, Never>] {
+  package mutating func stop() -> [Waiter] {
     isStopped = true
     queue.removeAll()
     values = 0
     return takeWaiters()
   }
 
-  private mutating func takeWaiters() -> [UnsafeContinuation<Void, Never>] {
+  private mutating func takeWaiters() -> [Waiter] {
     defer { waiters.removeAll() }
     return waiters
   }

@@ -20,7 +20,8 @@ final class Wire: WireEnds {
   private let plan: Plan
   private let identity: Identity
   private let outbound: [OutboundEdge]
-  private let owed: [Int: OwedCredit]
+  /// By edge; nil for those that do not come in here.
+  private let owed: [OwedCredit?]
   private let wakeup: Wakeup
   private let counters = WireCounters()
   private let stopping = Atomic<Bool>(false)
@@ -50,8 +51,8 @@ final class Wire: WireEnds {
     outbound = plan.edges.indices.filter { plan.isOutbound($0, part: identity.part) }.map {
       OutboundEdge(index: $0, edge: plan.edges[$0], wakeup: wakeup)
     }
-    owed = plan.edges.indices.filter { plan.isInbound($0, part: identity.part) }.reduce(into: [:]) {
-      $0[$1] = OwedCredit(depth: plan.edges[$1].depth, wakeup: wakeup)
+    owed = plan.edges.indices.map {
+      plan.isInbound($0, part: identity.part) ? OwedCredit(depth: plan.edges[$0].depth, wakeup: wakeup) : nil
     }
   }
 
@@ -61,6 +62,7 @@ final class Wire: WireEnds {
   func start() async throws {
     try await withCheckedThrowingContinuation { (continuation: CheckedContinuation<Void, any Error>) in
       let thread = Thread {
+        Thread.current.name = "antiphon-wire"
         do {
           let loop = try WireLoop(
             plan: self.plan, identity: self.identity, context: self.context, outbound: self.outbound,
@@ -73,13 +75,13 @@ final class Wire: WireEnds {
         }
         self.finished.store(true, ordering: .releasing)
       }
-      thread.name = "antiphon-wire"
       thread.start()
     }
   }
 
   private func makeInbound() throws -> [InboundEdge] {
-    try owed.sorted { $0.key < $1.key }.map { index, owed in
+    try owed.enumerated().compactMap { index, owed in
+      guard let owed else { return nil }
       let edge = plan.edges[index]
       guard let mailbox = shared.mailboxes[edge.to.node], let type = shared.catalog.message(edge.type.name) else {
         throw MissingWire(edge: edge.name)

@@ -10,8 +10,8 @@ package enum WireFormat {
   static let recordHeaderSize = 56
   static let bufferHeaderSize = 16
 
-  /// Larger buffers travel in frames of their own, without a copy.
-  static let inlineLimit = 1024
+  /// Larger buffers travel in frames of their own, without a copy; for smaller ones a frame costs more than a copy.
+  static let inlineLimit = 8 << 10
   /// A batch is sent when it holds this many records or bytes.
   static let batchRecords = 256
   static let batchBytes = 64 << 10
@@ -21,6 +21,8 @@ package enum WireFormat {
   static let maximumBuffers = 64
   static let maximumRecords = 4096
   static let maximumText = 4096
+  /// Frames of a message: two of its own, and buffers.
+  static let maximumFrames = 1100
   /// Bytes of one frame.
   package static let maximumFrame: Int64 = 1 << 30
 
@@ -57,38 +59,88 @@ package struct WireError: Error, Sendable, Equatable, CustomStringConvertible {
 }
 
 /// Appends little-endian values.
-package struct ByteWriter {
-  package private(set) var bytes: [UInt8] = []
+package struct ByteWriter: ~Copyable {
+  private var block = ByteBlock(capacity: 512)
+  package private(set) var count = 0
 
   package init() {}
 
-  mutating func reset() { bytes.removeAll(keepingCapacity: true) }
+  /// A copy of what was written.
+  package var bytes: [UInt8] { [UInt8](written) }
 
-  mutating func put(_ value: some FixedWidthInteger) {
-    withUnsafeBytes(of: value.littleEndian) { bytes.append(contentsOf: $0) }
+  /// What was written, valid until more is.
+  var written: UnsafeRawBufferPointer { UnsafeRawBufferPointer(start: block.start, count: count) }
+
+  mutating func reset() { count = 0 }
+
+  /// Gives up what was written, and starts anew.
+  mutating func takeBlock() -> (block: ByteBlock, count: Int) {
+    defer { (block, count) = (ByteBlock(capacity: block.capacity), 0) }
+    return (block, count)
+  }
+
+  /// Room for `size` more bytes, which the caller must fill.
+  @inline(__always)
+  mutating func extend(by size: Int) -> UnsafeMutableRawPointer {
+    if count + size > block.capacity { grow(by: size) }
+    defer { count += size }
+    return block.start + count
+  }
+
+  private mutating func grow(by size: Int) {
+    let larger = ByteBlock(capacity: max(count + size, block.capacity * 2))
+    larger.start.copyMemory(from: block.start, byteCount: count)
+    block = larger
+  }
+
+  mutating func put<I: FixedWidthInteger>(_ value: I) {
+    extend(by: MemoryLayout<I>.size).storeBytes(of: value.littleEndian, as: I.self)
   }
 
   /// UTF-8, its length in bytes before it as 32 bits.
   mutating func put(_ text: String) {
     put(UInt32(text.utf8.count))
-    bytes.append(contentsOf: text.utf8)
+    put(raw: Array(text.utf8))
   }
 
-  mutating func put(raw: UnsafeRawBufferPointer) { bytes.append(contentsOf: raw) }
-  mutating func put(raw: [UInt8]) { bytes.append(contentsOf: raw) }
+  mutating func put(raw: UnsafeRawBufferPointer) {
+    guard let source = raw.baseAddress, raw.count > 0 else { return }
+    extend(by: raw.count).copyMemory(from: source, byteCount: raw.count)
+  }
+
+  mutating func put(raw: [UInt8]) { raw.withUnsafeBytes { put(raw: $0) } }
 
   mutating func pad(to alignment: Int) {
-    while bytes.count % alignment != 0 { bytes.append(0) }
+    while count % alignment != 0 { put(UInt8(0)) }
   }
 
   mutating func overwrite(_ value: UInt32, at offset: Int) {
-    withUnsafeBytes(of: value.littleEndian) { bytes.replaceSubrange(offset..<offset + 4, with: $0) }
+    guard offset >= 0, offset + 4 <= count else { return }
+    (block.start + offset).storeBytes(of: value.littleEndian, as: UInt32.self)
   }
 
   package mutating func preamble(_ kind: WireFormat.Kind) {
-    bytes.append(contentsOf: WireFormat.magic)
-    bytes.append(contentsOf: [WireFormat.major, WireFormat.minor, kind.rawValue, 0])
+    put(raw: WireFormat.magic)
+    put(WireFormat.major)
+    put(WireFormat.minor)
+    put(kind.rawValue)
+    put(UInt8(0))
   }
+}
+
+/// Memory that a ``ByteWriter`` fills and a socket may then read.
+///
+/// @unchecked: one writer at a time owns it, and it is not written any more once it has been given up.
+final class ByteBlock: @unchecked Sendable {
+  let start: UnsafeMutableRawPointer
+  let capacity: Int
+
+  init(capacity: Int) {
+    self.capacity = capacity
+    start = .allocate(byteCount: capacity, alignment: 16)
+  }
+
+  deinit { start.deallocate() }
 }
 
 /// Takes little-endian values off; every read is checked.
@@ -117,7 +169,7 @@ package struct ByteReader {
   }
 
   mutating func takeBytes(_ count: Int) throws(WireError) -> UnsafeRawBufferPointer {
-    let start = try advance(by: count, "\(count) bytes")
+    let start = try advance(by: count, "an array")
     return UnsafeRawBufferPointer(rebasing: bytes[start..<start + count])
   }
 
@@ -143,7 +195,8 @@ package struct ByteReader {
     return kind
   }
 
-  private mutating func advance(by count: Int, _ what: String) throws(WireError) -> Int {
+  @inline(__always)
+  private mutating func advance(by count: Int, _ what: StaticString) throws(WireError) -> Int {
     guard count >= 0, count <= remaining else { throw WireError("the message ends within \(what)") }
     defer { offset += count }
     return offset

@@ -35,6 +35,8 @@ final class WireLoop {
     var pending = Multipart()
     var number: UInt64 = 0
     var greeted: Int64 = .min
+    /// When it was last made sure that the connection is still the same.
+    var looked: Int64 = 0
     /// Greetings so far, and nanoseconds until the next one if nobody answers.
     var attempt: UInt32 = 0
     var patience: Int64 = 500_000_000
@@ -126,6 +128,7 @@ final class WireLoop {
     sender.patience = min(sender.patience * 2, 8_000_000_000)
     sender.number = 0
     sender.pending.removeAll()
+    sender.end.written()
     let greeting = Greeting(
       edge: UInt32(sender.end.index), attempt: sender.attempt, incarnation: identity.incarnation,
       schema: sender.end.edge.type.schemaID, token: identity.token, graph: plan.hash,
@@ -138,21 +141,31 @@ final class WireLoop {
     while true {
       if sender.pending.isEmpty {
         writer.begin(edge: UInt32(sender.end.index), incarnation: identity.incarnation, number: sender.number)
-        guard sender.end.fill(&writer) else { return }
+        // An empty message now and then: if the connection is another than before, the receiver asks who is there.
+        guard sender.end.fill(&writer) || isQuiet(sender) else { return }
         sender.number += 1
         do {
-          sender.pending.append(try Frame(copying: writer.head))
+          sender.pending.append(try writer.takeHead())
           for frame in writer.frames { sender.pending.append(try Frame(retaining: frame.owner, bytes: frame.bytes)) }
         } catch {
           report(.edgeBroken(edge: sender.end.index, reason: "\(error)"))
           sender.pending.removeAll()
+          sender.end.written()
           return
         }
       }
       let isSent = (try? sender.socket.trySend(&sender.pending)) ?? false
+      if isSent { sender.end.written() }
       poller.setEvents(isSent ? .readable : [.readable, .writable], at: sender.slot)
       if !isSent { return }
     }
+  }
+
+  private func isQuiet(_ sender: Sender) -> Bool {
+    let now = clock.now
+    guard sender.end.phase == .ready, now - sender.looked > 1_000_000_000 else { return false }
+    sender.looked = now
+    return true
   }
 
   private func answers(_ sender: Sender) {
@@ -188,7 +201,8 @@ final class WireLoop {
   private func receive(_ receiver: Receiver) {
     // Bounded, so that one busy edge does not keep the others waiting.
     for _ in 0..<64 {
-      guard (try? receiver.socket.tryReceive(into: &incoming, limit: 32)) == true, incoming.count >= 2,
+      guard (try? receiver.socket.tryReceive(into: &incoming, limit: WireFormat.maximumFrames)) == true,
+        incoming.count >= 2,
         let routing = incoming.takeFirst(), let head = incoming.takeFirst()
       else { return }
       let peer = FrameStorage(adopting: routing)
@@ -217,19 +231,24 @@ final class WireLoop {
     wakeup.signal()
   }
 
-  private func greeted(_ receiver: Receiver, _ peer: FrameStorage, _ greeting: Greeting) {
+  private func greeted(_ receiver: Receiver, _ routing: FrameStorage, _ greeting: Greeting) {
     let end = receiver.end
     if let reason = greeting.objection(edge: end.index, plan: plan, token: identity.token) {
       counters.countStranger()
-      return send(.refuse(reason: reason), to: peer, receiver)
+      return send(.refuse(reason: reason), to: routing, receiver)
+    }
+    if let peer = end.peer, !peer.bytes.elementsEqual(routing.bytes), end.peerIncarnation == greeting.incarnation {
+      report(
+        .edgeBroken(edge: end.index, reason: "the connection was lost and made again, and messages may be missing"))
     }
     if end.peer == nil || end.peerIncarnation != greeting.incarnation { end.mailbox.reopen(lane: end.lane) }
-    end.peer = peer
+    end.peer = routing
     end.peerIncarnation = greeting.incarnation
     end.expected = 0
+    end.hasProvenType = false
     end.owed.clear()
     let room = max(0, end.edge.depth - end.mailbox.values(inLane: end.lane))
-    send(.welcome(attempt: greeting.attempt, credits: UInt32(room)), to: peer, receiver)
+    send(.welcome(attempt: greeting.attempt, credits: UInt32(room)), to: routing, receiver)
   }
 
   private func take(_ receiver: Receiver, _ message: consuming DataReader) throws {
@@ -242,34 +261,60 @@ final class WireLoop {
       throw WireError("message \(message.number) came where \(end.expected) was due: the link lost some")
     }
     end.expected += 1
-    let schema = end.edge.type.schemaID
-    while let record = try next(&message, end.messageType) {
-      let content: Envelope.Content
-      switch record.content {
-      case .closed:
-        end.mailbox.close(lane: end.lane)
-        continue
-      case .sessionBegan:
-        guard sessions.count < Self.maximumSessions else { throw WireError("too many sessions") }
-        _ = sessions.session(record.session, named: record.name)
-        content = .sessionBegan
-      case .sessionEnded: content = .sessionEnded
-      case .turnEnded: content = .turnEnded
-      case .value:
-        guard record.schema == schema, let value = record.value else { throw WireError("a value of another type") }
+    // What was read before a fault is delivered nevertheless: it is sound, and its credit is spent.
+    var isClosed = false
+    var batch: [Envelope] = []
+    do {
+      while let record = try next(&message, end.messageType) {
+        if let envelope = try envelope(of: record, end) { batch.append(envelope) }
+        if record.content == .closed { isClosed = true }
+      }
+    } catch {
+      try deliver(batch, to: end)
+      throw error
+    }
+    try deliver(batch, to: end)
+    if isClosed { end.mailbox.close(lane: end.lane) }
+  }
+
+  /// - Returns: nil if there is nothing for the mailbox.
+  private func envelope(of record: WireRecord, _ end: InboundEdge) throws(WireError) -> Envelope? {
+    let content: Envelope.Content
+    switch record.content {
+    case .closed: return nil
+    case .sessionBegan:
+      guard sessions.count < Self.maximumSessions else { throw WireError("too many sessions") }
+      _ = sessions.session(record.session, named: record.name)
+      content = .sessionBegan
+    case .sessionEnded: content = .sessionEnded
+    case .turnEnded: content = .turnEnded
+    case .value:
+      guard record.schema == end.schema, let value = record.value else { throw WireError("a value of another type") }
+      if !end.hasProvenType {
         if let problem = value.type.mismatch(feeding: end.edge.type) { throw WireError("a value whose \(problem)") }
-        content = .value(value)
+        end.hasProvenType = true
       }
-      // A session that is over here may still have something under way.
-      guard let session = sessions.session(record.session) else {
-        if record.value != nil { end.owed.add(1) }
-        continue
-      }
-      let envelope = Envelope(content, turn: Turn(session, epoch: record.epoch), stamp: record.stamp)
-      guard let lost = try? end.mailbox.deliver(envelope, lane: end.lane) else {
+      content = .value(value)
+    }
+    // A session that is over here may still have something under way.
+    guard let session = sessions.session(record.session) else {
+      if record.value != nil { end.owed.add(1) }
+      return nil
+    }
+    return Envelope(content, turn: Turn(session, epoch: record.epoch), stamp: record.stamp)
+  }
+
+  private func deliver(_ batch: [Envelope], to end: InboundEdge) throws(WireError) {
+    guard !batch.isEmpty else { return }
+    do {
+      guard let lost = try end.mailbox.deliver(batch, lane: end.lane) else {
         throw WireError("the sender sent more than it had credit for")
       }
       if lost > 0 { end.owed.add(lost) }
+    } catch let error as WireError {
+      throw error
+    } catch {
+      // The run stops, and nobody wants it any more.
     }
   }
 

@@ -1,0 +1,75 @@
+package import Dataflow
+import DequeModule
+
+/// The node's side of its mailbox: what it is working on, and what it has been given in advance, all from one lane, so
+/// that it need not ask for every value.
+///
+/// Values in the hand still count as waiting in their lane until the node looks at them.
+package struct Hand {
+  /// The most entries given in advance.
+  static let size = 64
+
+  /// In the order of their arrival.
+  var entries = Deque<MailboxState.Lane.Entry>()
+  private(set) var lane = 0
+  private var port = 0
+  private var ports: UInt64 = 0
+  /// Values that the node has looked at, and how long they had waited in all, since the mailbox was last told.
+  private(set) var looked = 0
+  private(set) var waited: Int64 = 0
+  /// What the node took last and has not yet come back from.
+  private var work = Work.none
+  private var taken: Int64 = 0
+
+  package init() {}
+
+  enum Work {
+    case none
+    case value
+    case mark(Envelope, lane: Int)
+    case cut(Turn)
+  }
+
+  mutating func set(lane: Int, port: Int, ports: UInt64) { (self.lane, self.port, self.ports) = (lane, port, ports) }
+
+  /// The node works on this now.
+  mutating func hold(_ work: Work, now: Int64) { (self.work, taken) = (work, now) }
+
+  /// The node is back from what it worked on.
+  mutating func returned() -> Work {
+    defer { work = .none }
+    return work
+  }
+
+  /// How long the node has worked on what it holds; nil if that is not a message or a mark.
+  func worked(now: Int64) -> Int64? {
+    switch work {
+    case .none, .cut: nil
+    case .value, .mark: now - taken
+    }
+  }
+
+  /// The next value, if the node holds nothing that the mailbox must hear of, and there is one.
+  ///
+  /// - Parameter worked: set to how long the node worked on the one before.
+  package mutating func next(on wanted: UInt64, now: Int64, worked: inout Int64?) -> Next? {
+    guard case .value = work, wanted == ports, let entry = entries.popFirst() else { return nil }
+    worked = now - taken
+    looked += 1
+    waited += now - entry.arrived
+    taken = now
+    return Next(envelope: entry.envelope, port: port, lane: lane)
+  }
+
+  package struct Next {
+    package let envelope: Envelope
+    package let port: Int
+    package let lane: Int
+  }
+
+  /// Whether there is nothing that the mailbox does not know or have.
+  var isSettled: Bool { looked == 0 && entries.isEmpty }
+
+  /// The mailbox has heard of all.
+  mutating func settled() { (looked, waited) = (0, 0) }
+}
