@@ -72,7 +72,7 @@ let package = Package(
     // The command.
     .executableTarget(
       name: "Antiphon",
-      dependencies: ["DataflowRuntime", "Catalog", "Messages", "Tensors", "ZeroMQ", argumentParser],
+      dependencies: ["DataflowRuntime", "Catalog", "Messages", "ModelKit", "Tensors", "ZeroMQ", argumentParser],
       swiftSettings: strict),
     .executableTarget(
       name: "AntiphonBench",
@@ -115,12 +115,17 @@ let package = Package(
       name: "DataflowRuntimeTests",
       dependencies: ["Dataflow", "DataflowRuntime", "DataflowTesting", "GraphFile", "Messages", "VoiceGate"],
       swiftSettings: strict),
+    .testTarget(
+      name: "CascadeTests",
+      dependencies: ["Catalog", "Dataflow", "DataflowRuntime", "DataflowTesting", "Messages", "ModelKit"],
+      swiftSettings: strict),
     nodeTests("AudioCapture"),
     nodeTests("FliteSpeech"),
     nodeTests("Speaker"),
     nodeTests("SpeechEnd"),
     nodeTests("TextOutput"),
-    .testTarget(name: "ModelKitTests", dependencies: ["ModelKit"], swiftSettings: strict),
+    .testTarget(
+      name: "ModelKitTests", dependencies: ["ModelKit", "Tensors"], exclude: ["Golden"], swiftSettings: strict),
   ],
   swiftLanguageModes: [.v6]
 )

@@ -15,7 +15,9 @@
       public let voice: Voice
       public let speed: Double
       public init(_ read: inout ParameterReader) {
-        voice = read("voice", default: .slt, help: "slt: female, rms: male, kal16: male, small and quick to compute.")
+        voice = read(
+          "voice", default: .rms,
+          help: "rms: male, the easiest to understand; slt: female; kal16: male, small and quick to compute.")
         speed = read("speed", default: 1, in: 0.5...3, help: "How fast it speaks; 2 is twice as fast.")
       }
     }

@@ -14,7 +14,7 @@ public struct TextOutputNode: Node {
         "label", default: "",
         help: "Stands before each line, for example 'answer: '; {session} and {turn} in it are replaced.")
       stream = read(
-        "stream", default: false, help: "Also shows the text on standard error while it comes in, clause by clause.")
+        "stream", default: false, help: "Also shows the text on the terminal while it comes in.")
     }
   }
 
@@ -33,19 +33,14 @@ public struct TextOutputNode: Node {
     self.context = context
   }
 
-  /// What has come of a turn so far.
-  private struct Line {
-    var text = ""
-    var shown = ""
-  }
-
   public mutating func run(_ ports: Ports) async throws {
-    var lines: [Turn: Line] = [:]
+    // What has come of each turn so far.
+    var lines: [Turn: String] = [:]
     for try await event in ports.text.events {
       switch event {
       case .message(let piece):
-        lines[piece.turn, default: Line()].text += piece.value.string
-        if parameters.stream { show(&lines[piece.turn, default: Line()], of: piece.turn, isWhole: false) }
+        lines[piece.turn, default: ""] += piece.value.string
+        if parameters.stream { context.show(line(lines[piece.turn, default: ""], of: piece.turn)) }
       case .turnEnded(let turn):
         finish(lines.removeValue(forKey: turn), of: turn)
       case .turnCut(let cut):
@@ -60,22 +55,12 @@ public struct TextOutputNode: Node {
     }
   }
 
-  private func finish(_ line: Line?, of turn: Turn) {
-    guard var line else { return }
-    if parameters.stream { show(&line, of: turn, isWhole: true) }
-    let words = line.text.split(whereSeparator: \.isWhitespace).joined(separator: " ")
-    if !words.isEmpty { context.print(label(turn) + words) }
+  private func finish(_ text: String?, of turn: Turn) {
+    if let text, text.contains(where: { !$0.isWhitespace }) { context.print(line(text, of: turn)) }
   }
 
-  /// Shows what is new up to the last clause's end.
-  private func show(_ line: inout Line, of turn: Turn, isWhole: Bool) {
-    let new = line.text.dropFirst(line.shown.count)
-    let end = isWhole ? new.endIndex : new.lastIndex { ".,;:!?\n".contains($0) }.map(new.index(after:))
-    guard let end, end > new.startIndex else { return }
-    let clause = new[..<end]
-    line.shown += clause
-    let words = clause.split(whereSeparator: \.isWhitespace).joined(separator: " ")
-    if !words.isEmpty { context.log("\(label(turn))\(words)") }
+  private func line(_ text: String, of turn: Turn) -> String {
+    label(turn) + text.split(whereSeparator: \.isWhitespace).joined(separator: " ")
   }
 
   private func label(_ turn: Turn) -> String {

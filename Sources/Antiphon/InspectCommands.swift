@@ -4,6 +4,7 @@ import Dataflow
 import DataflowRuntime
 import Foundation
 import GraphFile
+import ModelKit
 import Tensors
 import ZeroMQ
 
@@ -33,7 +34,16 @@ struct PlanCommand: ParsableCommand {
 
   func run() throws {
     do {
-      Console.result(try options.plan().report)
+      let plan = try options.plan()
+      Console.result(plan.report)
+      if options.placement != nil {
+        Console.result("\nEach part is a process of its own:")
+        for part in plan.parts where !part.isExternal {
+          let place = part.host.map { "on \($0), by hand: " } ?? ""
+          Console.result(
+            "  \(place)" + (options.command(runDirectory: "RUN") + ["--part", part.name]).joined(separator: " "))
+        }
+      }
     } catch let error as GraphFileError {
       for diagnostic in error.diagnostics { Console.say("\(diagnostic)") }
       throw ExitCode(1)
@@ -107,6 +117,10 @@ struct DoctorCommand: ParsableCommand {
     Console.result("kernels    \(Compute.description)")
     Console.result("processors \(ProcessInfo.processInfo.activeProcessorCount)")
     Console.result("memory     \(ProcessInfo.processInfo.physicalMemory >> 20) MiB")
+    for name in ["whisper-tiny.en", "whisper-base", "smollm2-135m-instruct"] {
+      let state = (try? ModelFolder.path(name)) ?? "missing: tools/models fetch \(name)"
+      Console.result("model      \(name): \(state)")
+    }
     Console.result("nodes      \(Catalog.nodes.map { $0.kind }.sorted().joined(separator: ", "))")
   }
 }

@@ -10,6 +10,8 @@ struct Launcher {
     case graph(GraphRun)
     case part(PartRun)
   }
+  /// Seconds that a stopped run may take to end in good order.
+  private static let patience = 8.0
   private let work: Work
   private let startTimeout: Double
   /// Lives as long as the run.
@@ -28,6 +30,7 @@ struct Launcher {
     var runOptions = GraphRun.Options()
     runOptions.allowsExternal = allowExternal
     runOptions.startTimeout = startTimeout
+    runOptions.traceFile = trace
     if options.placement != nil {
       let command = options.command(runDirectory: directory.path)
       runOptions.command = { part in command + ["--part", part] }
@@ -43,6 +46,11 @@ struct Launcher {
       let signals = SignalWatch { name in
         Console.say("antiphon: \(name), stopping; again to stop at once")
         run.stop(because: "stopped by \(name)")
+        // A node that computes without looking up, or a library call that does not return, must not hold us.
+        DispatchQueue.global().asyncAfter(deadline: .now() + Self.patience) {
+          Console.say("antiphon: not everything stopped within \(Int(Self.patience)) s; ending at once")
+          _exit(1)
+        }
       }
       defer { signals.cancel() }
       return try await run.run { reporter.show($0) }

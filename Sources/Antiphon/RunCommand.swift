@@ -47,6 +47,8 @@ struct RunCommand: AsyncParsableCommand {
         Console.say("antiphon: \(failure)")
         throw ExitCode(1)
       }
+      // What failed was named when it did.
+      if summary.turns.contains(where: \.hasFailed) { throw ExitCode(1) }
     } catch let error as GraphFileError {
       for diagnostic in error.diagnostics { Console.say("\(diagnostic)") }
       throw ExitCode(1)

@@ -15,6 +15,7 @@ struct RunReporter: Sendable {
     case .progress(let node, let what, let fraction):
       let text = "\(node): \(what)"
       Console.status(fraction < 1 ? text + String(format: " %3.0f %%", fraction * 100) : text, final: fraction >= 1)
+    case .show(_, let text): Console.status(text)
     case .log(let node, let text): Console.say("\(node): \(text)")
     case .print(_, let text): if !quiet { Console.result(text) }
     case .sessionBegan(let name): Console.say("session \(name)")
@@ -25,7 +26,8 @@ struct RunReporter: Sendable {
       case .interrupted(let reason):
         Console.say("turn \(record.session)#\(record.epoch) interrupted: \(reason)\(heard(record))")
       case .failed(let reason):
-        Console.say("turn \(record.session)#\(record.epoch) failed: \(reason)\(heard(record))")
+        let what = record.epoch == 0 ? "session \(record.session)" : "turn \(record.session)#\(record.epoch)"
+        Console.say("\(what) failed: \(reason)\(heard(record))")
       }
     case .part(let name, let what): Console.say("part \(name): \(what)")
     }

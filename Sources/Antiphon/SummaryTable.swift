@@ -47,6 +47,12 @@ struct SummaryTable {
             ]
           }))
     }
+    if !summary.refused.isEmpty {
+      let refused = summary.refused
+      sections.append(
+        "refused: \(refused.unauthenticated) connections without an allowed key, \(refused.strangers) messages from strangers, "
+          + "\(refused.malformed) malformed messages")
+    }
     sections.append(
       "loaded in \(Self.time(Double(summary.loading))), ran for \(Self.time(Double(summary.duration)))")
     return sections.joined(separator: "\n")

@@ -115,7 +115,8 @@ void ck_parallel(long count, long grain, void (*body)(void *context, long begin,
   run_chunks();
   atomic_store(&job_open, 0);
   for (int spin = 0; atomic_load(&job_active) > 0; spin++) {
-    if (spin < SPINS) pause_briefly();
+    // A worker that lost its core gets this one.
+    if (spin < SPINS / 16) pause_briefly();
     else sched_yield();
   }
   pthread_mutex_unlock(&owner);

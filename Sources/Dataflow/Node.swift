@@ -107,6 +107,9 @@ public struct NodeContext: Sendable {
   /// - Parameter fraction: 0 to 1.
   public func progress(_ what: String, _ fraction: Double) { services.progress(what, fraction) }
 
+  /// Shows the user a text that grows, all of it so far.
+  public func show(_ text: String) { services.show(text) }
+
   /// A line on standard error.
   public func log(_ text: String) { services.log(text) }
 
@@ -125,6 +128,7 @@ package protocol NodeServices: Sendable {
   func fail(_ turn: Turn, because reason: String)
   func played(_ time: Int64, of turn: Turn)
   func progress(_ what: String, _ fraction: Double)
+  func show(_ text: String)
   func log(_ text: String)
   func print(_ text: String)
 }

@@ -80,6 +80,21 @@ struct HarnessFeederNode: Node {
   }
 }
 
+/// Sends what the test says to a node that opens the turns itself.
+struct HarnessStreamFeederNode: Node {
+  static let kind = "harness-stream-feeder"
+  static let summary = "Sends what a test says, outside of turns."
+  static let ending = Ending.explicit
+
+  private var feeder: HarnessFeederNode
+
+  init(_ parameters: HarnessParameters, _ context: NodeContext) {
+    feeder = HarnessFeederNode(parameters, context)
+  }
+
+  mutating func run(_ ports: HarnessFeederNode.Ports) async throws { try await feeder.run(ports) }
+}
+
 /// Shows the test what comes out.
 struct HarnessCollectorNode: Node {
   static let kind = "harness-collector"

@@ -106,6 +106,8 @@ public final class NodeHarness: Sendable {
   /// What the node printed, failed and logged so far.
   public var printed: [String] { run.printed }
   public var logged: [String] { run.logged }
+  /// The growing texts that the node showed so far.
+  public var shown: [String] { run.shown }
   /// How turns ended so far.
   public var turns: [TurnRecord] { run.turns }
 }
@@ -134,9 +136,13 @@ public func withNode<N: Node>(
   defer { HarnessChannel.remove(id) }
 
   let catalog = NodeCatalog(
-    nodes: [type, HarnessFeederNode.self, HarnessCollectorNode.self], messages: MessageTypes.all)
+    nodes: [type, HarnessFeederNode.self, HarnessStreamFeederNode.self, HarnessCollectorNode.self],
+    messages: MessageTypes.all)
   var nodes: [String: Any] = ["node": ["kind": N.kind, "with": parameters.mapValues(\.jsonObject)]]
-  if !manifest.inputs.isEmpty { nodes["feeder"] = ["kind": HarnessFeederNode.kind, "with": ["id": id]] }
+  if !manifest.inputs.isEmpty {
+    let feeder = N.opensTurns ? HarnessStreamFeederNode.kind : HarnessFeederNode.kind
+    nodes["feeder"] = ["kind": feeder, "with": ["id": id]]
+  }
   if !manifest.outputs.isEmpty { nodes["collector"] = ["kind": HarnessCollectorNode.kind, "with": ["id": id]] }
   let edges =
     manifest.inputs.map { "feeder.\($0.name) -> node.\($0.name)" }

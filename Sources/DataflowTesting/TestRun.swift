@@ -19,8 +19,12 @@ package final class TestRun: Sendable {
   private struct Record {
     var printed: [String] = []
     var logged: [String] = []
+    var shown: [String] = []
     var turns: [TurnRecord] = []
     var failure: String?
+    var isOver = false
+    var waiters = 0
+    var waiting: [Int: (condition: @Sendable (TestRun) -> Bool, continuation: CheckedContinuation<Void, Never>)] = [:]
   }
   private let record = Mutex(Record())
   private let graphRun: GraphRun
@@ -29,8 +33,9 @@ package final class TestRun: Sendable {
   /// - Parameters:
   ///   - graph: the graph file's contents, as JSON would have them.
   ///   - apart: nodes that live in a part of their own if the carrier goes between parts.
+  ///   - parts: instead of `apart`, the nodes of several parts; what is in none lives in one more.
   package init(
-    graph: [String: Any], apart: [String] = [], over carrier: Carrier = .direct, catalog: NodeCatalog,
+    graph: [String: Any], apart: [String] = [], parts: [[String]] = [], over carrier: Carrier = .direct, catalog: NodeCatalog,
     seed: UInt64 = 0, clock: any TimeSource = SystemTime()
   ) throws {
     let directory = try RunDirectory()
@@ -43,9 +48,12 @@ package final class TestRun: Sendable {
           ? ["nodes": nodes, "host": "127.0.0.\(port)", "ports": Self.ports()]
           : ["nodes": nodes]
       }
+      let apart = parts.isEmpty ? [apart] : parts
+      var all: [String: Any] = [:]
+      for (index, nodes) in apart.enumerated() { all["part\(index)"] = part(nodes, index + 1) }
+      all["rest"] = part(["*"], apart.count + 1)
       placement = try Placement.load(
-        path: try directory.write(
-          ["antiphon": 1, "parts": ["apart": part(apart, 1), "rest": part(["*"], 2)]], to: "placement.yaml"))
+        path: try directory.write(["antiphon": 1, "parts": all], to: "placement.yaml"))
     }
     let plan = try Planner.plan(
       description, placement: placement, catalog: catalog,
@@ -56,11 +64,13 @@ package final class TestRun: Sendable {
   }
 
   package func run() async throws -> RunSummary {
+    defer { tell { $0.isOver = true } }
     let summary = try await graphRun.run { event in
-      self.record.withLock { record in
+      self.tell { record in
         switch event {
         case .print(_, let text): record.printed.append(text)
         case .log(let node, let text): record.logged.append("\(node): \(text)")
+        case .show(_, let text): record.shown.append(text)
         case .turnEnded(let turn): record.turns.append(turn)
         default: break
         }
@@ -68,6 +78,27 @@ package final class TestRun: Sendable {
     }
     record.withLock { $0.failure = summary.failure }
     return summary
+  }
+
+  private func tell(_ change: (inout Record) -> Void) {
+    let (waiting, isOver) = record.withLock { record in
+      change(&record)
+      return (record.waiting, record.isOver)
+    }
+    // Conditions ask this object, so the lock is not held.
+    for (number, waiter) in waiting where isOver || waiter.condition(self) {
+      record.withLock { $0.waiting.removeValue(forKey: number) }?.continuation.resume()
+    }
+  }
+
+  /// Waits until what was told so far meets a condition, or the run is over.
+  package func until(_ condition: @escaping @Sendable (TestRun) -> Bool) async {
+    await withCheckedContinuation { continuation in
+      tell { record in
+        record.waiters += 1
+        record.waiting[record.waiters] = (condition, continuation)
+      }
+    }
   }
 
   package func interrupt(session: String?) { graphRun.interrupt(session: session, reason: "the test says so") }
@@ -82,5 +113,6 @@ package final class TestRun: Sendable {
   package var failure: String? { record.withLock { $0.failure } }
   package var printed: [String] { record.withLock { $0.printed } }
   package var logged: [String] { record.withLock { $0.logged } }
+  package var shown: [String] { record.withLock { $0.shown } }
   package var turns: [TurnRecord] { record.withLock { $0.turns } }
 }

@@ -29,6 +29,8 @@ public struct ComputeError: Error, CustomStringConvertible, Sendable {
   /// What the variable holds.
   public let value: String
 
+  package init(value: String) { self.value = value }
+
   public var description: String {
     let usable = KernelPath.allCases.filter(\.isSupported).map(\.rawValue).joined(separator: ", ")
     let fault = KernelPath(rawValue: value) == nil ? "is not a kernel path" : "needs another processor"

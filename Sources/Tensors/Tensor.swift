@@ -6,17 +6,17 @@ public enum ElementType: String, Sendable, CaseIterable {
   case f16 = "F16"
   case bf16 = "BF16"
   /// Blocks of 32 with a scale; 4 bits each.
-  case q4_0 = "Q4_0"
+  case q40 = "Q4_0"
   /// Blocks of 32 with a scale and a minimum; 4 bits each.
-  case q4_1 = "Q4_1"
+  case q41 = "Q4_1"
   /// Blocks of 32 with a scale; 8 bits each.
-  case q8_0 = "Q8_0"
+  case q80 = "Q8_0"
 
   /// Numbers in a block; 1 for the unquantized types.
   package var blockCount: Int {
     switch self {
     case .f32, .f16, .bf16: 1
-    case .q4_0, .q4_1, .q8_0: 32
+    case .q40, .q41, .q80: 32
     }
   }
 
@@ -25,9 +25,9 @@ public enum ElementType: String, Sendable, CaseIterable {
     switch self {
     case .f32: 4
     case .f16, .bf16: 2
-    case .q4_0: 18
-    case .q4_1: 20
-    case .q8_0: 34
+    case .q40: 18
+    case .q41: 20
+    case .q80: 34
     }
   }
 
@@ -36,9 +36,9 @@ public enum ElementType: String, Sendable, CaseIterable {
     case .f32: Int32(CK_F32)
     case .f16: Int32(CK_F16)
     case .bf16: Int32(CK_BF16)
-    case .q4_0: Int32(CK_Q4_0)
-    case .q4_1: Int32(CK_Q4_1)
-    case .q8_0: Int32(CK_Q8_0)
+    case .q40: Int32(CK_Q4_0)
+    case .q41: Int32(CK_Q4_1)
+    case .q80: Int32(CK_Q8_0)
     }
   }
 

@@ -163,7 +163,7 @@ private func chunk(_ samples: [Float], rate: Int = 16_000) -> AudioChunk {
     try Data().write(to: URL(fileURLWithPath: folder.path("file")))
     for (path, words) in [(folder.url.path, "is a folder"), (folder.path("file/a.wav"), "not a folder")] {
       do {
-        try await play([], parameters: ["path": .string(path)])
+        try await withNode(SpeakerNode.self, parameters: ["path": .string(path)]) { _ in }
         Issue.record("'\(path)' was taken")
       } catch {
         #expect("\(error)".contains(words), "\(error)")

@@ -28,8 +28,8 @@ import TextOutput
       let session = try await node.beginSession("a")
       let turn = try await node.beginTurn(in: session)
       try await node.send(Text("Once, upon a"), to: "text", turn: turn)
-      // The node has taken it once it shows the first clause.
-      while node.logged.isEmpty { await Task.yield() }
+      // The node has taken it once it shows it.
+      while node.shown.isEmpty { await Task.yield() }
       node.interrupt(session)
       node.endSession(session)
       while node.turns.isEmpty { await Task.yield() }
@@ -37,7 +37,7 @@ import TextOutput
     }
   }
 
-  @Test func clausesAreShownAsTheyCome() async throws {
+  @Test func theTextIsShownAsItGrows() async throws {
     try await withNode(TextOutputNode.self, parameters: ["stream": .bool(true)]) { node in
       let session = try await node.beginSession("a")
       let turn = try await node.beginTurn(in: session)
@@ -46,7 +46,7 @@ import TextOutput
       node.endSession(session)
       while node.turns.isEmpty { await Task.yield() }
       #expect(node.printed == ["One, two, three"])
-      #expect(node.logged.map { $0.split(separator: ": ").last.map(String.init) } == ["One,", "two,", "three"])
+      #expect(node.shown.last == "One, two, three")
     }
   }
 }

@@ -5,7 +5,9 @@ import DequeModule
 /// that it need not ask for every value.
 ///
 /// Values in the hand still count as waiting in their lane until the node looks at them.
-struct Hand {
+package struct Hand {
+  package init() {}
+
   /// The most entries given in advance.
   static let size = 64
 

@@ -1,4 +1,4 @@
-import Dataflow
+package import Dataflow
 import DequeModule
 import GraphFile
 
@@ -6,11 +6,11 @@ import GraphFile
 ///
 /// A plain value without locks or tasks. Methods change it and return what is to be done; the mailbox does it after it
 /// has let go of its lock.
-struct MailboxState {
+package struct MailboxState {
   /// One incoming edge.
-  struct Lane {
+  package struct Lane {
     /// What the lane is, fixed for life.
-    struct Kind {
+    package struct Kind {
       var port: Int
       var name: String
       var depth: Int
@@ -29,9 +29,9 @@ struct MailboxState {
     let kind: Kind
     var queue = Deque<Entry>()
     /// Values in the queue, and in the node's hand as long as it has not looked at them; marks take no room.
-    var values = 0
+    package var values = 0
     var isClosed = false
-    var statistics = EdgeStatistics()
+    package var statistics = EdgeStatistics()
     var waiters: [Waiter] = []
 
     /// Senders that wait are woken when so few values are left, not for every one.
@@ -44,12 +44,12 @@ struct MailboxState {
     }
   }
 
-  struct Mark: Hashable {
-    var turn: Turn
-    var isSessionEnd: Bool
+  package struct Mark: Hashable {
+    package var turn: Turn
+    package var isSessionEnd: Bool
   }
 
-  private(set) var lanes: [Lane]
+  package private(set) var lanes: [Lane]
   private var tickets: UInt64 = 0
   private var cuts = Deque<Turn>()
   private var isStopped = false
@@ -59,25 +59,27 @@ struct MailboxState {
   /// On which lanes a mark has come.
   private var marks: [Mark: UInt64] = [:]
 
-  init(_ lanes: [Lane.Kind]) { self.lanes = lanes.map { Lane(kind: $0) } }
+  package init(_ lanes: [Lane.Kind]) { self.lanes = lanes.map { Lane(kind: $0) } }
 
   // MARK: Senders
 
-  enum Offer {
+  package enum Offer {
     case delivered(wake: Waiter?, lost: Int)
     case full
     case stopped
   }
 
-  mutating func offer(_ envelope: Envelope, lane index: Int, now: Int64) -> Offer {
+  package mutating func offer(_ envelope: Envelope, lane index: Int, now: Int64) -> Offer {
     if isStopped { return .stopped }
     let kind = lanes[index].kind
     var lost = 0
+    // Stale marks are no use either: the node hears of the cut.
+    if envelope.turn.isCut {
+      guard envelope.content.isValue else { return .delivered(wake: nil, lost: 0) }
+      lanes[index].statistics.stale += 1
+      return .delivered(wake: nil, lost: 1)
+    }
     if case .value = envelope.content {
-      if envelope.turn.isCut {
-        lanes[index].statistics.stale += 1
-        return .delivered(wake: nil, lost: 1)
-      }
       switch kind.policy {
       case .block, .fail:
         if lanes[index].values >= kind.depth { return .full }
@@ -107,7 +109,7 @@ struct MailboxState {
   /// A sender that found the lane full waits here for room.
   ///
   /// - Returns: false if there is room by now.
-  mutating func wait(forRoomIn index: Int, _ sender: Waiter) -> Bool {
+  package mutating func wait(forRoomIn index: Int, _ sender: Waiter) -> Bool {
     if isStopped || lanes[index].hasRoom { return false }
     lanes[index].waiters.append(sender)
     return true
@@ -120,17 +122,17 @@ struct MailboxState {
     return true
   }
 
-  mutating func close(lane index: Int) -> Waiter? {
+  package mutating func close(lane index: Int) -> Waiter? {
     lanes[index].isClosed = true
     return wake(for: lanes[index].kind.port)
   }
 
   /// The lane's sender is back after its process had died.
-  mutating func reopen(lane index: Int) { lanes[index].isClosed = false }
+  package mutating func reopen(lane index: Int) { lanes[index].isClosed = false }
 
   // MARK: The node
 
-  enum Take {
+  package enum Take {
     /// Something for the node.
     case arrival(Arrival, lane: Int)
     /// The node is back from a mark that has now come on all lanes: pass it on, then take again.
@@ -145,7 +147,7 @@ struct MailboxState {
   /// - Parameters:
   ///   - hand: what the node has; empty but for the arrival that it is back from. Further entries may be put into it.
   ///   - wake: set to senders for whom room has become free.
-  mutating func take(on ports: UInt64, now: Int64, hand: inout Hand, wake: inout [Waiter]) -> Take {
+  package mutating func take(on ports: UInt64, now: Int64, hand: inout Hand, wake: inout [Waiter]) -> Take {
     switch hand.returned() {
     case .none, .value: break
     case .mark(let envelope, let lane):
@@ -194,7 +196,7 @@ struct MailboxState {
   }
 
   /// Takes back what the node has not looked at yet, and notes what it has.
-  mutating func settle(_ hand: inout Hand) {
+  package mutating func settle(_ hand: inout Hand) {
     if hand.isSettled { return }
     let index = hand.lane
     lanes[index].values -= hand.looked
@@ -230,7 +232,7 @@ struct MailboxState {
   /// Waits until there is something to take.
   ///
   /// - Returns: false if there may be by now.
-  mutating func wait(on ports: UInt64, _ node: Waiter) -> Bool {
+  package mutating func wait(on ports: UInt64, _ node: Waiter) -> Bool {
     if isStopped || !cuts.isEmpty || waiting != nil { return false }
     guard case .empty = readiness(of: ports) else { return false }
     waiting = (ports, node)
@@ -247,17 +249,17 @@ struct MailboxState {
   /// Remembers that a session is under way in the node.
   ///
   /// - Returns: whether it was not already.
-  mutating func begin(_ session: Session) -> Bool { sessions.insert(session.id).inserted }
+  package mutating func begin(_ session: Session) -> Bool { sessions.insert(session.id).inserted }
 
   /// - Returns: whether it was under way.
-  mutating func end(_ session: Session) -> Bool { sessions.remove(session.id) != nil }
+  package mutating func end(_ session: Session) -> Bool { sessions.remove(session.id) != nil }
 
   // MARK: The runtime
 
   /// Drops what an interruption made stale, and leaves the node a notice.
   ///
   /// - Returns: whom to resume, and how many values each lane lost.
-  mutating func fence(_ turn: Turn) -> (resume: [Waiter], lost: [Int]) {
+  package mutating func fence(_ turn: Turn) -> (resume: [Waiter], lost: [Int]) {
     var resume: [Waiter] = []
     var lost = [Int](repeating: 0, count: lanes.count)
     for index in lanes.indices {
@@ -283,7 +285,7 @@ struct MailboxState {
     return (resume, lost)
   }
 
-  mutating func stop() -> [Waiter] {
+  package mutating func stop() -> [Waiter] {
     isStopped = true
     var resume: [Waiter] = []
     for index in lanes.indices {

@@ -16,7 +16,7 @@ import Synchronization
 /// as the node's child tasks, is the task suspended.
 ///
 /// @unchecked: the semaphore is a C object that is made for use by several threads.
-final class NodeThread: TaskExecutor, @unchecked Sendable {
+package final class NodeThread: TaskExecutor, @unchecked Sendable {
   private struct Queue {
     var jobs = Deque<UnownedJob>()
     var isFinished = false
@@ -51,7 +51,7 @@ final class NodeThread: TaskExecutor, @unchecked Sendable {
     semaphore.deallocate()
   }
 
-  func enqueue(_ job: consuming ExecutorJob) {
+  package func enqueue(_ job: consuming ExecutorJob) {
     let job = UnownedJob(job)
     queue.withLock { $0.jobs.append(job) }
     waitingJobs.add(1, ordering: .sequentiallyConsistent)
@@ -83,7 +83,7 @@ final class NodeThread: TaskExecutor, @unchecked Sendable {
   // MARK: Waiting in place
 
   /// A pause of a node's thread, which any thread may end.
-  struct Pause: Sendable, Equatable {
+  package struct Pause: Sendable, Equatable {
     fileprivate let thread: NodeThread
     fileprivate let number: UInt64
 
@@ -95,7 +95,7 @@ final class NodeThread: TaskExecutor, @unchecked Sendable {
 
     fileprivate var isOver: Bool { thread.ended.load(ordering: .sequentiallyConsistent) >= number }
 
-    static func == (a: Pause, b: Pause) -> Bool { a.thread === b.thread && a.number == b.number }
+    package static func == (a: Pause, b: Pause) -> Bool { a.thread === b.thread && a.number == b.number }
   }
 
   /// A pause of the thread that runs the caller; nil if that is no node's, or if other jobs wait for it.

@@ -1,5 +1,5 @@
 /// Whoever waits for a message or for room: a suspended task, or a node's thread that waits in place.
-enum Waiter: Sendable {
+package enum Waiter: Sendable {
   case task(UnsafeContinuation<Void, Never>)
   case thread(NodeThread.Pause)
 

@@ -1,7 +1,7 @@
 import Dataflow
 
 /// What a process tells the coordinator.
-enum PartEvent: Sendable, Equatable, Codable {
+package enum PartEvent: Sendable, Equatable, Codable {
   case nodeReady(node: Int)
   case nodeEnded(node: Int)
   /// The node failed, and with it the run.
@@ -22,17 +22,21 @@ enum PartEvent: Sendable, Equatable, Codable {
   case acknowledged(session: UInt64, epoch: UInt32, node: Int)
   case played(session: UInt64, epoch: UInt32, time: Int64)
   case progress(node: Int, what: String, fraction: Double)
+  /// A text that grows: all of it so far.
+  case show(node: Int, text: String)
   case log(node: Int, text: String)
   case print(node: Int, text: String)
+  case trace([TraceEntry])
   case report(PartReport)
   /// All nodes of the process have ended and all that they sent has left it.
   case finished(PartReport)
 }
 
 /// What the coordinator tells a process.
-enum PartCommand: Sendable, Equatable, Codable {
-  /// All are ready: go. Sessions that began before this process did, by node, are over.
-  case start(begun: [Int: [String]])
+package enum PartCommand: Sendable, Equatable, Codable {
+  /// All are ready: go. `begun` are the sessions that began before this process did, by node, in their order: they do
+  /// not begin again. Those of them that are still open somewhere are in `open`, to be ended.
+  case start(begun: [Int: [String]], open: [UInt64])
   /// The session's turns up to this epoch were interrupted.
   case fence(session: UInt64, name: String, epoch: UInt32)
   case closeSession(session: UInt64)
@@ -51,45 +55,106 @@ protocol ControlChannel: Sendable {
 }
 
 /// A process that wants to take part in a run says who it is.
-struct Joining: Codable, Equatable, Sendable {
-  var part: String
+package struct Joining: Codable, Equatable, Sendable {
+  package var part: String
   /// Of the graph that it has read; nil for a node in another language, which reads none.
-  var graph: String?
-  var settings: RunSettings?
+  package var graph: String?
+  package var settings: RunSettings?
   /// Distinguishes the process from the one before and after it.
-  var incarnation: UInt64
-  var process: Int32
+  package var incarnation: UInt64
+  package var process: Int32
+  /// Its monotonic clock, in nanoseconds.
+  package var clock: Int64
+
+  package init(
+    part: String, graph: String?, settings: RunSettings?, incarnation: UInt64, process: Int32, clock: Int64
+  ) {
+    self.part = part
+    self.graph = graph
+    self.settings = settings
+    self.incarnation = incarnation
+    self.process = process
+    self.clock = clock
+  }
 }
 
 /// What the coordinator answers.
-struct Acceptance: Codable, Equatable, Sendable {
+package struct Acceptance: Codable, Equatable, Sendable {
   /// Why the process may not take part; nil if it may.
-  var refusal: String?
+  package var refusal: String?
   /// By which the processes of the run know each other.
-  var token = ""
+  package var token = ""
+  /// Whether the process is to keep a trace.
+  package var isTraced = false
   /// All that a node in another language must know; nil for parts that have read the graph.
-  var assignment: Assignment?
+  package var assignment: Assignment?
+
+  package init() {}
 }
 
 /// A node in another language, as its process is told.
-struct Assignment: Codable, Equatable, Sendable {
-  struct Edge: Codable, Equatable, Sendable {
-    var edge: Int
-    var name: String
-    var port: String
-    var type: String
-    var schema: UInt64
-    var address: String
-    var depth: Int
-    var policy: String
-    var isFeedback: Bool
+package struct Assignment: Codable, Equatable, Sendable {
+  package struct Edge: Codable, Equatable, Sendable {
+    /// By which greetings and data name the edge.
+    package var edge: Int
+    package var name: String
+    /// The node's end of it.
+    package var port: String
+    package var type: String
+    package var schema: UInt64
+    package var address: String
+    package var depth: Int
+    package var policy: String
+    package var isFeedback: Bool
+    /// Whether turns are marked on the edge.
+    package var carriesTurns: Bool
+    /// The nodes whose sessions come on the edge.
+    package var sources: [Int]
+    /// The part at the other end.
+    package var peer: Int
+    package var peerName: String
+
+    package init(
+      edge: Int, name: String, port: String, type: String, schema: UInt64, address: String, depth: Int, policy: String,
+      isFeedback: Bool, carriesTurns: Bool, sources: [Int], peer: Int, peerName: String
+    ) {
+      self.edge = edge
+      self.name = name
+      self.port = port
+      self.type = type
+      self.schema = schema
+      self.address = address
+      self.depth = depth
+      self.policy = policy
+      self.isFeedback = isFeedback
+      self.carriesTurns = carriesTurns
+      self.sources = sources
+      self.peer = peer
+      self.peerName = peerName
+    }
   }
-  var node: Int
-  var name: String
-  var graph: String
-  var seed: UInt64
+  package var node: Int
+  package var name: String
+  package var graph: String
+  package var seed: UInt64
+  /// How many threads a computation may use.
+  package var threads: Int
   /// The parameters, as JSON.
-  var parameters: String
-  var inputs: [Edge]
-  var outputs: [Edge]
+  package var parameters: String
+  package var inputs: [Edge]
+  package var outputs: [Edge]
+
+  package init(
+    node: Int, name: String, graph: String, seed: UInt64, threads: Int, parameters: String, inputs: [Edge],
+    outputs: [Edge]
+  ) {
+    self.node = node
+    self.name = name
+    self.graph = graph
+    self.seed = seed
+    self.threads = threads
+    self.parameters = parameters
+    self.inputs = inputs
+    self.outputs = outputs
+  }
 }

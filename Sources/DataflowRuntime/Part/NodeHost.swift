@@ -79,9 +79,10 @@ final class NodeHost: Sendable {
     }
   }
 
-  /// Ends what an earlier incarnation had begun and could not end.
-  func endOrphans(_ sessions: [Session]) {
-    for session in sessions { pass(.sessionEnded, Turn(session, epoch: 0)) }
+  /// Ends a session that an earlier incarnation of this process began and could not end.
+  func endOrphan(_ session: Session) {
+    pass(.sessionBegan, Turn(session, epoch: 0))
+    pass(.sessionEnded, Turn(session, epoch: 0))
   }
 
   /// The session's turns up to this one were interrupted.
@@ -145,20 +146,27 @@ extension NodeHost: Inbox {
       if let next = mailbox.next(on: ports, now: now, worked: &worked) {
         meter.countWork(worked ?? 0, andReceived: 1)
         part.taken(node: index, lane: next.lane)
+        if let tracer = part.tracer { trace(tracer, worked, next.envelope, next.lane) }
         return .arrival(.envelope(next.envelope, port: next.port))
       }
       let take = mailbox.take(on: ports, now: now, worked: &worked)
-      if let worked { meter.countWork(worked, andReceived: 0) }
+      if let worked {
+        meter.countWork(worked, andReceived: 0)
+        part.tracer?.worked(node: index, worked)
+      }
       switch take {
       case .arrival(let arrival, let lane):
         guard case .envelope(let envelope, _) = arrival else { return .arrival(arrival) }
+        if let tracer = part.tracer { trace(tracer, nil, envelope, lane) }
         switch envelope.content {
         case .value:
           meter.countReceived()
           part.taken(node: index, lane: lane)
         case .sessionBegan:
-          // The same session comes on every edge; the node hears of it once.
-          if !mailbox.begin(envelope.turn.session) { continue }
+          // The same session comes on every edge; the node hears of it once. What comes round a loop began here, and
+          // may have ended meanwhile.
+          let edge = part.plan.edges[part.plan.incoming(index)[lane]]
+          if edge.isFeedback || !mailbox.begin(envelope.turn.session) { continue }
           pass(.sessionBegan, envelope.turn)
         case .turnEnded, .sessionEnded: break
         }
@@ -174,6 +182,13 @@ extension NodeHost: Inbox {
       case .stopped: throw CancellationError()
       }
     }
+  }
+}
+
+extension NodeHost {
+  private func trace(_ tracer: Tracer, _ worked: Int64?, _ envelope: Envelope, _ lane: Int) {
+    if let worked { tracer.worked(node: index, worked) }
+    tracer.took(node: index, edge: part.plan.incoming(index)[lane], envelope)
   }
 }
 
@@ -231,13 +246,14 @@ extension NodeHost: NodeServices {
     part.control.post(.progress(node: index, what: what, fraction: fraction))
   }
 
+  func show(_ text: String) { part.control.post(.show(node: index, text: text)) }
   func log(_ text: String) { part.control.post(.log(node: index, text: text)) }
   func print(_ text: String) { part.control.post(.print(node: index, text: text)) }
 }
 
 /// A session's id tells its source: the node's index plus one in the upper half, the session's number below.
-func sessionID(source: Int, number: UInt64) -> UInt64 { UInt64(source + 1) << 32 | number }
-func source(ofSession id: UInt64) -> Int { Int(id >> 32) - 1 }
+package func sessionID(source: Int, number: UInt64) -> UInt64 { UInt64(source + 1) << 32 | number }
+package func source(ofSession id: UInt64) -> Int { Int(id >> 32) - 1 }
 
 /// What a node's host needs of the process it lives in.
 protocol PartServices: Sendable {
@@ -246,6 +262,7 @@ protocol PartServices: Sendable {
   var control: any ControlChannel { get }
   var sessions: SessionTable { get }
   var isStopping: Bool { get }
+  var tracer: Tracer? { get }
   func seed(for node: String) -> UInt64
   /// The node took a value from an incoming edge, whose far end may want to know that there is room.
   func taken(node: Int, lane: Int)

@@ -4,19 +4,25 @@ import Synchronization
 /// An output of a node in the runtime: stamps what the node sends and puts it on every edge that leaves here.
 final class OutletHost: Outlet {
   private let links: [any Link]
+  /// Where the links lead, as indices into the plan's edges.
+  private let edges: [Int]
   private let type: PortType
   private let node: String
   private let meter: NodeMeter
   private let clock: any TimeSource
   private let sequence = Atomic<UInt64>(0)
   private let traces: TraceSource
+  private let tracer: (node: Int, Tracer)?
 
   init(
-    node: String, type: PortType, links: [any Link], meter: NodeMeter, traces: TraceSource, clock: any TimeSource
+    node: String, type: PortType, links: [any Link], edges: [Int], meter: NodeMeter, traces: TraceSource,
+    tracer: (node: Int, Tracer)?, clock: any TimeSource
   ) {
     self.node = node
     self.type = type
     self.links = links
+    self.edges = edges
+    self.tracer = tracer
     self.meter = meter
     self.traces = traces
     self.clock = clock
@@ -35,6 +41,9 @@ final class OutletHost: Outlet {
     }
     let stamp = Stamp(time: time, trace: trace ?? traces.next(), sequence: number)
     let envelope = Envelope(.value(value), turn: turn, stamp: stamp)
+    if let (index, tracer) = tracer {
+      for edge in edges { tracer.sent(node: index, edge: edge, sequence: number) }
+    }
     for index in links.indices where try !links[index].offer(envelope) {
       guard inPlace, try waitInPlace(links[index], envelope) else { return Unsent(envelope, edge: index) }
     }

@@ -17,7 +17,7 @@ final class PartRuntime: Sendable {
 
   /// - Parameter makeWire: builds the ends of edges that cross to other processes; nil where none do.
   init(
-    plan: Plan, part: Int, clock: any TimeSource, control: any ControlChannel,
+    plan: Plan, part: Int, clock: any TimeSource, control: any ControlChannel, isTraced: Bool = false,
     makeWire: ((_ mailboxes: [Int: Mailbox], _ sessions: SessionTable) throws -> (any WireEnds)?)? = nil
   ) throws {
     (self.plan, self.index, self.clock, self.control) = (plan, part, clock, control)
@@ -28,18 +28,19 @@ final class PartRuntime: Sendable {
     let wire = try makeWire?(mailboxes, sessions)
     self.wire = wire
     let traces = TraceSource(part: part)
+    let tracer = isTraced ? Tracer(plan: plan, clock: clock) : nil
     let services = Services(
       plan: plan, clock: clock, control: control, sessions: sessions, wire: wire, stopping: Stopping(),
-      incoming: wire == nil ? [] : plan.nodes.indices.map(plan.incoming))
+      tracer: tracer, incoming: plan.nodes.indices.map(plan.incoming))
     self.services = services
     hosts = try mine.map { node in
       let meter = NodeMeter(node: plan.nodes[node].name)
       let outlets = try plan.nodes[node].manifest.outputs.indices.map { port in
-        let links = try plan.edges.indices.filter { plan.edges[$0].from == .init(node: node, port: port) }
-          .map { edge in try Self.link(plan, edge, mailboxes, wire) }
+        let edges = plan.edges.indices.filter { plan.edges[$0].from == .init(node: node, port: port) }
+        let links = try edges.map { try Self.link(plan, $0, mailboxes, wire) }
         return OutletHost(
-          node: plan.nodes[node].name, type: plan.outputType(node: node, port: port), links: links, meter: meter,
-          traces: traces, clock: clock)
+          node: plan.nodes[node].name, type: plan.outputType(node: node, port: port), links: links,
+          edges: edges, meter: meter, traces: traces, tracer: tracer.map { (node, $0) }, clock: clock)
       }
       guard let mailbox = mailboxes[node] else { throw MissingWire(edge: plan.nodes[node].name) }
       return NodeHost(
@@ -75,6 +76,14 @@ final class PartRuntime: Sendable {
         }
       }
       await wire?.drain()
+      if let tracer = services.tracer {
+        // In pieces that a control message holds.
+        var entries = tracer.take()[...]
+        while !entries.isEmpty {
+          control.post(.trace(Array(entries.prefix(20_000))))
+          entries = entries.dropFirst(20_000)
+        }
+      }
       control.post(.finished(report))
       // A peer that is started anew wants to hear again of what is under way: stay until none will.
       if failure == nil, !services.isStopping { try? await released.wait() }
@@ -84,9 +93,14 @@ final class PartRuntime: Sendable {
 
   func handle(_ command: PartCommand) {
     switch command {
-    case .start(let begun):
+    case .start(let begun, let open):
       for host in hosts {
-        if let names = begun[host.index] { host.noteBegun(names) }
+        guard let names = begun[host.index] else { continue }
+        host.noteBegun(names)
+        for (number, name) in names.enumerated() {
+          let id = sessionID(source: host.index, number: UInt64(number + 1))
+          if open.contains(id) { host.endOrphan(sessions.session(id, named: name)) }
+        }
       }
       gate.open()
     case .fence(let session, let name, let epoch):
@@ -126,7 +140,10 @@ final class PartRuntime: Sendable {
         NamedEdgeStatistics(edge: $0.name, waiting: $0.waiting, statistics: $0.statistics)
       }
     }
-    wire?.addLosses(to: &report.edges)
+    if let wire {
+      wire.addLosses(to: &report.edges)
+      report.refused = wire.refused
+    }
     return report
   }
 
@@ -152,6 +169,7 @@ final class PartRuntime: Sendable {
     let sessions: SessionTable
     let wire: (any WireEnds)?
     let stopping: Stopping
+    let tracer: Tracer?
     /// Per node, the edges of its lanes.
     let incoming: [[Int]]
     var isStopping: Bool { stopping.isRaised }
@@ -181,6 +199,7 @@ protocol WireEnds: Sendable {
   func forget(session: UInt64)
   /// The process of that part was started anew.
   func peerRestarted(part: Int)
+  var refused: Refusals { get }
   func addLosses(to statistics: inout [NamedEdgeStatistics])
   func fence(_ turn: Turn)
   /// Returns when all that was sent has been handed to the other side, or cannot be.
@@ -207,7 +226,7 @@ extension Plan {
 
   func lane(ofEdge edge: Int) -> Int { incoming(edges[edge].to.node).firstIndex(of: edge) ?? 0 }
 
-  func lanes(of node: Int) -> [MailboxState.Lane.Kind] {
+  package func lanes(of node: Int) -> [MailboxState.Lane.Kind] {
     incoming(node).map { index in
       let edge = edges[index]
       return MailboxState.Lane.Kind(

@@ -2,7 +2,29 @@
 public struct PartReport: Sendable, Codable, Equatable {
   public var nodes: [NodeStatistics] = []
   public var edges: [NamedEdgeStatistics] = []
+  public var refused = Refusals()
   public init() {}
+}
+
+/// What a process did not let in.
+public struct Refusals: Sendable, Codable, Equatable {
+  /// Messages that were not what the format says.
+  public var malformed = 0
+  /// Messages, and processes, that do not belong to the run.
+  public var strangers = 0
+  /// Connections whose key is not allowed.
+  public var unauthenticated = 0
+  public init() {}
+
+  public var isEmpty: Bool { self == Refusals() }
+
+  static func + (a: Refusals, b: Refusals) -> Refusals {
+    var sum = a
+    sum.malformed += b.malformed
+    sum.strangers += b.strangers
+    sum.unauthenticated += b.unauthenticated
+    return sum
+  }
 }
 
 public struct NamedEdgeStatistics: Sendable, Codable, Equatable {

@@ -27,6 +27,10 @@ extension Plan {
     }
     if parts.count > 1 { lines.append("\ncoordinator \(coordinator)") }
     lines.append("")
+    for part in parts where part.host != nil {
+      lines.append(
+        "Part \(part.name) is refused unless it computes with seed \(settings.seed) and \(settings.kernels).")
+    }
     lines +=
       determinism.isEmpty
       ? ["The answer's bytes do not depend on where the nodes run."]
@@ -42,9 +46,6 @@ extension Plan {
       + nodes.filter { node in
         node.manifest.parameters.contains { $0.name == "pace" } && node.parameters.paceIsLive
       }.map { "\($0.name) goes by the clock" }
-      + parts.filter { $0.host != nil }.map {
-        "part \($0.name) runs on another machine: its kernels must be \(settings.kernels), which the handshake checks"
-      }
       + nodes.filter { $0.external != nil }.map { "\($0.name) is another program, of which this one knows nothing" }
   }
 

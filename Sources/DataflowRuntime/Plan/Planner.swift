@@ -265,7 +265,8 @@ public struct Planner {
       let placed = try placement.resolve(nodeIDs: graph.nodes.map(\.id))
       for part in placement.parts {
         var planned = PlannedPart(name: part.name.value)
-        planned.host = part.host?.value
+        // The coordinator's own machine needs no name: what lives there is started by it.
+        planned.host = part.host?.value == coordinatorHost ? nil : part.host?.value
         planned.ports = part.ports?.value
         planned.location = part.name.location
         for variable in part.environment { planned.environment[variable.name.value] = variable.value }
@@ -309,8 +310,8 @@ public struct Planner {
         faults.append(
           Diagnostic(
             at: part.location ?? edge.location,
-            "part \(part.name) gets \(edge.name) from another host: give it ports"
-              + (part.host == nil ? ", and the placement a tcp coordinator whose host is this machine" : "")))
+            "part \(part.name) gets \(edge.name) from another host: give it host and ports"
+              + (coordinatorHost == nil ? ", and the placement a coordinator at tcp://HOST:PORT" : "")))
         continue
       }
       let offset = used[receiver, default: 0]

@@ -11,14 +11,15 @@ final class ChildProcess: Sendable {
   let identifier: Int32
 
   /// - Parameters:
-  ///   - arguments: program and arguments; no shell reads them. A program without a slash is looked for in PATH.
+  ///   - arguments: program and arguments; no shell reads them. A program without a slash is looked for in PATH, any
+  ///     other in `directory`.
   ///   - ended: called once, on some thread.
   init(
     _ arguments: [String], directory: String?, environment: [String: String],
     ended: @escaping @Sendable (Exit) -> Void
   ) throws {
     let process = Process()
-    guard let name = arguments.first, let program = Self.find(name) else {
+    guard let name = arguments.first, let program = Self.find(name, in: directory) else {
       throw ProgramMissing(program: arguments.first ?? "")
     }
     process.executableURL = URL(fileURLWithPath: program)
@@ -44,8 +45,11 @@ final class ChildProcess: Sendable {
     }
   }
 
-  private static func find(_ name: String) -> String? {
-    if name.contains("/") { return FileManager.default.isExecutableFile(atPath: name) ? name : nil }
+  private static func find(_ name: String, in directory: String?) -> String? {
+    if name.contains("/") {
+      let path = URL(fileURLWithPath: name, relativeTo: directory.map { URL(fileURLWithPath: $0) }).path
+      return FileManager.default.isExecutableFile(atPath: path) ? path : nil
+    }
     let path = ProcessInfo.processInfo.environment["PATH"] ?? "/usr/local/bin:/usr/bin:/bin"
     return path.split(separator: ":").map { "\($0)/\(name)" }.first {
       FileManager.default.isExecutableFile(atPath: $0)

@@ -10,15 +10,19 @@ import ZeroMQ
 final class ControlServer: Sendable {
   private struct State {
     var outgoing = Deque<(part: Int, command: PartCommand)>()
+    /// Parts whose process is known to have ended: another may take its place at once.
+    var gone: Set<Int> = []
   }
   private let plan: Plan
   private let coordinator: Coordinator
   private let token: String
+  private let isTraced: Bool
   private let context: Context
   private let wakeup: Wakeup
   private let state = Mutex(State())
   private let stopping = Atomic<Bool>(false)
   private let finished = Atomic<Bool>(true)
+  private let counters = WireCounters()
   private let notice: @Sendable (_ part: Int, _ notice: Notice) -> Void
 
   /// What the server notices of a part.
@@ -33,12 +37,13 @@ final class ControlServer: Sendable {
   static let silence: Int64 = 5_000_000_000
 
   init(
-    plan: Plan, coordinator: Coordinator, token: String,
+    plan: Plan, coordinator: Coordinator, token: String, isTraced: Bool,
     notice: @escaping @Sendable (_ part: Int, _ notice: Notice) -> Void
   ) throws {
     self.plan = plan
     self.coordinator = coordinator
     self.token = token
+    self.isTraced = isTraced
     self.notice = notice
     context = try Context(ioThreads: 1)
     wakeup = try Wakeup()
@@ -68,6 +73,12 @@ final class ControlServer: Sendable {
     wakeup.signal()
   }
 
+  /// The part's process has ended.
+  func forget(_ part: Int) { state.withLock { _ = $0.gone.insert(part) } }
+
+  /// Connections and processes that were not let in.
+  var refused: Refusals { counters.values }
+
   func close() async {
     stopping.store(true, ordering: .releasing)
     wakeup.signal()
@@ -83,6 +94,7 @@ final class ControlServer: Sendable {
     try socket.set(.heartbeatTimeout, to: .seconds(5))
     if plan.coordinator.hasPrefix("tcp://"), let keys = try plan.keys(of: Plan.coordinatorName) {
       let authenticator = try Authenticator(context: context, allowing: keys.allowed)
+      counters.watch(authenticator)
       try socket.secureAsServer(keys: keys.own, domain: WireKeys.domain, authenticator: authenticator)
     }
     _ = try socket.bind(plan.coordinator)
@@ -141,11 +153,13 @@ final class ControlServer: Sendable {
     _ routing: FrameStorage, _ body: FrameStorage, _ peers: inout [Int: Peer], _ now: Int64, _ socket: inout Socket
   ) {
     var reader = ByteReader(body.bytes)
-    guard let kind = try? reader.takePreamble() else { return }
+    guard let kind = try? reader.takePreamble() else { return counters.countMalformed() }
     if kind == .join {
       return join(routing, ControlWire.value(Joining.self, reader), &peers, now, &socket)
     }
-    guard let part = peers.first(where: { $0.value.routing.bytes.elementsEqual(routing.bytes) })?.key else { return }
+    guard let part = peers.first(where: { $0.value.routing.bytes.elementsEqual(routing.bytes) })?.key else {
+      return counters.countStranger()
+    }
     peers[part]?.heard = now
     if peers[part]?.isSilent == true {
       peers[part]?.isSilent = false
@@ -157,13 +171,14 @@ final class ControlServer: Sendable {
   private func join(
     _ routing: FrameStorage, _ joining: Joining?, _ peers: inout [Int: Peer], _ now: Int64, _ socket: inout Socket
   ) {
-    guard let joining else { return }
+    guard let joining else { return counters.countMalformed() }
     var acceptance = Acceptance()
     let part = plan.parts.firstIndex { $0.name == joining.part }
     if let part {
       let isExternal = plan.parts[part].isExternal
       let isSame = peers[part]?.incarnation == joining.incarnation
-      if let peer = peers[part], !isSame, !peer.isSilent, now - peer.heard < Self.silence / 5 {
+      let isGone = state.withLock { $0.gone.remove(part) != nil }
+      if let peer = peers[part], !isSame, !isGone, !peer.isSilent, now - peer.heard < Self.silence / 5 {
         acceptance.refusal = "part \(joining.part) is taken by a process that is alive"
       } else if !isExternal, joining.graph != plan.hash {
         acceptance.refusal =
@@ -175,6 +190,8 @@ final class ControlServer: Sendable {
           + "the answer's bytes would differ; choose --seed, --threads and ANTIPHON_CPU alike"
       } else {
         acceptance.token = token
+        acceptance.isTraced = isTraced
+        coordinator.note(clock: joining.clock, ofPart: part)
         if isExternal { acceptance.assignment = plan.assignment(ofPart: part) }
         let isFirst = peers[part] == nil
         peers[part] = Peer(routing: routing, incarnation: joining.incarnation, heard: now)
@@ -183,6 +200,7 @@ final class ControlServer: Sendable {
     } else {
       acceptance.refusal = "the placement has no part '\(joining.part)'"
     }
+    if acceptance.refusal != nil { counters.countStranger() }
     Self.send(ControlWire.bytes(.accept, acceptance), to: routing, &socket)
   }
 
@@ -196,10 +214,10 @@ final class ControlServer: Sendable {
 }
 
 /// Control messages: the preamble, and JSON behind it.
-enum ControlWire {
+package enum ControlWire {
   static let maximumMessage: Int64 = 16 << 20
 
-  static func bytes(_ kind: WireFormat.Kind, _ value: some Encodable) -> [UInt8] {
+  package static func bytes(_ kind: WireFormat.Kind, _ value: some Encodable) -> [UInt8] {
     var bytes = ByteWriter()
     bytes.preamble(kind)
     let encoder = JSONEncoder()
@@ -208,14 +226,14 @@ enum ControlWire {
     return bytes.bytes
   }
 
-  static func bytes(_ kind: WireFormat.Kind) -> [UInt8] {
+  package static func bytes(_ kind: WireFormat.Kind) -> [UInt8] {
     var bytes = ByteWriter()
     bytes.preamble(kind)
     return bytes.bytes
   }
 
   /// Nil if it is not what it should be.
-  static func value<Value: Decodable>(_ type: Value.Type, _ reader: ByteReader) -> Value? {
+  package static func value<Value: Decodable>(_ type: Value.Type, _ reader: ByteReader) -> Value? {
     try? JSONDecoder().decode(type, from: Data(reader.bytes.dropFirst(reader.offset)))
   }
 }
@@ -229,14 +247,16 @@ extension Plan {
     func edge(_ index: Int, _ port: String) -> Assignment.Edge? {
       let edge = edges[index]
       guard case .wire(let address) = edge.transport else { return nil }
+      let peer = nodes[edge.from.node == node ? edge.to.node : edge.from.node].part
       return Assignment.Edge(
         edge: index, name: edge.name, port: port, type: "\(edge.type)", schema: edge.type.schemaID, address: address,
-        depth: edge.depth, policy: edge.policy.rawValue, isFeedback: edge.isFeedback)
+        depth: edge.depth, policy: edge.policy.rawValue, isFeedback: edge.isFeedback, carriesTurns: edge.carriesTurns,
+        sources: edge.sources.sorted(), peer: peer, peerName: parts[peer].name)
     }
     let parameters = try? JSONSerialization.data(
       withJSONObject: command.parameters.mapValues(\.jsonObject), options: .sortedKeys)
     return Assignment(
-      node: node, name: nodes[node].name, graph: hash, seed: settings.seed,
+      node: node, name: nodes[node].name, graph: hash, seed: settings.seed, threads: settings.threads,
       parameters: String(decoding: parameters ?? Data("{}".utf8), as: UTF8.self),
       inputs: edges.indices.filter { edges[$0].to.node == node }.compactMap {
         edge($0, nodes[node].manifest.inputs[edges[$0].to.port].name)

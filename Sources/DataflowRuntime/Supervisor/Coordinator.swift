@@ -30,6 +30,9 @@ final class Coordinator: Sendable {
     var finished: [TurnTiming] = []
     var reports: [Int: PartReport] = [:]
     var failure: String?
+    var traces: [Int: [TraceEntry]] = [:]
+    /// What to add to a process's times to get this one's.
+    var clockOffsets: [Int: Int64] = [:]
   }
   private struct TurnKey: Hashable {
     var session: UInt64
@@ -84,9 +87,7 @@ final class Coordinator: Sendable {
         return [.tell(.sessionBegan(name: name))]
           + self.apply(state.ledger.sessionBegan(id, name: name, node: node), &state)
       case .turnBegan(let id, let epoch, let node):
-        guard let session = state.ledger.sessions[id]?.name else { return [] }
-        let actions = state.ledger.turnBegan(id, epoch: epoch, node: node, now: now)
-        return [.tell(.turnBegan(session: session, epoch: epoch))] + self.apply(actions, &state)
+        return self.apply(state.ledger.turnBegan(id, epoch: epoch, node: node, now: now), &state)
       case .turnAsked(let id, let epoch):
         if state.timings.count < 4096 {
           state.timings[TurnKey(session: id, epoch: epoch), default: Timing()].asked = now
@@ -98,8 +99,11 @@ final class Coordinator: Sendable {
       case .interrupt(let id, let reason):
         return self.apply(state.ledger.interrupt(id, reason: reason, now: now), &state)
       case .turnFailed(let id, let epoch, let node, let reason):
-        state.ledger.turnFailed(id, epoch: epoch, reason: "\(self.name(node)): \(reason)")
-        return []
+        if let actions = state.ledger.turnFailed(id, epoch: epoch, reason: "\(self.name(node)): \(reason)") {
+          return self.apply(actions, &state)
+        }
+        // No record will tell: the turn is over, or never was.
+        return [.tell(.log(node: self.name(node), text: "a turn that is over failed: \(reason)"))]
       case .acknowledged(let id, let epoch, let node):
         return self.apply(state.ledger.acknowledged(id, epoch: epoch, node: node), &state)
       case .played(let id, let epoch, let time):
@@ -112,6 +116,15 @@ final class Coordinator: Sendable {
         return [.tell(.progress(node: self.name(node), what: what, fraction: fraction))]
       case .log(let node, let text): return [.tell(.log(node: self.name(node), text: text))]
       case .print(let node, let text): return [.tell(.print(node: self.name(node), text: text))]
+      case .show(let node, let text): return [.tell(.show(node: self.name(node), text: text))]
+      case .trace(let entries):
+        let offset = state.clockOffsets[part] ?? 0
+        state.traces[part, default: []] += entries.map { entry in
+          var entry = entry
+          entry.time += offset
+          return entry
+        }
+        return []
       case .report(let report):
         state.reports[part] = report
         return []
@@ -163,6 +176,18 @@ final class Coordinator: Sendable {
       return [.stopAll]
     }
   }
+
+  /// A process's clock stands at `theirs` now.
+  func note(clock theirs: Int64, ofPart part: Int) {
+    let now = clock.now
+    // On one machine the clocks are the same, and what differs is the message's way.
+    state.withLock {
+      $0.clockOffsets[part] = abs(now - theirs) < 1_000_000_000 && plan.parts[part].host == nil ? 0 : now - theirs
+    }
+  }
+
+  /// The trace of all processes, as far as it has come in.
+  var trace: [Int: [TraceEntry]] { state.withLock { $0.traces } }
 
   func tell(_ event: RunEvent) { perform { _ in [.tell(event)] } }
 
@@ -225,7 +250,7 @@ final class Coordinator: Sendable {
         timings: state.finished, nodes: merged(state.reports.values.flatMap(\.nodes)),
         edges: plan.edges.compactMap { edge in
           state.reports.values.lazy.flatMap(\.edges).first { $0.edge == edge.name }
-        }, failure: state.failure)
+        }, refused: state.reports.values.map(\.refused).reduce(Refusals(), +), failure: state.failure)
     }
   }
 
@@ -247,17 +272,17 @@ final class Coordinator: Sendable {
   /// All nodes are loaded and every edge between processes has been agreed on.
   private func startIfReady(_ state: inout State, _ now: Int64) -> [Effect] {
     guard state.ready.count == plan.nodes.count, wireEdges.isSubset(of: state.readyEdges) else { return [] }
-    let begun = state.ledger.begun
+    let (begun, open) = (state.ledger.begun, state.ledger.sessions.keys.sorted())
     switch state.phase {
     case .loading:
       state.phase = .running
       state.started = now
       state.unstarted = []
-      return [.tell(.started)] + plan.parts.indices.map { .command(part: $0, .start(begun: begun)) }
+      return [.tell(.started)] + plan.parts.indices.map { .command(part: $0, .start(begun: begun, open: open)) }
     case .running:
       // All are ready again after processes were started anew.
       defer { state.unstarted = [] }
-      return state.unstarted.sorted().map { .command(part: $0, .start(begun: begun)) }
+      return state.unstarted.sorted().map { .command(part: $0, .start(begun: begun, open: open)) }
     case .over: return []
     }
   }
@@ -265,6 +290,7 @@ final class Coordinator: Sendable {
   private func apply(_ actions: [TurnLedger.Action], _ state: inout State) -> [Effect] {
     actions.flatMap { action -> [Effect] in
       switch action {
+      case .turnBegan(let session, let epoch): return [.tell(.turnBegan(session: session, epoch: epoch))]
       case .fence(let session, let name, let epoch):
         return plan.parts.indices.map { .command(part: $0, .fence(session: session, name: name, epoch: epoch)) }
       case .closeSession(let session):

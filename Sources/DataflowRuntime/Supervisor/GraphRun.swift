@@ -16,6 +16,8 @@ public final class GraphRun: Sendable {
     public var allowsExternal = false
     /// Seconds until the graph must be ready.
     public var startTimeout: Double = 120
+    /// Where to write a trace of the run; nil for none.
+    public var traceFile: String?
 
     /// Keeps even the parts that belong on other hosts in this process, for tests of what goes between parts.
     package var hostsEverything = false

@@ -13,11 +13,12 @@ final class HostedPart: Sendable {
   ///   - token: by which the processes of the run know each other.
   init(
     plan: Plan, part index: Int, clock: any TimeSource, catalog: NodeCatalog, token: String,
-    control: any ControlChannel
+    isTraced: Bool, control: any ControlChannel
   ) throws {
     self.index = index
     var wire: Wire?
-    part = try PartRuntime(plan: plan, part: index, clock: clock, control: control) { mailboxes, sessions in
+    part = try PartRuntime(plan: plan, part: index, clock: clock, control: control, isTraced: isTraced) {
+      mailboxes, sessions in
       guard plan.crosses(part: index) else { return nil }
       let keys = try plan.keys(of: plan.parts[index].name)
       let identity = Wire.Identity(

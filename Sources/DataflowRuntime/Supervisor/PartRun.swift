@@ -27,12 +27,13 @@ public struct PartRun: Sendable {
       address: plan.coordinator,
       joining: Joining(
         part: name, graph: plan.hash, settings: plan.settings, incarnation: .random(in: 1...UInt64.max),
-        process: ProcessInfo.processInfo.processIdentifier),
+        process: ProcessInfo.processInfo.processIdentifier, clock: SystemTime().now),
       keys: try plan.keys(of: name), lost: { coordinatorLost.report($0) })
     do {
       let acceptance = try await client.join(timeout: .seconds(startTimeout))
       let hosted = try HostedPart(
-        plan: plan, part: part, clock: SystemTime(), catalog: catalog, token: acceptance.token, control: client)
+        plan: plan, part: part, clock: SystemTime(), catalog: catalog, token: acceptance.token,
+        isTraced: acceptance.isTraced, control: client)
       coordinatorLost.act { _ in hosted.handle(.stop) }
       client.takeCommands { hosted.handle($0) }
       try await hosted.run()

@@ -3,6 +3,8 @@ public enum RunEvent: Sendable {
   case nodeReady(node: String, waitingFor: [String])
   case started
   case progress(node: String, what: String, fraction: Double)
+  /// A text that grows, all of it so far.
+  case show(node: String, text: String)
   case log(node: String, text: String)
   /// A result, for standard output.
   case print(node: String, text: String)
@@ -24,6 +26,8 @@ public struct RunSummary: Sendable, Codable {
   public var timings: [TurnTiming] = []
   public var nodes: [NodeStatistics] = []
   public var edges: [NamedEdgeStatistics] = []
+  /// What was not let in, in all processes.
+  public var refused = Refusals()
   public var failure: String?
 }
 

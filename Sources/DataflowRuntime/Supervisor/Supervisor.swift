@@ -24,6 +24,8 @@ final class Supervisor: RunningGraph {
   private struct State {
     var children: [Int: ChildProcess] = [:]
     var restarts: [Int: Int] = [:]
+    /// Parts that have joined, at some time.
+    var joined: Set<Int> = []
     /// When to start a part again.
     var due: [Int: Int64] = [:]
     var stoppedAt: Int64?
@@ -46,7 +48,8 @@ final class Supervisor: RunningGraph {
       controls.append(control)
       hosted.append(
         try HostedPart(
-          plan: plan, part: part, clock: clock, catalog: catalog, token: token, control: control))
+          plan: plan, part: part, clock: clock, catalog: catalog, token: token,
+          isTraced: options.traceFile != nil, control: control))
     }
     (self.hosted, self.controls) = (hosted, controls)
     state = Mutex(State())
@@ -55,7 +58,8 @@ final class Supervisor: RunningGraph {
       here.count == plan.parts.count
       ? nil
       : try ControlServer(
-        plan: plan, coordinator: coordinator, token: token, notice: { [notify] in notify.yield(.part($0, $1)) })
+        plan: plan, coordinator: coordinator, token: token, isTraced: options.traceFile != nil,
+        notice: { [notify] in notify.yield(.part($0, $1)) })
     coordinator.connect { [hosted, server] part, command in
       if let local = hosted.first(where: { $0.index == part }) {
         local.handle(command)
@@ -88,7 +92,15 @@ final class Supervisor: RunningGraph {
     watch.cancel()
     for control in controls { control.drain() }
     for part in hosted { coordinator.handle(.report(part.report), from: part.index) }
-    let summary = coordinator.finish(.failed(reason: "the run ended before the turn did"))
+    if let file = options.traceFile {
+      do {
+        try TraceFile(plan: plan).json(coordinator.trace).write(to: URL(fileURLWithPath: file))
+      } catch {
+        coordinator.fail("the trace could not be written to \(file): \(error.localizedDescription)")
+      }
+    }
+    var summary = coordinator.finish(.failed(reason: "the run ended before the turn did"))
+    if let server { summary.refused = summary.refused + server.refused }
     await server?.close()
     return summary
   }
@@ -103,7 +115,8 @@ final class Supervisor: RunningGraph {
     let child: ChildProcess
     if planned.isExternal, let command = plan.nodes.first(where: { $0.part == part })?.external {
       guard options.allowsExternal else { throw ExternalNotAllowed(node: planned.name, command: command.arguments) }
-      let environment = ["ANTIPHON_CONTROL": plan.coordinator, "ANTIPHON_PART": planned.name]
+      var environment = ["ANTIPHON_CONTROL": plan.coordinator, "ANTIPHON_PART": planned.name]
+      if let keys = plan.security?.keys { environment["ANTIPHON_KEYS"] = URL(fileURLWithPath: keys).path }
       child = try ChildProcess(
         command.arguments, directory: command.directory,
         environment: planned.environment.merging(environment) { _, new in new }, ended: ended)
@@ -182,6 +195,7 @@ final class Supervisor: RunningGraph {
 
   private func joined(_ part: Int, _ process: Int32, _ isFirst: Bool) {
     coordinator.tell(.part(name: plan.parts[part].name, what: "joined as process \(process)"))
+    state.withLock { _ = $0.joined.insert(part) }
     if isFirst { return }
     // Started by hand again, perhaps before anybody noticed that it had gone.
     if state.withLock({ $0.children[part] == nil }) { coordinator.partLost(part, reason: "was started anew") }
@@ -201,6 +215,7 @@ final class Supervisor: RunningGraph {
 
   private func exited(_ part: Int, _ exit: ChildProcess.Exit) {
     state.withLock { _ = $0.children.removeValue(forKey: part) }
+    server?.forget(part)
     if coordinator.isOver || coordinator.hasFinished(part) { return }
     let planned = plan.parts[part]
     let reason: String
@@ -208,7 +223,9 @@ final class Supervisor: RunningGraph {
     case .signal(let number): reason = "was ended by signal \(number)"
     case .status(let status): reason = "ended with status \(status)"
     }
-    if case .status(1) = exit, !planned.isExternal {
+    // What cannot even join would not be helped by another start.
+    let isHopeless = planned.isExternal ? !state.withLock { $0.joined.contains(part) } : exit == .status(1)
+    if case .status(1...) = exit, isHopeless {
       return coordinator.fail("part \(planned.name) \(reason); what it said stands above")
     }
     coordinator.partLost(part, reason: reason)

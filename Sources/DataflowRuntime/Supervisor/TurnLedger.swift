@@ -17,25 +17,42 @@ public struct TurnRecord: Sendable, Hashable, Codable {
   public var played: Int64?
   /// Nodes that did not acknowledge the interruption in time.
   public var unacknowledged: [String] = []
+
+  public var hasFailed: Bool {
+    if case .failed = outcome { true } else { false }
+  }
 }
 
 /// The books on sessions and turns: what is open, who must still report, and how each turn ended. Every turn that is
 /// opened is closed exactly once.
 ///
 /// A plain value without locks, tasks or time; the coordinator feeds it events and does what it returns.
-struct TurnLedger {
-  struct SessionBook {
-    var name: String
+package struct TurnLedger {
+  package struct SessionBook {
+    package var name: String
     /// The node it came from.
-    var source: Int
-    var open: [UInt32: TurnBook] = [:]
-    var latest: UInt32 = 0
+    package var source: Int
+    package var open: [UInt32: TurnBook] = [:]
+    package var latest: UInt32 = 0
+    /// Every turn up to this one has been closed; those beyond it that have.
+    var closedThrough: UInt32 = 0
+    var closed: Set<UInt32> = []
     /// Turns up to this epoch are fenced.
-    var fenced: UInt32 = 0
+    package var fenced: UInt32 = 0
     /// Nodes where the session has not come to its end.
-    var waiting: Set<Int>
+    package var waiting: Set<Int>
+
+    /// Whether the turn has neither been opened nor closed.
+    func isUnknown(_ epoch: UInt32) -> Bool {
+      epoch > closedThrough && open[epoch] == nil && !closed.contains(epoch)
+    }
+
+    mutating func noteClosed(_ epoch: UInt32) {
+      closed.insert(epoch)
+      while closed.remove(closedThrough &+ 1) != nil { closedThrough += 1 }
+    }
   }
-  struct TurnBook {
+  package struct TurnBook {
     /// Nodes where the turn has not come to its end.
     var waiting: Set<Int>
     var played: Int64?
@@ -44,63 +61,67 @@ struct TurnLedger {
     var cut: (outcome: TurnOutcome, unacknowledged: Set<Int>, deadline: Int64)?
   }
 
-  enum Action: Equatable {
+  package enum Action: Equatable {
+    case turnBegan(session: String, epoch: UInt32)
     case fence(session: UInt64, name: String, epoch: UInt32)
     case record(session: UInt64, TurnRecord)
     case closeSession(UInt64)
   }
 
-  private(set) var sessions: [UInt64: SessionBook] = [:]
+  package private(set) var sessions: [UInt64: SessionBook] = [:]
   /// Every session that began, by source: a source that is started again does not repeat them.
-  private(set) var begun: [Int: [String]] = [:]
-  /// Reports that came before what they report on, as they may from different processes.
-  private var early: [Early: Set<Int>] = [:]
-  private struct Early: Hashable {
-    var session: UInt64
-    var epoch: UInt32
+  package private(set) var begun: [Int: [String]] = [:]
+  private var begunIDs: Set<UInt64> = []
+  /// Events that came before what they are about, by session: those of different processes come in any order.
+  private var early: [UInt64: [Early]] = [:]
+  private var earlyCount = 0
+  /// How many calls deep early events are being handled: until it is known what stays early, no session is over.
+  private var replays = 0
+  private enum Early {
+    case turnBegan(epoch: UInt32, node: Int)
+    case reached(epoch: UInt32, node: Int)
+    case failed(epoch: UInt32, reason: String)
+    case played(epoch: UInt32, time: Int64)
   }
+  /// A peer's word is kept only within bounds.
+  private static let earlyLimit = 4096
   private let plan: Plan
   private let patience: Int64
 
   /// - Parameter patience: nanoseconds that nodes have to acknowledge an interruption.
-  init(plan: Plan, patience: Int64 = 2_000_000_000) {
+  package init(plan: Plan, patience: Int64 = 2_000_000_000) {
     self.plan = plan
     self.patience = patience
   }
 
-  mutating func sessionBegan(_ id: UInt64, name: String, node: Int) -> [Action] {
-    guard plan.nodes.indices.contains(node), !hasBegun(id) else { return [] }
-    begun[node, default: []].append(name)
-    let arrived = early.removeValue(forKey: Early(session: id, epoch: 0)) ?? []
-    sessions[id] = SessionBook(
-      name: name, source: node, waiting: plan.sinks(downstreamOf: node).subtracting(arrived))
-    return closeIfDone(id)
-  }
-
-  private func hasBegun(_ id: UInt64) -> Bool {
-    UInt32(truncatingIfNeeded: id) <= begun[source(ofSession: id)]?.count ?? 0
-  }
-
-  mutating func turnBegan(_ id: UInt64, epoch: UInt32, node: Int, now: Int64) -> [Action] {
-    guard plan.nodes.indices.contains(node), let book = sessions[id], epoch > 0, book.open[epoch] == nil else {
+  package mutating func sessionBegan(_ id: UInt64, name: String, node: Int) -> [Action] {
+    guard plan.nodes.indices.contains(node), source(ofSession: id) == node, begunIDs.insert(id).inserted else {
       return []
     }
+    begun[node, default: []].append(name)
+    sessions[id] = SessionBook(name: name, source: node, waiting: plan.sinks(downstreamOf: node))
+    return replay(id)
+  }
+
+  package mutating func turnBegan(_ id: UInt64, epoch: UInt32, node: Int, now: Int64) -> [Action] {
+    guard plan.nodes.indices.contains(node), epoch > 0 else { return [] }
+    guard let book = sessions[id] else {
+      if !begunIDs.contains(id) { keep(.turnBegan(epoch: epoch, node: node), of: id) }
+      return []
+    }
+    guard book.isUnknown(epoch) else { return [] }
     sessions[id]?.open[epoch] = TurnBook(waiting: plan.sinks(downstreamOf: node))
     sessions[id]?.latest = max(book.latest, epoch)
+    let began = Action.turnBegan(session: book.name, epoch: epoch)
     // It was opened while its session was being interrupted.
-    if epoch <= book.fenced { return cut(id, through: epoch, .interrupted(reason: "interrupted at once"), now: now) }
-    var actions: [Action] = []
-    for node in early.removeValue(forKey: Early(session: id, epoch: epoch)) ?? [] {
-      actions += reached(id, epoch: epoch, node: node)
-    }
-    return actions
+    let cut = epoch <= book.fenced ? cut(id, through: epoch, .interrupted(reason: "interrupted at once"), now: now) : []
+    return [began] + cut + replay(id)
   }
 
   /// - Parameter epoch: 0 for the session itself.
-  mutating func reached(_ id: UInt64, epoch: UInt32, node: Int) -> [Action] {
-    if !hasBegun(id) || epoch > sessions[id]?.latest ?? .max {
-      // A peer's word: kept only within bounds.
-      if early.count < 4096 { early[Early(session: id, epoch: epoch), default: []].insert(node) }
+  package mutating func reached(_ id: UInt64, epoch: UInt32, node: Int) -> [Action] {
+    if isEarly(id, epoch) {
+      keep(.reached(epoch: epoch, node: node), of: id)
       return []
     }
     if epoch == 0 {
@@ -114,26 +135,66 @@ struct TurnLedger {
     return finish(id, epoch, turn.failure.map { .failed(reason: $0) } ?? .completed)
   }
 
-  mutating func turnFailed(_ id: UInt64, epoch: UInt32, reason: String) {
-    guard let failure = sessions[id]?.open[epoch]?.failure else {
-      sessions[id]?.open[epoch]?.failure = reason
-      return
+  /// - Parameter epoch: 0 if the session itself failed, which is recorded at once.
+  /// - Returns: nil if no record will say so, because the turn is over.
+  package mutating func turnFailed(_ id: UInt64, epoch: UInt32, reason: String) -> [Action]? {
+    if epoch == 0 {
+      guard let name = sessions[id]?.name else { return nil }
+      return [.record(session: id, TurnRecord(session: name, epoch: 0, outcome: .failed(reason: reason)))]
     }
-    sessions[id]?.open[epoch]?.failure = "\(failure); \(reason)"
+    if isEarly(id, epoch) {
+      keep(.failed(epoch: epoch, reason: reason), of: id)
+      return []
+    }
+    guard let turn = sessions[id]?.open[epoch] else { return nil }
+    sessions[id]?.open[epoch]?.failure = turn.failure.map { "\($0); \(reason)" } ?? reason
+    return []
   }
 
-  mutating func played(_ id: UInt64, epoch: UInt32, time: Int64) {
+  package mutating func played(_ id: UInt64, epoch: UInt32, time: Int64) {
+    if epoch > 0, isEarly(id, epoch) { return keep(.played(epoch: epoch, time: time), of: id) }
     sessions[id]?.open[epoch]?.played = time
   }
 
+  /// Whether what this is about has not been heard of yet.
+  private func isEarly(_ id: UInt64, _ epoch: UInt32) -> Bool {
+    guard let book = sessions[id] else { return !begunIDs.contains(id) }
+    return epoch > 0 && book.isUnknown(epoch)
+  }
+
+  private mutating func keep(_ event: Early, of id: UInt64) {
+    guard earlyCount < Self.earlyLimit else { return }
+    earlyCount += 1
+    early[id, default: []].append(event)
+  }
+
+  /// Handles what came early; what is still too early is kept again.
+  private mutating func replay(_ id: UInt64) -> [Action] {
+    guard let events = early.removeValue(forKey: id) else { return [] }
+    earlyCount -= events.count
+    replays += 1
+    var actions: [Action] = []
+    for event in events {
+      switch event {
+      // A session that just began has been interrupted by nobody: no deadline is set.
+      case .turnBegan(let epoch, let node): actions += turnBegan(id, epoch: epoch, node: node, now: 0)
+      case .reached(let epoch, let node): actions += reached(id, epoch: epoch, node: node)
+      case .failed(let epoch, let reason): _ = turnFailed(id, epoch: epoch, reason: reason)
+      case .played(let epoch, let time): played(id, epoch: epoch, time: time)
+      }
+    }
+    replays -= 1
+    return actions + closeIfDone(id)
+  }
+
   /// Interrupts everything in the session up to its latest turn.
-  mutating func interrupt(_ id: UInt64, reason: String, now: Int64) -> [Action] {
+  package mutating func interrupt(_ id: UInt64, reason: String, now: Int64) -> [Action] {
     guard let book = sessions[id], book.latest > book.fenced else { return [] }
     return cut(id, through: book.latest, .interrupted(reason: reason), now: now)
   }
 
   /// A process died: all open turns fail by name, since nobody knows what of them it took with it.
-  mutating func orphan(reason: String, dead: Set<Int>, now: Int64) -> [Action] {
+  package mutating func orphan(reason: String, dead: Set<Int>, now: Int64) -> [Action] {
     var actions: [Action] = []
     // Who is dead computes nothing.
     for node in dead { actions += forget(node) }
@@ -151,7 +212,7 @@ struct TurnLedger {
     return actions
   }
 
-  mutating func acknowledged(_ id: UInt64, epoch: UInt32, node: Int) -> [Action] {
+  package mutating func acknowledged(_ id: UInt64, epoch: UInt32, node: Int) -> [Action] {
     var actions: [Action] = []
     for number in (sessions[id]?.open.keys.sorted() ?? []) where number <= epoch {
       guard var turn = sessions[id]?.open[number], var cut = turn.cut else { continue }
@@ -164,7 +225,7 @@ struct TurnLedger {
   }
 
   /// Ends what should have been acknowledged by now.
-  mutating func expire(now: Int64) -> [Action] {
+  package mutating func expire(now: Int64) -> [Action] {
     var actions: [Action] = []
     for (id, book) in sessions {
       for (epoch, turn) in book.open {
@@ -176,12 +237,8 @@ struct TurnLedger {
     return actions
   }
 
-  var isWaitingForAcknowledgement: Bool {
-    sessions.values.contains { $0.open.values.contains { $0.cut != nil } }
-  }
-
   /// The run is over: whatever is open ends now.
-  mutating func close(_ outcome: TurnOutcome) -> [Action] {
+  package mutating func close(_ outcome: TurnOutcome) -> [Action] {
     var actions: [Action] = []
     for (id, book) in sessions.sorted(by: { $0.key < $1.key }) {
       for epoch in book.open.keys.sorted() { actions += finish(id, epoch, book.open[epoch]?.cut?.outcome ?? outcome) }
@@ -204,6 +261,7 @@ struct TurnLedger {
     _ id: UInt64, _ epoch: UInt32, _ outcome: TurnOutcome, missing: Set<Int> = []
   ) -> [Action] {
     guard let name = sessions[id]?.name, let turn = sessions[id]?.open.removeValue(forKey: epoch) else { return [] }
+    sessions[id]?.noteClosed(epoch)
     let record = TurnRecord(
       session: name, epoch: epoch, outcome: outcome, played: turn.played,
       unacknowledged: missing.sorted().map { plan.nodes[$0].name })
@@ -211,7 +269,10 @@ struct TurnLedger {
   }
 
   private mutating func closeIfDone(_ id: UInt64) -> [Action] {
-    guard let book = sessions[id], book.waiting.isEmpty, book.open.isEmpty else { return [] }
+    // What is kept of the session tells of a turn that is yet to be heard of.
+    guard let book = sessions[id], book.waiting.isEmpty, book.open.isEmpty, early[id] == nil, replays == 0 else {
+      return []
+    }
     sessions[id] = nil
     return [.closeSession(id)]
   }

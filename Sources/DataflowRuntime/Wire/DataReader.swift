@@ -2,14 +2,14 @@ package import Dataflow
 
 /// What a record of a data message says.
 package struct WireRecord {
-  var content: WireFormat.Content
-  var session: UInt64
-  var epoch: UInt32
-  var stamp: Stamp
-  var schema: UInt64
+  package var content: WireFormat.Content
+  package var session: UInt64
+  package var epoch: UInt32
+  package var stamp: Stamp
+  package var schema: UInt64
   /// A `sessionBegan`'s name.
-  var name = ""
-  var value: (any Message)?
+  package var name = ""
+  package var value: (any Message)?
 }
 
 /// The payload frames of a message, each shared with whoever keeps a part of it.
@@ -29,7 +29,7 @@ package struct DataReader {
   private var bytes: ByteReader
 
   /// - Parameter bytes: the message's first frame, behind the preamble.
-  init(afterPreamble bytes: ByteReader) throws(WireError) {
+  package init(afterPreamble bytes: ByteReader) throws(WireError) {
     self.bytes = bytes
     edge = try self.bytes.take()
     remaining = try self.bytes.take()

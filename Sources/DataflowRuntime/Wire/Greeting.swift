@@ -1,18 +1,29 @@
 import Dataflow
 
 /// What the sender of an edge says first.
-struct Greeting: Equatable {
-  var edge: UInt32
-  var incarnation: UInt64
-  var schema: UInt64
-  var token: String
-  var graph: String
-  var type: String
-  var part: String
-  var settings: RunSettings
+package struct Greeting: Equatable {
+  package var edge: UInt32
+  /// Counts the sender's greetings on the edge: only the answer to the last one is valid.
+  package var attempt: UInt32
+  package var incarnation: UInt64
+  package var schema: UInt64
+  package var token: String
+  package var graph: String
+  package var type: String
+  package var part: String
+  package var settings: RunSettings
 
-  func write(into bytes: inout ByteWriter) {
+  /// The whole message.
+  package var bytes: [UInt8] {
+    var bytes = ByteWriter()
+    bytes.preamble(.hello)
+    write(into: &bytes)
+    return bytes.bytes
+  }
+
+  private func write(into bytes: inout ByteWriter) {
     bytes.put(edge)
+    bytes.put(attempt)
     bytes.put(incarnation)
     bytes.put(schema)
     bytes.put(settings.seed)
@@ -20,11 +31,12 @@ struct Greeting: Equatable {
     for text in [token, graph, type, part, settings.kernels] { bytes.put(text) }
   }
 
-  init(
-    edge: UInt32, incarnation: UInt64, schema: UInt64, token: String, graph: String, type: String, part: String,
-    settings: RunSettings
+  package init(
+    edge: UInt32, attempt: UInt32, incarnation: UInt64, schema: UInt64, token: String, graph: String, type: String,
+    part: String, settings: RunSettings
   ) {
     self.edge = edge
+    self.attempt = attempt
     self.incarnation = incarnation
     self.schema = schema
     self.token = token
@@ -34,8 +46,10 @@ struct Greeting: Equatable {
     self.settings = settings
   }
 
-  init(_ bytes: inout ByteReader) throws(WireError) {
+  /// - Parameter bytes: the message, behind the preamble.
+  package init(afterPreamble bytes: inout ByteReader) throws(WireError) {
     edge = try bytes.take()
+    attempt = try bytes.take()
     incarnation = try bytes.take()
     schema = try bytes.take()
     settings = RunSettings(seed: try bytes.take(), threads: Int(try bytes.take(UInt32.self)), kernels: "")

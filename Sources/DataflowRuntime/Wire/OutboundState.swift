@@ -1,14 +1,14 @@
-import Dataflow
+package import Dataflow
 import DequeModule
-import GraphFile
+package import GraphFile
 
 /// The sender's side of an edge between processes: what waits to be written, and how much the far end still takes.
 ///
 /// A plain value without locks or sockets, like ``MailboxState``. With policy `block` and `fail` a value is let in only
 /// if there is credit for it, so that an edge holds at most its depth, wherever its values are; a policy that drops
 /// keeps up to its depth here, beside what the receiver holds.
-struct OutboundState {
-  enum Phase: Equatable {
+package struct OutboundState {
+  package enum Phase: Equatable {
     /// The receiver has not yet answered the greeting.
     case greeting
     case ready
@@ -16,10 +16,10 @@ struct OutboundState {
   }
   private let depth: Int
   private let policy: EdgePolicy
-  private(set) var phase = Phase.greeting
+  package private(set) var phase = Phase.greeting
   private var queue = Deque<Envelope>()
   private var values = 0
-  private(set) var credits = 0
+  package private(set) var credits = 0
   /// Sessions under way on the edge; a receiver that was started anew is told of them again.
   private var sessions: [UInt64: (session: Session, isEnded: Bool)] = [:]
   private var isClosed = false
@@ -28,35 +28,35 @@ struct OutboundState {
   private var isWriting = false
   private var isStopped = false
   private var waiters: [Waiter] = []
-  private(set) var dropped = 0
-  private(set) var stale = 0
+  package private(set) var dropped = 0
+  package private(set) var stale = 0
 
-  init(depth: Int, policy: EdgePolicy) {
+  package init(depth: Int, policy: EdgePolicy) {
     self.depth = depth
     self.policy = policy
   }
 
   // MARK: The node
 
-  enum Offer: Equatable {
+  package enum Offer: Equatable {
     case taken
     case full
     case stopped
     case refused(reason: String)
   }
 
-  mutating func offer(_ envelope: Envelope) -> Offer {
+  package mutating func offer(_ envelope: Envelope) -> Offer {
     if isStopped { return .stopped }
     if case .refused(let reason) = phase { return .refused(reason: reason) }
+    if envelope.turn.isCut {
+      if envelope.content.isValue { stale += 1 }
+      return .taken
+    }
     switch envelope.content {
     case .sessionBegan: sessions[envelope.turn.session.id] = (envelope.turn.session, false)
     case .sessionEnded: sessions[envelope.turn.session.id]?.isEnded = true
     case .turnEnded: break
     case .value:
-      if envelope.turn.isCut {
-        stale += 1
-        return .taken
-      }
       switch policy {
       case .block, .fail:
         // Before the greeting is answered nothing is known of the receiver's room.
@@ -78,7 +78,7 @@ struct OutboundState {
   }
 
   /// - Returns: false if there is room by now, or never will be.
-  mutating func wait(_ sender: Waiter) -> Bool {
+  package mutating func wait(_ sender: Waiter) -> Bool {
     if isStopped || values < credits { return false }
     if case .refused = phase { return false }
     waiters.append(sender)
@@ -92,23 +92,23 @@ struct OutboundState {
     return true
   }
 
-  mutating func close() { isClosed = true }
+  package mutating func close() { isClosed = true }
 
   // MARK: The wire
 
-  enum Next {
+  package enum Next {
     case envelope(Envelope)
     case closed
   }
 
   /// What may be written now, in order.
-  mutating func next(upTo count: Int) -> [Next] {
+  package mutating func next(upTo count: Int) -> [Next] {
     var items: [Next] = []
     while items.count < count, let item = next() { items.append(item) }
     return items
   }
 
-  private mutating func next() -> Next? {
+  package mutating func next() -> Next? {
     guard phase == .ready else { return nil }
     if let envelope = queue.first {
       if envelope.content.isValue {
@@ -132,31 +132,33 @@ struct OutboundState {
   mutating func written() { isWriting = false }
 
   /// Everything has been written, or there is nobody to write to.
-  var isDrained: Bool {
+  package var isDrained: Bool {
     if isStopped { return true }
     if case .refused = phase { return true }
     return queue.isEmpty && !isWriting && (!isClosed || closeIsSent)
   }
 
   /// The receiver answered the greeting.
-  mutating func welcome(credits granted: Int) -> [Waiter] {
+  package mutating func welcome(credits granted: Int) -> [Waiter] {
+    // Greetings that lay in the socket until the receiver came are all answered; the room is the same.
+    guard phase == .greeting else { return [] }
     phase = .ready
     credits = min(granted, depth)
     return takeWaiters()
   }
 
-  mutating func refuse(_ reason: String) -> [Waiter] {
+  package mutating func refuse(_ reason: String) -> [Waiter] {
     phase = .refused(reason: reason)
     return takeWaiters()
   }
 
-  mutating func credit(_ count: Int) -> [Waiter] {
+  package mutating func credit(_ count: Int) -> [Waiter] {
     credits = min(credits + count, depth)
     return takeWaiters()
   }
 
   /// The receiver is another process than before, or has lost count: greet it, and tell it again what is under way.
-  mutating func greetAgain() {
+  package mutating func greetAgain() {
     phase = .greeting
     credits = 0
     closeIsSent = false
@@ -174,7 +176,7 @@ struct OutboundState {
 
   // MARK: The runtime
 
-  mutating func fence() -> [Waiter] {
+  package mutating func fence() -> [Waiter] {
     let before = values
     queue.removeAll { $0.turn.isCut }
     values = queue.count { $0.content.isValue }
@@ -182,9 +184,9 @@ struct OutboundState {
     return takeWaiters()
   }
 
-  mutating func forget(session id: UInt64) { sessions[id] = nil }
+  package mutating func forget(session id: UInt64) { sessions[id] = nil }
 
-  mutating func stop() -> [Waiter] {
+  package mutating func stop() -> [Waiter] {
     isStopped = true
     queue.removeAll()
     values = 0

@@ -130,7 +130,7 @@ final class Wire: WireEnds {
   }
 
   /// Messages that were malformed or came from strangers.
-  var refused: (malformed: Int, strangers: Int) { counters.values }
+  var refused: Refusals { counters.values }
 
   /// What policy and interruptions cost on the sending side.
   func addLosses(to statistics: inout [NamedEdgeStatistics]) {
@@ -151,8 +151,17 @@ final class WireCounters: Sendable {
   private let strangers = Atomic<Int>(0)
   func countMalformed() { malformed.add(1, ordering: .relaxed) }
   func countStranger() { strangers.add(1, ordering: .relaxed) }
-  var values: (malformed: Int, strangers: Int) {
-    (malformed.load(ordering: .relaxed), strangers.load(ordering: .relaxed))
+  private let authenticator = Mutex<Authenticator?>(nil)
+
+  /// Whose refusals count too.
+  func watch(_ authenticator: Authenticator) { self.authenticator.withLock { $0 = authenticator } }
+
+  var values: Refusals {
+    var values = Refusals()
+    values.malformed = malformed.load(ordering: .relaxed)
+    values.strangers = strangers.load(ordering: .relaxed)
+    values.unauthenticated = authenticator.withLock { $0?.counts.refused ?? 0 }
+    return values
   }
 }
 

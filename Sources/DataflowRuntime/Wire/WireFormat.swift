@@ -27,7 +27,7 @@ package enum WireFormat {
   package static let maximumFrame: Int64 = 1 << 30
 
   /// What a message is.
-  enum Kind: UInt8 {
+  package enum Kind: UInt8, CaseIterable {
     case hello = 1
     case welcome = 2
     case refuse = 3
@@ -43,7 +43,7 @@ package enum WireFormat {
   }
 
   /// What a record of a data message is.
-  enum Content: UInt8 {
+  package enum Content: UInt8 {
     case value = 0
     case turnEnded = 1
     case sessionBegan = 2
@@ -119,7 +119,7 @@ package struct ByteWriter: ~Copyable {
     (block.start + offset).storeBytes(of: value.littleEndian, as: UInt32.self)
   }
 
-  mutating func preamble(_ kind: WireFormat.Kind) {
+  package mutating func preamble(_ kind: WireFormat.Kind) {
     put(raw: WireFormat.magic)
     put(WireFormat.major)
     put(WireFormat.minor)
@@ -178,7 +178,7 @@ package struct ByteReader {
   }
 
   /// - Returns: the kind of the message.
-  mutating func takePreamble() throws(WireError) -> WireFormat.Kind {
+  package mutating func takePreamble() throws(WireError) -> WireFormat.Kind {
     let start = try advance(by: WireFormat.preambleSize, "the preamble")
     guard bytes[start..<start + 4].elementsEqual(WireFormat.magic) else {
       throw WireError("the message does not start with APHN")

@@ -35,7 +35,9 @@ final class WireLoop {
     var pending = Multipart()
     var number: UInt64 = 0
     var greeted: Int64 = .min
-    var isReady = false
+    /// Greetings so far, and nanoseconds until the next one if nobody answers.
+    var attempt: UInt32 = 0
+    var patience: Int64 = 500_000_000
 
     init(_ end: OutboundEdge, _ socket: consuming Socket, _ slot: Poller.Slot) {
       self.end = end
@@ -55,7 +57,11 @@ final class WireLoop {
     self.report = report
     self.wakeup = wakeup
     _ = poller.add(wakeup)
-    if let keys = identity.keys { authenticator = try Authenticator(context: context, allowing: keys.allowed) }
+    if let keys = identity.keys {
+      let authenticator = try Authenticator(context: context, allowing: keys.allowed)
+      counters.watch(authenticator)
+      self.authenticator = authenticator
+    }
     for end in inbound {
       guard case .wire(let address) = end.edge.transport else { continue }
       var socket = try Socket(.router, in: context)
@@ -113,19 +119,19 @@ final class WireLoop {
   private func greet(_ sender: Sender) {
     if sender.end.phase != .greeting { return }
     let now = clock.now
-    guard sender.greeted == .min || now - sender.greeted > 500_000_000 else { return }
+    guard sender.greeted == .min || now - sender.greeted > sender.patience else { return }
     sender.greeted = now
+    sender.attempt &+= 1
+    // An answer that takes longer than this must still be the answer to the last greeting one day.
+    sender.patience = min(sender.patience * 2, 8_000_000_000)
     sender.number = 0
     sender.pending.removeAll()
     sender.end.written()
-    var bytes = ByteWriter()
-    bytes.preamble(.hello)
-    Greeting(
-      edge: UInt32(sender.end.index), incarnation: identity.incarnation, schema: sender.end.edge.type.schemaID,
-      token: identity.token, graph: plan.hash, type: "\(sender.end.edge.type)",
-      part: plan.parts[identity.part].name, settings: plan.settings
-    ).write(into: &bytes)
-    guard var frame = try? Frame(copying: bytes.written) else { return }
+    let greeting = Greeting(
+      edge: UInt32(sender.end.index), attempt: sender.attempt, incarnation: identity.incarnation,
+      schema: sender.end.edge.type.schemaID, token: identity.token, graph: plan.hash,
+      type: "\(sender.end.edge.type)", part: plan.parts[identity.part].name, settings: plan.settings)
+    guard var frame = try? Frame(copying: greeting.bytes) else { return }
     _ = try? sender.socket.trySend(&frame, more: false)
   }
 
@@ -156,18 +162,15 @@ final class WireLoop {
     while (try? sender.socket.tryReceive(into: &incoming, limit: 4)) == true {
       do {
         try incoming[0].withUnsafeBytes { (bytes) throws(WireError) in
-          var reader = ByteReader(bytes)
-          switch try reader.takePreamble() {
-          case .welcome:
-            let credits = Int(try reader.take(UInt32.self))
-            sender.end.update { $0.welcome(credits: credits) }
-            sender.isReady = true
+          switch try Answer(bytes) {
+          case .welcome(let attempt, let credits):
+            // An answer to an earlier greeting promises room that a later one promises again.
+            guard attempt == sender.attempt else { return }
+            sender.end.update { $0.welcome(credits: Int(credits)) }
+            sender.patience = 500_000_000
             report(.edgeReady(edge: sender.end.index))
-          case .credit:
-            let credits = Int(try reader.take(UInt32.self))
-            sender.end.update { $0.credit(credits) }
-          case .refuse:
-            let reason = try reader.takeText()
+          case .credit(let credits): sender.end.update { $0.credit(Int(credits)) }
+          case .refuse(let reason):
             sender.end.update { $0.refuse(reason) }
             report(.edgeBroken(edge: sender.end.index, reason: "refused: \(reason)"))
           case .whoIsThere:
@@ -175,7 +178,6 @@ final class WireLoop {
               sender.end.greetAgain()
               sender.greeted = .min
             }
-          default: throw WireError("a receiver sent what only senders do")
           }
         }
       } catch {
@@ -198,20 +200,20 @@ final class WireLoop {
         let head = FrameStorage(adopting: head)
         var reader = ByteReader(head.bytes)
         switch try reader.takePreamble() {
-        case .hello: greeted(receiver, peer, try Greeting(&reader))
+        case .hello: greeted(receiver, peer, try Greeting(afterPreamble: &reader))
         case .data:
           if let known = receiver.end.peer, known.bytes.elementsEqual(peer.bytes) {
             try take(receiver, DataReader(afterPreamble: reader))
           } else {
             counters.countStranger()
-            send(.whoIsThere, to: peer, receiver) { _ in }
+            send(.whoIsThere, to: peer, receiver)
           }
         default: throw WireError("a sender sent what only receivers do")
         }
       } catch {
         counters.countMalformed()
         if receiver.end.peer?.bytes.elementsEqual(peer.bytes) == true { broken(receiver, "\(error)") }
-        send(.refuse, to: peer, receiver) { $0.put("malformed: \(error)") }
+        send(.refuse(reason: "malformed: \(error)"), to: peer, receiver)
       }
     }
     // There may be more.
@@ -222,7 +224,7 @@ final class WireLoop {
     let end = receiver.end
     if let reason = greeting.objection(edge: end.index, plan: plan, token: identity.token) {
       counters.countStranger()
-      return send(.refuse, to: peer, receiver) { $0.put(reason) }
+      return send(.refuse(reason: reason), to: peer, receiver)
     }
     if end.peer == nil || end.peerIncarnation != greeting.incarnation { end.mailbox.reopen(lane: end.lane) }
     end.peer = peer
@@ -231,7 +233,7 @@ final class WireLoop {
     end.hasProvenType = false
     end.owed.clear()
     let room = max(0, end.edge.depth - end.mailbox.values(inLane: end.lane))
-    send(.welcome, to: peer, receiver) { $0.put(UInt32(room)) }
+    send(.welcome(attempt: greeting.attempt, credits: UInt32(room)), to: peer, receiver)
   }
 
   private func take(_ receiver: Receiver, _ message: consuming DataReader) throws {
@@ -321,17 +323,12 @@ final class WireLoop {
   private func payCredit(_ receiver: Receiver) {
     guard let peer = receiver.end.peer else { return }
     let owed = receiver.end.owed.take()
-    if owed > 0 { send(.credit, to: peer, receiver) { $0.put(UInt32(owed)) } }
+    if owed > 0 { send(.credit(UInt32(owed)), to: peer, receiver) }
   }
 
-  private func send(
-    _ kind: WireFormat.Kind, to peer: FrameStorage, _ receiver: Receiver, _ body: (inout ByteWriter) -> Void
-  ) {
-    var bytes = ByteWriter()
-    bytes.preamble(kind)
-    body(&bytes)
+  private func send(_ answer: Answer, to peer: FrameStorage, _ receiver: Receiver) {
     var message = Multipart()
-    guard let routing = try? Frame(sharing: peer), let frame = try? Frame(copying: bytes.written) else { return }
+    guard let routing = try? Frame(sharing: peer), let frame = try? Frame(copying: answer.bytes) else { return }
     message.append(routing)
     message.append(frame)
     _ = try? receiver.socket.trySend(&message)

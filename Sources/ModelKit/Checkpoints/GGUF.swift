@@ -113,9 +113,9 @@ package struct GGUF: Sendable {
     switch code {
     case 0: return .f32
     case 1: return .f16
-    case 2: return .q4_0
-    case 3: return .q4_1
-    case 8: return .q8_0
+    case 2: return .q40
+    case 3: return .q41
+    case 8: return .q80
     case 30: return .bf16
     default:
       let known = ElementType.allCases.map(\.rawValue).joined(separator: ", ")
@@ -184,7 +184,9 @@ package struct GGUF: Sendable {
 
 extension GGUF {
   /// An integer that must lie within `range`.
-  package func integer(_ key: String, in range: ClosedRange<Int>, default fallback: Int? = nil) throws(ModelError) -> Int {
+  package func integer(
+    _ key: String, in range: ClosedRange<Int>, default fallback: Int? = nil
+  ) throws(ModelError) -> Int {
     guard let value = values[key] else {
       if let fallback { return fallback }
       throw ModelError(file: file, part: key, .missing)

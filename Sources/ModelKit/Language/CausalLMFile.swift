@@ -68,7 +68,8 @@ extension CausalLM {
     }
     // Rotary positions that are stretched beyond the trained context would need another table.
     for key in ["rope.scaling.type", "rope.scaling.factor"] where file.values["\(architecture).\(key)"] != nil {
-      throw ModelError(file: file.file, part: "\(architecture).\(key)", .invalid("scaled rotary positions are not read"))
+      throw ModelError(
+        file: file.file, part: "\(architecture).\(key)", .invalid("scaled rotary positions are not read"))
     }
     guard file.tensors["rope_freqs.weight"] == nil else {
       throw ModelError(file: file.file, part: "rope_freqs.weight", .invalid("scaled rotary positions are not read"))

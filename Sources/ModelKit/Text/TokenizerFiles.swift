@@ -19,7 +19,8 @@ extension Tokenizer {
 
     var added: [Added] = []
     for entry in root["added_tokens"]?.array ?? [] {
-      guard let text = entry["content"]?.string, let token = entry["id"]?.token, Self.isSound(token, file: mapped) else {
+      guard let text = entry["content"]?.string, let token = entry["id"]?.token, Self.isSound(token, file: mapped)
+      else {
         throw fault("added_tokens", "objects with an id and a content")
       }
       added.append(Added(text: text, token: token, isSpecial: entry["special"]?.bool ?? false))

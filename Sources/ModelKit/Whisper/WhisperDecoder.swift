@@ -170,7 +170,8 @@ public final class WhisperDecoder {
   private func listen(to features: Matrix, _ checkCancelled: CancellationCheck) throws {
     guard features.columns == shape.width, features.rows > 0, features.rows <= shape.audioContext else {
       throw ModelInputError.shape(
-        expected: "1 to \(shape.audioContext) features of \(shape.width)", found: "\(features.rows) of \(features.columns)")
+        expected: "1 to \(shape.audioContext) features of \(shape.width)",
+        found: "\(features.rows) of \(features.columns)")
     }
     crossRows = features.rows
     try features.values.withUnsafeBufferPointer { values in

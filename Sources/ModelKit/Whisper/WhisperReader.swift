@@ -54,7 +54,9 @@ struct WhisperReader {
       textContext: text[0], vocabularySize: vocabulary[0])
   }
 
-  private func linear(_ name: String, _ outputs: Int, _ inputs: Int, isBiased: Bool = true) throws(ModelError) -> Linear {
+  private func linear(
+    _ name: String, _ outputs: Int, _ inputs: Int, isBiased: Bool = true
+  ) throws(ModelError) -> Linear {
     let weight = try file.tensor("\(name)/weight", shape: [outputs, inputs])
     let bias = isBiased ? try file.tensor("\(name)/bias", shape: [outputs]).floats() : nil
     guard let linear = Linear(weight, bias: bias) else {

@@ -1,0 +1,120 @@
+import Foundation
+import ModelKit
+import Tensors
+import Testing
+
+@Suite struct WhisperTests {
+  struct Golden: Decodable {
+    struct Transcript: Decodable {
+      var model: String
+      var clip: String
+      var language: String
+      var text: String
+      var tokens: [Int32]?
+      var averageLogProbability: Float?
+      var noSpeechProbability: Float?
+    }
+    struct Row: Decodable {
+      var model: String?
+      var padding: String?
+      var row: Int
+      var values: [Float]
+    }
+    var transcripts: [Transcript]
+    var mel: [Row]
+    var encoder: [Row]
+  }
+
+  private static func golden() throws -> Golden { try Fixtures.decode("whisper.json") }
+
+  @Test func logMelEqualsTheReferences() throws {
+    let samples = try #require(Fixtures.samples("question.wav"))
+    let zeros = LogMel().features(samples)
+    let silence = LogMel(padding: .silence).features(samples)
+    for row in try Self.golden().mel {
+      let features = row.padding == "zeros" ? zeros : silence
+      for (found, expected) in zip(features.row(row.row), row.values) {
+        #expect(abs(found - expected) < 2e-4, "\(row.padding ?? "") row \(row.row)")
+      }
+    }
+  }
+
+  @Test func logMelTakesAnyLength() {
+    for count in [0, 1, 2, 159, 160, 201, 479_999, 480_000, 600_000] {
+      let samples = (0..<count).map { sinf(Float($0) * 0.05) }
+      for padding in [LogMel.Padding.zeros, .silence] {
+        let features = LogMel(padding: padding).features(samples)
+        #expect(features.rows == 3000)
+        #expect(features.columns == 80)
+        #expect(features.values.allSatisfy { $0.isFinite })
+      }
+    }
+  }
+
+  @Test(arguments: ["whisper-tiny.en", "whisper-base"])
+  func encoderEqualsTheReference(_ name: String) throws {
+    guard Fixtures.has(name) else { return }
+    let model = try ModelStore.shared.whisper(at: ModelFolder.path(name))
+    let samples = try #require(Fixtures.samples("question.wav"))
+    let features = try WhisperEncoder(model).encode(LogMel().features(samples))
+    #expect(features.rows == 1500)
+    for row in try Self.golden().encoder where row.model == name {
+      for (found, expected) in zip(features.row(row.row), row.values) {
+        #expect(abs(found - expected) < 2e-3 * (1 + abs(expected)), "row \(row.row)")
+      }
+    }
+  }
+
+  @Test(arguments: ["whisper-tiny.en", "whisper-base"])
+  func transcriptsEqualTheReference(_ name: String) throws {
+    guard Fixtures.has(name) else { return }
+    let model = try ModelStore.shared.whisper(at: ModelFolder.path(name))
+    let (encoder, decoder) = (WhisperEncoder(model), try WhisperDecoder(model))
+    for entry in try Self.golden().transcripts where entry.model == name {
+      guard let samples = Fixtures.samples(entry.clip) else {
+        print("skipped: \(entry.clip) is not there")
+        continue
+      }
+      var streamed = ""
+      let result = try decoder.transcribe(
+        encoder.encode(LogMel().features(samples)), language: entry.language, onText: { streamed += $0 })
+      #expect(result.text == entry.text, "\(entry.clip)")
+      #expect(streamed.trimmingCharacters(in: .whitespaces) == entry.text)
+      #expect(result.isSpeech)
+      if let tokens = entry.tokens { #expect(result.tokens == tokens, "\(entry.clip)") }
+      if let expected = entry.averageLogProbability { #expect(abs(result.averageLogProbability - expected) < 0.01) }
+      if let expected = entry.noSpeechProbability { #expect(abs(result.noSpeechProbability - expected) < 0.01) }
+    }
+  }
+
+  @Test func silenceIsNotSpeech() throws {
+    guard Fixtures.has("whisper-tiny.en") else { return }
+    let model = try ModelStore.shared.whisper(at: ModelFolder.path("whisper-tiny.en"))
+    let mel = LogMel().features([Float](repeating: 0, count: 32_000))
+    var streamed = ""
+    let result = try WhisperDecoder(model).transcribe(WhisperEncoder(model).encode(mel), onText: { streamed += $0 })
+    #expect(result.text.isEmpty == !result.isSpeech)
+    #expect(streamed == result.text)
+  }
+
+  @Test func cancellationAndWrongInputEndTheCall() throws {
+    guard Fixtures.has("whisper-tiny.en") else { return }
+    struct Stop: Error {}
+    let model = try ModelStore.shared.whisper(at: ModelFolder.path("whisper-tiny.en"))
+    let (encoder, decoder) = (WhisperEncoder(model), try WhisperDecoder(model))
+    #expect(throws: ModelInputError.self) { try encoder.encode(Matrix(rows: 3000, columns: 79)) }
+    #expect(throws: ModelInputError.self) { try encoder.encode(Matrix(rows: 3002, columns: 80)) }
+    #expect(throws: ModelInputError.self) { try decoder.transcribe(Matrix(rows: 1501, columns: 384)) }
+    #expect(throws: ModelInputError.self) { try decoder.transcribe(Matrix(rows: 1500, columns: 384), language: "de") }
+    var polls = 0
+    let mel = Matrix(rows: 3000, columns: 80)
+    #expect(throws: Stop.self) {
+      try encoder.encode(mel) {
+        polls += 1
+        if polls == 3 { throw Stop() }
+      }
+    }
+    let features = try encoder.encode(mel)
+    #expect(throws: Stop.self) { try decoder.transcribe(features, checkCancelled: { throw Stop() }) }
+  }
+}

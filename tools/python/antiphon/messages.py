@@ -1,0 +1,197 @@
+"""The types of message that ports carry, over numpy arrays.
+
+What arrives must not be changed in place: arrays may be views of memory that belongs to the network.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Dict, Type
+
+import numpy
+
+from .porttype import PortType
+from .wire import Decoder, Encoder, WireError
+
+
+def _array(values, dtype: str, rank: int, what: str) -> numpy.ndarray:
+    array = numpy.asarray(values)
+    # Not ascontiguousarray, which would make an array of rank 1 out of a number.
+    array = numpy.require(array, dtype=numpy.dtype(dtype), requirements=["C"])
+    if array.ndim != rank:
+        raise ValueError(f"{what} must have {rank} dimensions, not {array.ndim}")
+    return array
+
+
+class Message:
+    """What travels on an edge."""
+
+    type_name = ""
+
+    @property
+    def type(self) -> PortType:
+        """This value's type with all its particulars."""
+        return PortType(self.type_name)
+
+    def encode(self, encoder: Encoder) -> None:
+        raise NotImplementedError
+
+    @classmethod
+    def decode(cls, decoder: Decoder) -> "Message":
+        raise NotImplementedError
+
+
+@dataclass(frozen=True, eq=False)
+class AudioChunk(Message):
+    """A stretch of sound: float32 samples of shape [frames, channels], full scale at ±1; `rate` in frames per second.
+
+    Samples of shape [frames] are taken as one channel.
+    """
+
+    type_name = "audio"
+    samples: numpy.ndarray
+    rate: int
+
+    def __post_init__(self):
+        samples = numpy.asarray(self.samples)
+        if samples.ndim == 1:
+            samples = samples[:, numpy.newaxis]
+        object.__setattr__(self, "samples", _array(samples, "<f4", 2, "samples"))
+        if not (1 <= self.rate <= 1_000_000 and 1 <= self.channels <= 256):
+            raise ValueError(f"audio of {self.channels} channels at {self.rate} Hz")
+
+    @property
+    def frames(self) -> int:
+        return self.samples.shape[0]
+
+    @property
+    def channels(self) -> int:
+        return self.samples.shape[1]
+
+    @property
+    def duration(self) -> int:
+        """Nanoseconds of sound."""
+        return self.frames * 1_000_000_000 // self.rate
+
+    @property
+    def type(self) -> PortType:
+        return PortType(self.type_name, {"rate": self.rate, "channels": self.channels})
+
+    def encode(self, encoder: Encoder) -> None:
+        encoder.fields.put("II", self.rate, self.channels)
+        encoder.arrays.append(self.samples)
+
+    @classmethod
+    def decode(cls, decoder: Decoder) -> "AudioChunk":
+        rate, channels = decoder.fields.take("II")
+        samples = decoder.array(4, rank=2)
+        if not (1 <= rate <= 1_000_000 and 1 <= channels <= 256 and samples.shape[1] == channels):
+            raise WireError(f"audio of {channels} channels at {rate} Hz in a buffer of shape {list(samples.shape)}")
+        return cls(samples, rate)
+
+
+@dataclass(frozen=True)
+class Text(Message):
+    """A piece of text. The pieces of a turn, joined as they are, make the whole."""
+
+    type_name = "text"
+    string: str
+
+    def encode(self, encoder: Encoder) -> None:
+        encoder.fields.text(self.string)
+
+    @classmethod
+    def decode(cls, decoder: Decoder) -> "Text":
+        return cls(decoder.text())
+
+
+@dataclass(frozen=True, eq=False)
+class Features(Message):
+    """A matrix of features: float32 of shape [rows, dim], one row a position."""
+
+    type_name = "features"
+    values: numpy.ndarray
+
+    def __post_init__(self):
+        object.__setattr__(self, "values", _array(self.values, "<f4", 2, "values"))
+
+    @property
+    def type(self) -> PortType:
+        return PortType(self.type_name, {"dim": self.values.shape[1]})
+
+    def encode(self, encoder: Encoder) -> None:
+        encoder.arrays.append(self.values)
+
+    @classmethod
+    def decode(cls, decoder: Decoder) -> "Features":
+        return cls(decoder.array(4, rank=2))
+
+
+@dataclass(frozen=True, eq=False)
+class Tokens(Message):
+    """Token ids, int32 of shape [count]; `vocabulary` names the tokenizer that gives them their meaning."""
+
+    type_name = "tokens"
+    ids: numpy.ndarray
+    vocabulary: str
+
+    def __post_init__(self):
+        object.__setattr__(self, "ids", _array(self.ids, "<i4", 1, "ids"))
+
+    @property
+    def type(self) -> PortType:
+        return PortType(self.type_name, {"vocabulary": self.vocabulary})
+
+    def encode(self, encoder: Encoder) -> None:
+        encoder.fields.text(self.vocabulary)
+        encoder.arrays.append(self.ids)
+
+    @classmethod
+    def decode(cls, decoder: Decoder) -> "Tokens":
+        vocabulary = decoder.text()
+        return cls(decoder.array(3, rank=1), vocabulary)
+
+
+@dataclass(frozen=True, eq=False)
+class ImageFrame(Message):
+    """A picture: uint8 of shape [height, width, channels], rows from the top."""
+
+    type_name = "image"
+    pixels: numpy.ndarray
+
+    def __post_init__(self):
+        object.__setattr__(self, "pixels", _array(self.pixels, "u1", 3, "pixels"))
+
+    @property
+    def type(self) -> PortType:
+        return PortType(self.type_name, {"channels": self.pixels.shape[2]})
+
+    def encode(self, encoder: Encoder) -> None:
+        encoder.arrays.append(self.pixels)
+
+    @classmethod
+    def decode(cls, decoder: Decoder) -> "ImageFrame":
+        return cls(decoder.array(1, rank=3))
+
+
+@dataclass(frozen=True)
+class Control(Message):
+    """A named event with a text, for what is neither sound nor text."""
+
+    type_name = "control"
+    name: str
+    detail: str = ""
+
+    def encode(self, encoder: Encoder) -> None:
+        encoder.fields.text(self.name)
+        encoder.fields.text(self.detail)
+
+    @classmethod
+    def decode(cls, decoder: Decoder) -> "Control":
+        name = decoder.text()
+        return cls(name, decoder.text())
+
+
+TYPES: Dict[str, Type[Message]] = {
+    type.type_name: type for type in (AudioChunk, Control, Features, ImageFrame, Text, Tokens)
+}
