@@ -6,5 +6,5 @@ struct BenchCommand: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "antiphon-bench",
     abstract: "Measures the graph runtime.",
-    subcommands: [RuntimeCommand.self])
+    subcommands: [RuntimeCommand.self, InterruptCommand.self, OverheadCommand.self, PartCommand.self])
 }

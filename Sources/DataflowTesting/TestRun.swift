@@ -8,6 +8,8 @@ import Synchronization
 public enum Carrier: String, Sendable, CaseIterable {
   /// Straight into the mailbox.
   case direct
+  /// By reference through ZeroMQ inproc sockets.
+  case inproc
   /// Between parts, over sockets in the file system.
   case ipc
   /// Between parts, over tcp on the loopback address.
@@ -45,7 +47,7 @@ package final class TestRun: Sendable {
     self.directory = directory
     let description = try GraphDescription.load(path: try directory.write(graph, to: "graph.yaml"))
     var placement: Placement?
-    if carrier != .direct {
+    if carrier == .ipc || carrier == .tcp {
       func part(_ nodes: [String], _ port: Int) -> [String: Any] {
         carrier == .tcp
           ? ["nodes": nodes, "host": "127.0.0.\(port)", "ports": Self.ports()]
@@ -60,7 +62,9 @@ package final class TestRun: Sendable {
     }
     let plan = try Planner.plan(
       description, placement: placement, catalog: catalog,
-      options: Planner.Options(settings: RunSettings(seed: seed, threads: 1), runDirectory: directory.path))
+      options: Planner.Options(
+        settings: RunSettings(seed: seed, threads: 1), runDirectory: directory.path,
+        forcesInproc: carrier == .inproc))
     var options = GraphRun.Options()
     options.hostsEverything = true
     graphRun = GraphRun(plan: plan, catalog: catalog, options: options, clock: clock)

@@ -63,6 +63,13 @@ final class Mailbox: Sendable {
   /// Values that wait in a lane.
   func values(inLane lane: Int) -> Int { withAll { $0.lanes[lane].values } }
 
+  /// Whether the lane could take one more if it had so many others to take as well.
+  func hasRoom(inLane lane: Int, beside others: Int) -> Bool {
+    // The state alone may count too many; then the node's side is asked as well.
+    state.withLock { $0.lanes[lane].values + others < $0.lanes[lane].kind.depth }
+      || withAll { $0.lanes[lane].values + others < $0.lanes[lane].kind.depth }
+  }
+
   /// Waits until the lane may have room.
   func roomInLane(_ lane: Int) async {
     await Waiter.suspend { sender in withAll { $0.wait(forRoomIn: lane, sender) } }

@@ -157,17 +157,28 @@ package final class NodeThread: TaskExecutor, @unchecked Sendable {
   private func becomeCurrent() { pthread_setspecific(Self.key, Unmanaged.passUnretained(self).toOpaque()) }
 }
 
-/// How long it pays to look for the end of a pause before going to sleep: only where pauses have been short lately, so
-/// that a graph with little to do burns no processor time.
+/// Whether it pays to look for the end of a pause for a while before going to sleep: only where looking has been of use
+/// lately, so that a graph with little to do burns no processor time, and none is taken from a machine that has none to
+/// spare.
 struct Patience {
   private var trust = 0
+  /// Short sleeps since it was last tried.
+  private var shortSleeps = 0
 
-  /// Some ten microseconds, about what it costs to sleep and be woken.
+  /// How often to look: some ten microseconds, about what it costs to sleep and be woken.
   var looks: Int { trust > 0 ? 8000 : 0 }
 
   /// The pause ended while it was looked for.
   mutating func looked() { trust = min(trust + 1, 16) }
 
-  /// The thread had to sleep.
-  mutating func slept(_ nanoseconds: Int64) { trust = nanoseconds < 20_000 ? min(trust + 1, 16) : max(trust - 4, 0) }
+  /// The thread had to sleep, whether it had looked before or not.
+  mutating func slept(_ nanoseconds: Int64) {
+    trust = max(trust - 4, 0)
+    guard nanoseconds < 20_000 else {
+      shortSleeps = 0
+      return
+    }
+    shortSleeps += 1
+    if shortSleeps == 64 { (trust, shortSleeps) = (max(trust, 1), 0) }
+  }
 }

@@ -154,10 +154,7 @@ extension NodeHost: Inbox {
       if let next = mailbox.next(on: ports, now: now, worked: &worked) {
         meter.countWork(worked ?? 0, andReceived: 1)
         part.taken(node: index, lane: next.lane)
-        if let tracer = part.tracer {
-          if let worked { tracer.worked(node: index, worked) }
-          tracer.took(node: index, edge: part.plan.incoming(index)[next.lane], next.envelope)
-        }
+        if let tracer = part.tracer { trace(tracer, worked, next.envelope, next.lane) }
         return .arrival(.envelope(next.envelope, port: next.port))
       }
       let take = mailbox.take(on: ports, now: now, worked: &worked)
@@ -168,7 +165,7 @@ extension NodeHost: Inbox {
       switch take {
       case .arrival(let arrival, let lane):
         guard case .envelope(let envelope, _) = arrival else { return .arrival(arrival) }
-        part.tracer?.took(node: index, edge: part.plan.incoming(index)[lane], envelope)
+        if let tracer = part.tracer { trace(tracer, nil, envelope, lane) }
         switch envelope.content {
         case .value:
           meter.countReceived()
@@ -193,6 +190,13 @@ extension NodeHost: Inbox {
       case .stopped: throw CancellationError()
       }
     }
+  }
+}
+
+extension NodeHost {
+  private func trace(_ tracer: Tracer, _ worked: Int64?, _ envelope: Envelope, _ lane: Int) {
+    if let worked { tracer.worked(node: index, worked) }
+    tracer.took(node: index, edge: part.plan.incoming(index)[lane], envelope)
   }
 }
 

@@ -11,6 +11,7 @@ final class PartRuntime: Sendable {
   private let hosts: [NodeHost]
   private let mailboxes: [Int: Mailbox]
   private let wire: (any WireEnds)?
+  private let inproc: InprocWire?
   private let gate = Gate()
   /// Opened when every process of the run has finished.
   private let released = Gate()
@@ -27,17 +28,19 @@ final class PartRuntime: Sendable {
     self.mailboxes = mailboxes
     let wire = try makeWire?(mailboxes, sessions)
     self.wire = wire
+    let inproc = try InprocWire(plan: plan, part: part, mailboxes: mailboxes)
+    self.inproc = inproc
     let traces = TraceSource(part: part)
     let tracer = isTraced ? Tracer(plan: plan, clock: clock) : nil
     let services = Services(
       plan: plan, clock: clock, control: control, sessions: sessions, wire: wire, stopping: Stopping(),
-      tracer: tracer, incoming: wire == nil ? [] : plan.nodes.indices.map(plan.incoming))
+      tracer: tracer, incoming: plan.nodes.indices.map(plan.incoming))
     self.services = services
     hosts = try mine.map { node in
       let meter = NodeMeter(node: plan.nodes[node].name)
       let outlets = try plan.nodes[node].manifest.outputs.indices.map { port in
         let edges = plan.edges.indices.filter { plan.edges[$0].from == .init(node: node, port: port) }
-        let links = try edges.map { try Self.link(plan, $0, mailboxes, wire) }
+        let links = try edges.map { try Self.link(plan, $0, mailboxes, wire, inproc) }
         return OutletHost(
           node: plan.nodes[node].name, type: plan.outputType(node: node, port: port), links: links,
           edges: edges, meter: meter, traces: traces, tracer: tracer.map { (node, $0) }, clock: clock)
@@ -56,6 +59,7 @@ final class PartRuntime: Sendable {
   ///
   /// - Throws: the first failure of a node, after all have ended.
   func run() async throws {
+    inproc?.start()
     try await withThrowingTaskGroup(of: Void.self) { group in
       for host in hosts {
         group.addTask {
@@ -75,6 +79,7 @@ final class PartRuntime: Sendable {
           stop()
         }
       }
+      await inproc?.close()
       await wire?.drain()
       if let tracer = services.tracer {
         // In pieces that a control message holds.
@@ -148,7 +153,8 @@ final class PartRuntime: Sendable {
   }
 
   private static func link(
-    _ plan: Plan, _ edge: Int, _ mailboxes: [Int: Mailbox], _ wire: (any WireEnds)?
+    _ plan: Plan, _ edge: Int, _ mailboxes: [Int: Mailbox], _ wire: (any WireEnds)?,
+    _ inproc: InprocWire?
   ) throws -> any Link {
     let planned = plan.edges[edge]
     let lane = plan.lane(ofEdge: edge)
@@ -156,7 +162,10 @@ final class PartRuntime: Sendable {
     case .direct:
       guard let mailbox = mailboxes[planned.to.node] else { throw MissingWire(edge: planned.name) }
       return DirectLink(to: mailbox, lane: lane, kind: plan.lanes(of: planned.to.node)[lane])
-    case .inproc, .wire:
+    case .inproc:
+      guard let link = inproc?.link(forEdge: edge) else { throw MissingWire(edge: planned.name) }
+      return link
+    case .wire:
       guard let link = try wire?.link(forEdge: edge) else { throw MissingWire(edge: planned.name) }
       return link
     }

@@ -68,7 +68,7 @@ struct WireVector: Sendable, CustomStringConvertible {
   private static func message(
     _ name: String, _ envelopes: [Envelope], _ type: PortType, _ message: any Message.Type, isClosed: Bool = false
   ) -> WireVector {
-    var writer = DataWriter()
+    var writer = DataWriter(inlineLimit: 1024)
     writer.begin(edge: 3, incarnation: greeting.incarnation, number: 2)
     for envelope in envelopes { writer.append(envelope, schema: type.schemaID) }
     if isClosed { writer.appendClosed() }
@@ -167,7 +167,7 @@ struct WireVector: Sendable, CustomStringConvertible {
   /// Writes the bytes below the comments at the file's top; `tools/python/explain` explains them.
   func write() throws {
     let old = (try? Data(contentsOf: file)).map { String(decoding: $0, as: UTF8.self) } ?? ""
-    let head = old.split(separator: "\n").prefix { $0.hasPrefix("#") }.map { "\($0)\n" }
+    let head = old.split(separator: "\n").prefix { $0.hasPrefix("#") }.map { String($0 + "\n") }
     let text = frames.map { frame in
       "frame\n" + frame.map { String(UInt32($0) + 256, radix: 16).dropFirst() }.joined(separator: " ") + "\n"
     }

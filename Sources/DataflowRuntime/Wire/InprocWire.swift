@@ -1,0 +1,196 @@
+import Dataflow
+import Foundation
+import GraphFile
+import Synchronization
+import ZeroMQ
+
+/// Edges within a process over ZeroMQ inproc sockets: a reference to the envelope travels, nothing is copied or encoded.
+///
+/// Every edge has a pair of sockets. The sender's is used by whoever sends, under a lock; the receivers' all belong to
+/// one thread, which puts what comes into the same mailboxes that direct edges use.
+final class InprocWire: Sendable {
+  private let context: Context
+  private let wakeup: Wakeup
+  private let links: [Int: InprocLink]
+  private let stopping = Atomic<Bool>(false)
+  private let finished = Atomic<Bool>(true)
+
+  /// - Returns: nil if the part has no such edges.
+  /// - Throws: `ZeroMQError` if sockets cannot be made.
+  init?(plan: Plan, part: Int, mailboxes: [Int: Mailbox]) throws {
+    let edges = plan.edges.indices.filter {
+      plan.edges[$0].transport == .inproc && plan.nodes[plan.edges[$0].to.node].part == part
+    }
+    if edges.isEmpty { return nil }
+    context = try Context(ioThreads: 0, maxSockets: 2 * edges.count + 16)
+    wakeup = try Wakeup()
+    var links: [Int: InprocLink] = [:]
+    for edge in edges {
+      guard let mailbox = mailboxes[plan.edges[edge].to.node] else { throw MissingWire(edge: plan.edges[edge].name) }
+      links[edge] = try InprocLink(
+        edge: plan.edges[edge], number: edge, mailbox: mailbox, lane: plan.lane(ofEdge: edge), context: context)
+    }
+    self.links = links
+  }
+
+  func link(forEdge edge: Int) -> (any Link)? { links[edge] }
+
+  /// Begins to deliver, on a thread of its own.
+  func start() {
+    finished.store(false, ordering: .releasing)
+    let thread = Thread {
+      Thread.current.name = "antiphon-inproc"
+      self.serve()
+      self.finished.store(true, ordering: .releasing)
+    }
+    thread.start()
+  }
+
+  /// Ends the thread; what is still under way is let go.
+  func close() async {
+    stopping.store(true, ordering: .releasing)
+    wakeup.signal()
+    while !finished.load(ordering: .acquiring) { try? await Task.sleep(for: .milliseconds(1)) }
+    for link in links.values { link.closeSender() }
+    context.close()
+  }
+
+  private func serve() {
+    let receivers = links.values.compactMap { $0.takeReceiver() }
+    var poller = Poller()
+    _ = poller.add(wakeup)
+    for receiver in receivers { _ = poller.add(receiver.socket, for: .readable) }
+    while !stopping.load(ordering: .acquiring) {
+      _ = try? poller.wait(timeout: .milliseconds(250))
+      wakeup.drain()
+      for receiver in receivers where receiver.deliver() { wakeup.signal() }
+    }
+  }
+}
+
+/// The sender's end of an inproc edge.
+final class InprocLink: Link {
+  private let edge: PlannedEdge
+  private let mailbox: Mailbox
+  private let lane: Int
+  private let sender: Mutex<Sender>
+  private let receiver: Mutex<InprocReceiver?>
+  /// Values that have not reached the mailbox yet.
+  private let values = Atomic<Int>(0)
+
+  private struct Sender: ~Copyable {
+    /// Nil once the edge's wire has been closed.
+    var socket: Socket?
+  }
+
+  init(edge: PlannedEdge, number: Int, mailbox: Mailbox, lane: Int, context: Context) throws {
+    (self.edge, self.mailbox, self.lane) = (edge, mailbox, lane)
+    var receiving = try Socket(.pair, in: context)
+    var sending = try Socket(.pair, in: context)
+    // The mailbox bounds what is under way, not the sockets.
+    try receiving.set(.receiveHighWaterMark, to: 0)
+    try sending.set(.sendHighWaterMark, to: 0)
+    _ = try receiving.bind("inproc://\(number)")
+    try sending.connect("inproc://\(number)")
+    sender = Mutex(Sender(socket: sending))
+    receiver = Mutex(nil)
+    let made = InprocReceiver(link: self, socket: receiving)
+    receiver.withLock { $0 = made }
+  }
+
+  func offer(_ envelope: Envelope) throws -> Bool {
+    let isValue = envelope.content.isValue
+    let isSent = try sender.withLock { sender in
+      // With what is under way the lane would be full, were all of it there.
+      if isValue, !mailbox.hasRoom(inLane: lane, beside: values.load(ordering: .acquiring)) { return false }
+      if isValue { values.add(1, ordering: .acquiringAndReleasing) }
+      return try send(Parcel(.envelope(envelope)), &sender)
+    }
+    if !isSent, edge.policy == .fail { throw EdgeFull(edge: edge.name, depth: edge.depth) }
+    return isSent
+  }
+
+  func room() async { await mailbox.roomInLane(lane) }
+  func roomInPlace() -> Bool { mailbox.roomInLaneInPlace(lane) }
+  func close() { _ = try? sender.withLock { try send(Parcel(.closed), &$0) } }
+
+  private func send(_ parcel: Parcel, _ sender: inout Sender) throws -> Bool {
+    var frame = try parcel.makeFrame()
+    guard try sender.socket?.trySend(&frame) ?? false else { throw CancellationError() }
+    return true
+  }
+
+  // MARK: The wire
+
+  func takeReceiver() -> InprocReceiver? { receiver.withLock { $0.take() } }
+  func closeSender() { sender.withLock { $0.socket = nil } }
+
+  fileprivate func deliver(_ parcel: Parcel) {
+    switch parcel.content {
+    case .envelope(let envelope):
+      // It cannot be full, and if the run has been stopped there is nobody to tell.
+      _ = try? mailbox.deliver(envelope, lane: lane)
+      if envelope.content.isValue { values.subtract(1, ordering: .acquiringAndReleasing) }
+    case .closed: mailbox.close(lane: lane)
+    }
+  }
+}
+
+/// The receiver's end of an inproc edge; used by the wire's thread alone.
+///
+/// @unchecked: it is made by one thread and handed over to the other, which then has it alone.
+final class InprocReceiver: @unchecked Sendable {
+  private unowned let link: InprocLink
+  fileprivate var socket: Socket
+
+  fileprivate init(link: InprocLink, socket: consuming Socket) {
+    self.link = link
+    self.socket = socket
+  }
+
+  /// Delivers what has come, though not too much at once.
+  ///
+  /// - Returns: whether there may be more.
+  fileprivate func deliver() -> Bool {
+    for _ in 0..<256 {
+      guard let frame = try? socket.tryReceive() else { return false }
+      if let parcel = Parcel.open(frame) { link.deliver(parcel) }
+    }
+    return true
+  }
+}
+
+/// What travels through an inproc socket: a frame that holds a reference to this object, and keeps it alive until it is
+/// let go, be it by the receiver or by a context that closes.
+///
+/// @unchecked: constant once it is made.
+private final class Parcel: @unchecked Sendable {
+  enum Content {
+    case envelope(Envelope)
+    case closed
+  }
+  let content: Content
+  /// Where the frame's bytes lie: this object's own address.
+  private let address = UnsafeMutablePointer<UInt>.allocate(capacity: 1)
+
+  init(_ content: Content) {
+    self.content = content
+    address.initialize(to: UInt(bitPattern: Unmanaged.passUnretained(self).toOpaque()))
+  }
+
+  deinit { address.deallocate() }
+
+  func makeFrame() throws -> Frame {
+    try Frame(retaining: self, bytes: UnsafeRawBufferPointer(start: address, count: MemoryLayout<UInt>.size))
+  }
+
+  /// The parcel of a frame, which must have come through a socket of ``InprocWire``'s own context.
+  static func open(_ frame: borrowing Frame) -> Parcel? {
+    frame.withUnsafeBytes { bytes in
+      guard bytes.count == MemoryLayout<UInt>.size else { return nil }
+      return UnsafeRawPointer(bitPattern: bytes.loadUnaligned(as: UInt.self)).map {
+        Unmanaged<Parcel>.fromOpaque($0).takeUnretainedValue()
+      }
+    }
+  }
+}
