@@ -179,6 +179,12 @@ class End:
     def answer(self):
         return wire.read_answer(self.socket.recv())
 
+    def take_credit(self, count):
+        """Waits for so much credit, in however many messages it comes."""
+        while count > 0:
+            count -= self.answer().count
+        assert count == 0, "the node gave back more than it took"
+
     # As the receiver.
 
     def welcome(self, run, credits=None):
