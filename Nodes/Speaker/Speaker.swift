@@ -22,8 +22,9 @@ public struct SpeakerNode: Node {
       path = read(
         "path", default: "answer.wav",
         help: """
-          File to write, from the working directory. {session} stands for the session's name; without it, the first \
-          session writes to this file and each further one to a file with '-NAME' behind the stem.
+          File to write, from the working directory. {session} stands for the session's name, as in \
+          answers/{session}.wav; without it, the first session writes to this file and each further one to a file \
+          with '-NAME' behind the stem.
           """)
       pace = read(
         "pace", default: .fast,

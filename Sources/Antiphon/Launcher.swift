@@ -14,11 +14,14 @@ struct Launcher {
   private static let patience = 8.0
   private let work: Work
   private let startTimeout: Double
+  /// This process is a part that a coordinator on this machine has started.
+  private let isSupervised: Bool
   /// Lives as long as the run.
   private let directory: RunDirectory?
 
   init(options: GraphOptions, part: String?, trace: String?, allowExternal: Bool, startTimeout: Double) throws {
     self.startTimeout = startTimeout
+    isSupervised = part != nil && options.runDirectory != nil
     if let part {
       directory = nil
       work = .part(try PartRun(plan: try options.plan(), part: part, catalog: Catalog.standard))
@@ -43,21 +46,31 @@ struct Launcher {
     defer { withExtendedLifetime(directory) {} }
     switch work {
     case .graph(let run):
+      let directory = directory
       let signals = SignalWatch { name in
         Console.say("antiphon: \(name), stopping; again to stop at once")
         run.stop(because: "stopped by \(name)")
         // A node that computes without looking up, or a library call that does not return, must not hold us.
         DispatchQueue.global().asyncAfter(deadline: .now() + Self.patience) {
           Console.say("antiphon: not everything stopped within \(Int(Self.patience)) s; ending at once")
+          run.kill()
+          directory?.remove()
           _exit(1)
         }
+      } second: { number in
+        run.kill()
+        directory?.remove()
+        _exit(128 + number)
       }
       defer { signals.cancel() }
       return try await run.run { reporter.show($0) }
     case .part(let part):
       // The coordinator hears Ctrl-C too and ends the run in good order.
       signal(SIGINT, SIG_IGN)
-      try await part.run(startTimeout: startTimeout)
+      try await part.run(startTimeout: startTimeout, parent: isSupervised ? getppid() : nil) {
+        Console.say("antiphon: the coordinator is gone and a node does not end; ending at once")
+        _exit(1)
+      }
       return nil
     }
   }
@@ -67,13 +80,15 @@ struct Launcher {
 final class SignalWatch {
   private let sources: [any DispatchSourceSignal]
 
-  init(_ first: @escaping @Sendable (_ name: String) -> Void) {
+  init(
+    _ first: @escaping @Sendable (_ name: String) -> Void, second: @escaping @Sendable (_ number: Int32) -> Void
+  ) {
     let seen = Seen()
     sources = [(SIGINT, "Ctrl-C"), (SIGTERM, "SIGTERM")].map { number, name in
       signal(number, SIG_IGN)
       let source = DispatchSource.makeSignalSource(signal: number, queue: .global())
       source.setEventHandler {
-        if seen.first() { first(name) } else { _exit(128 + number) }
+        if seen.first() { first(name) } else { second(number) }
       }
       source.resume()
       return source

@@ -80,7 +80,9 @@ struct RuntimeCommand: AsyncParsableCommand {
   private func show(_ machine: Machine, _ results: [RuntimeResult], _ dora: [DoraResult]) {
     print("Edges of a graph beside raw libzmq (its C API), \(rounds) rounds in alternating order, medians (least-most)")
     print(machine.description + "\n")
-    var rates = TextTable(["throughput", "antiphon /s", "", "raw zmq /s", "", "antiphon MB/s", "of raw", "CPU µs", "raw"])
+    var rates = TextTable([
+      "throughput", "antiphon /s", "", "raw zmq /s", "", "antiphon MB/s", "of raw", "CPU µs", "raw",
+    ])
     var delays = TextTable(["one way, µs", "antiphon p50", "p99", "raw zmq p50", "p99", "p50 of raw"])
     for result in results {
       let name = "\(result.course.carrier.title) \(sizeText(result.course.size))"

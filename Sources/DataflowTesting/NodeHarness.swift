@@ -40,17 +40,13 @@ public final class NodeHarness: Sendable {
   }
 
   public func beginSession(_ name: String) async throws -> Session {
-    let session = await withCheckedContinuation { continuation in
-      commands.yield(.beginSession(name, reply: { continuation.resume(returning: $0) }))
-    }
+    let session: Session? = try await ask { .beginSession(name, reply: $0) }
     guard let session else { throw HarnessError("session \(name) is over already") }
     return session
   }
 
   public func beginTurn(in session: Session) async throws -> Turn {
-    await withCheckedContinuation { continuation in
-      commands.yield(.beginTurn(session, reply: { continuation.resume(returning: $0) }))
-    }
+    try await ask { .beginTurn(session, reply: $0) }
   }
 
   /// - Parameter time: presentation time in nanoseconds.
@@ -58,10 +54,22 @@ public final class NodeHarness: Sendable {
     guard let index = inputs.firstIndex(where: { $0.name == port }) else {
       throw HarnessError("the node has no input \(port)")
     }
-    let error = await withCheckedContinuation { continuation in
-      commands.yield(.send(port: index, value, turn, time: time, reply: { continuation.resume(returning: $0) }))
-    }
+    let error: (any Error)? = try await ask { .send(port: index, value, turn, time: time, reply: $0) }
     if let error { throw error }
+  }
+
+  /// Gives the feeder a command and waits for its answer.
+  ///
+  /// - Throws: ``HarnessError`` if the run ends without one.
+  private func ask<Answer: Sendable>(
+    _ command: (_ reply: @escaping @Sendable (Answer) -> Void) -> FeederCommand
+  ) async throws -> Answer {
+    try await withCheckedThrowingContinuation { (continuation: CheckedContinuation<Answer, any Error>) in
+      let question = Question(continuation)
+      commands.yield(command { question.answer(.success($0)) })
+      let run = run
+      run.whenOver { question.answer(.failure(HarnessError(run.failure ?? "the run is over"))) }
+    }
   }
 
   public func endTurn(_ turn: Turn) { commands.yield(.endTurn(turn)) }
@@ -110,6 +118,13 @@ public final class NodeHarness: Sendable {
   public var shown: [String] { run.shown }
   /// How turns ended so far.
   public var turns: [TurnRecord] { run.turns }
+}
+
+/// A continuation that is resumed once, by whoever comes first.
+private final class Question<Answer: Sendable>: Sendable {
+  private let continuation: Mutex<CheckedContinuation<Answer, any Error>?>
+  init(_ continuation: CheckedContinuation<Answer, any Error>) { self.continuation = Mutex(continuation) }
+  func answer(_ result: Result<Answer, any Error>) { continuation.withLock { $0.take() }?.resume(with: result) }
 }
 
 /// What a test did wrong, or a node's failure.

@@ -21,10 +21,12 @@ package final class TestRun: Sendable {
   private struct Record {
     var printed: [String] = []
     var logged: [String] = []
+    var begun: [String] = []
     var shown: [String] = []
     var turns: [TurnRecord] = []
     var failure: String?
     var isOver = false
+    var whenOver: [@Sendable () -> Void] = []
     var waiters = 0
     var waiting: [Int: (condition: @Sendable (TestRun) -> Bool, continuation: CheckedContinuation<Void, Never>)] = [:]
   }
@@ -37,7 +39,8 @@ package final class TestRun: Sendable {
   ///   - apart: nodes that live in a part of their own if the carrier goes between parts.
   ///   - parts: instead of `apart`, the nodes of several parts; what is in none lives in one more.
   package init(
-    graph: [String: Any], apart: [String] = [], parts: [[String]] = [], over carrier: Carrier = .direct, catalog: NodeCatalog,
+    graph: [String: Any], apart: [String] = [], parts: [[String]] = [], over carrier: Carrier = .direct,
+    catalog: NodeCatalog,
     seed: UInt64 = 0, clock: any TimeSource = SystemTime()
   ) throws {
     let directory = try RunDirectory()
@@ -68,12 +71,26 @@ package final class TestRun: Sendable {
   }
 
   package func run() async throws -> RunSummary {
-    defer { tell { $0.isOver = true } }
+    defer {
+      tell { $0.isOver = true }
+      for action in record.withLock({ $0.whenOver }) { action() }
+    }
+    // A test whose time is up is cancelled, and would wait for ever for a graph that hangs.
+    let graphRun = graphRun
+    return try await withTaskCancellationHandler {
+      try await observed()
+    } onCancel: {
+      graphRun.stop(because: "the test's time is up")
+    }
+  }
+
+  private func observed() async throws -> RunSummary {
     let summary = try await graphRun.run { event in
       self.tell { record in
         switch event {
         case .print(_, let text): record.printed.append(text)
         case .log(let node, let text): record.logged.append("\(node): \(text)")
+        case .turnBegan(let session, let epoch): record.begun.append("\(session)#\(epoch)")
         case .show(_, let text): record.shown.append(text)
         case .turnEnded(let turn): record.turns.append(turn)
         default: break
@@ -105,6 +122,15 @@ package final class TestRun: Sendable {
     }
   }
 
+  /// Calls back when the run is over; at once if it is.
+  package func whenOver(_ action: @escaping @Sendable () -> Void) {
+    let isOver = record.withLock { record in
+      if !record.isOver { record.whenOver.append(action) }
+      return record.isOver
+    }
+    if isOver { action() }
+  }
+
   package func interrupt(session: String?) { graphRun.interrupt(session: session, reason: "the test says so") }
   /// A range of ports for one part, another one each time.
   private static func ports() -> String {
@@ -117,6 +143,8 @@ package final class TestRun: Sendable {
   package var failure: String? { record.withLock { $0.failure } }
   package var printed: [String] { record.withLock { $0.printed } }
   package var logged: [String] { record.withLock { $0.logged } }
+  /// Turns that were opened, for example `a#1`.
+  package var begun: [String] { record.withLock { $0.begun } }
   package var shown: [String] { record.withLock { $0.shown } }
   package var turns: [TurnRecord] { record.withLock { $0.turns } }
 }

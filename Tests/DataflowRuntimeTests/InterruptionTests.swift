@@ -39,6 +39,7 @@ import Testing
       ], ["source.out -> worker.in", "worker.out -> sink.in"], apart: ["worker"], over: carrier, clock: clock)
     async let summary = run.run()
     await computing.wait()
+    await run.until { !$0.begun.isEmpty }
     run.interrupt(session: "a")
     // The clock stands still: nobody is given up on.
     let turns = try await summary.turns
@@ -65,6 +66,7 @@ import Testing
       ], ["source.out -> worker.in", "worker.out -> sink.in"], clock: clock)
     async let summary = run.run()
     await computing.wait()
+    await run.until { !$0.begun.isEmpty }
     run.interrupt(session: nil)
     clock.advance(by: 60_000_000_000)
     await run.until { !$0.turns.isEmpty }
@@ -99,6 +101,7 @@ import Testing
       clock: ManualClock())
     async let summary = run.run()
     await full.wait()
+    await run.until { !$0.begun.isEmpty }
     run.interrupt(session: "a")
     #expect(try await summary.turns.map(\.outcome) == [.interrupted(reason: "the test says so")])
     #expect(run.logged == ["source: freed"])
@@ -127,6 +130,7 @@ import Testing
       over: carrier, clock: ManualClock())
     async let summary = run.run()
     await computing.wait()
+    await run.until { !$0.begun.isEmpty }
     run.interrupt(session: "s0")
     // The worker takes nothing any more, and acknowledges when it ends.
     done.open()
@@ -149,6 +153,7 @@ import Testing
       ], ["source.out -> worker.in"])
     async let summary = run.run()
     await computing.wait()
+    await run.until { !$0.begun.isEmpty }
     run.interrupt(session: "s0")
     #expect(
       try await summary.failure
@@ -174,6 +179,7 @@ import Testing
       ], ["source.out -> worker.in", "worker.out -> sink.in"], clock: ManualClock())
     async let summary = run.run()
     await computing.wait()
+    await run.until { $0.begun.contains("s1#1") }
     run.interrupt(session: "s1")
     let outcomes = Dictionary(try await summary.turns.map { ($0.session, $0.outcome) }) { first, _ in first }
     #expect(outcomes == ["s0": .completed, "s1": .interrupted(reason: "the test says so"), "s2": .completed])

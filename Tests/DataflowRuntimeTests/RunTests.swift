@@ -55,8 +55,10 @@ import Testing
         "source": Self.speaker(sessions: 2, turns: 2, values: 20), "left": .relay, "right": .relay, "sink": .printer,
         "other": .printer,
       ],
-      ["source.out -> left.in", "source.out -> right.in", "left.out -> sink.in", "right.out -> sink.in",
-        "source.out -> other.in"],
+      [
+        "source.out -> left.in", "source.out -> right.in", "left.out -> sink.in", "right.out -> sink.in",
+        "source.out -> other.in",
+      ],
       apart: ["left", "other"], over: carrier)
     let summary = try await run.run()
     #expect(summary.failure == nil)
@@ -75,7 +77,9 @@ import Testing
     let run = try Self.run(
       [
         "source": Self.speaker(sessions: 1, turns: 1, values: 100),
-        "worker": .node { _, ports in for try await text in ports.input where text.value.string == "7" { throw Broken() } },
+        "worker": .node { _, ports in
+          for try await text in ports.input where text.value.string == "7" { throw Broken() }
+        },
       ], ["source.out -> worker.in"])
     let summary = try await run.run()
     #expect(summary.failure == "node worker failed: out of ideas")
@@ -163,7 +167,8 @@ import Testing
         "sink": .printer,
       ], ["source.out -> sink.in"])
     #expect(try await run.run().failure == nil)
-    #expect(run.logged == ["source: session a failed: its file is empty"])
+    #expect(run.turns.map(\.epoch) == [0])
+    #expect(run.turns.map(\.outcome) == [.failed(reason: "source: its file is empty")])
   }
 
   @Test(arguments: Carrier.allCases)
@@ -201,21 +206,27 @@ import Testing
         "source": Self.speaker(sessions: 3, turns: 2, values: 1),
         // Counts down from 20, a step each time round.
         "step": .explicit { context, ports in
-          var open: [Turn: Bool] = [:]
+          var open: Set<Turn> = []
+          var over: Set<Session> = []
+          func endIfDone(_ session: Session) {
+            if over.contains(session), !open.contains(where: { $0.session == session }) { context.endSession(session) }
+          }
           for try await event in merge(ports.input, ports.side) {
             switch event {
             case .first(.message(let text)):
-              open[text.turn] = true
+              open.insert(text.turn)
               try await ports.output.send(Text("20"), turn: text.turn)
             case .second(.message(let text)):
               if text.value.string == "0" {
-                open[text.turn] = nil
+                open.remove(text.turn)
                 context.endTurn(text.turn)
+                endIfDone(text.session)
               } else {
                 try await ports.output.send(text.value, following: text)
               }
             case .first(.sessionEnded(let session)):
-              context.endSession(session)
+              over.insert(session)
+              endIfDone(session)
             default: break
             }
           }

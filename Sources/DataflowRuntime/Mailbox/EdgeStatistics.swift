@@ -19,4 +19,13 @@ public struct EdgeStatistics: Sendable, Hashable, Codable {
   public var deepest = 0
   /// Nanoseconds that values waited in the queue, all together.
   public var waited: Int64 = 0
+
+  /// Adds what the edge's other end has counted.
+  mutating func add(_ other: EdgeStatistics) {
+    delivered += other.delivered
+    dropped += other.dropped
+    stale += other.stale
+    deepest = max(deepest, other.deepest)
+    waited += other.waited
+  }
 }

@@ -1,4 +1,4 @@
-import Dataflow
+package import Dataflow
 import DequeModule
 
 /// The node's side of its mailbox: what it is working on, and what it has been given in advance, all from one lane, so
@@ -6,8 +6,6 @@ import DequeModule
 ///
 /// Values in the hand still count as waiting in their lane until the node looks at them.
 package struct Hand {
-  package init() {}
-
   /// The most entries given in advance.
   static let size = 64
 
@@ -22,6 +20,8 @@ package struct Hand {
   /// What the node took last and has not yet come back from.
   private var work = Work.none
   private var taken: Int64 = 0
+
+  package init() {}
 
   enum Work {
     case none
@@ -52,7 +52,7 @@ package struct Hand {
   /// The next value, if the node holds nothing that the mailbox must hear of, and there is one.
   ///
   /// - Parameter worked: set to how long the node worked on the one before.
-  mutating func next(on wanted: UInt64, now: Int64, worked: inout Int64?) -> Next? {
+  package mutating func next(on wanted: UInt64, now: Int64, worked: inout Int64?) -> Next? {
     guard case .value = work, wanted == ports, let entry = entries.popFirst() else { return nil }
     worked = now - taken
     looked += 1
@@ -61,10 +61,10 @@ package struct Hand {
     return Next(envelope: entry.envelope, port: port, lane: lane)
   }
 
-  struct Next {
-    let envelope: Envelope
-    let port: Int
-    let lane: Int
+  package struct Next {
+    package let envelope: Envelope
+    package let port: Int
+    package let lane: Int
   }
 
   /// Whether there is nothing that the mailbox does not know or have.

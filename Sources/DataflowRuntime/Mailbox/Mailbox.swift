@@ -143,6 +143,15 @@ final class Mailbox: Sendable {
     return lost
   }
 
+  /// The node has returned: what still comes is dropped.
+  ///
+  /// - Returns: interruptions that it has not heard of, and whether messages could still come in.
+  func finish() -> (cuts: [Turn], hasMore: Bool) {
+    let (cuts, hasMore, resume) = withAll { $0.finish() }
+    for waiter in resume { waiter.resume() }
+    return (cuts, hasMore)
+  }
+
   func stop() {
     for waiter in withAll({ $0.stop() }) { waiter.resume() }
   }

@@ -29,9 +29,9 @@ package struct MailboxState {
     let kind: Kind
     var queue = Deque<Entry>()
     /// Values in the queue, and in the node's hand as long as it has not looked at them; marks take no room.
-    package var values = 0
+    package internal(set) var values = 0
     var isClosed = false
-    package var statistics = EdgeStatistics()
+    package internal(set) var statistics = EdgeStatistics()
     var waiters: [Waiter] = []
 
     /// Senders that wait are woken when so few values are left, not for every one.
@@ -53,6 +53,8 @@ package struct MailboxState {
   private var tickets: UInt64 = 0
   private var cuts = Deque<Turn>()
   private var isStopped = false
+  /// The node has returned: what still comes is dropped.
+  private var isFinished = false
   private var waiting: (ports: UInt64, node: Waiter)?
   /// Sessions that began and that the node has not ended.
   private var sessions: Set<UInt64> = []
@@ -73,6 +75,11 @@ package struct MailboxState {
     if isStopped { return .stopped }
     let kind = lanes[index].kind
     var lost = 0
+    if isFinished {
+      guard envelope.content.isValue else { return .delivered(wake: nil, lost: 0) }
+      lanes[index].statistics.dropped += 1
+      return .delivered(wake: nil, lost: 1)
+    }
     // Stale marks are no use either: the node hears of the cut.
     if envelope.turn.isCut {
       guard envelope.content.isValue else { return .delivered(wake: nil, lost: 0) }
@@ -116,7 +123,7 @@ package struct MailboxState {
   }
 
   /// - Returns: false if the sender is not waiting any more.
-  mutating func withdraw(senderTo index: Int, _ pause: NodeThread.Pause) -> Bool {
+  package mutating func withdraw(senderTo index: Int, _ pause: NodeThread.Pause) -> Bool {
     guard let place = lanes[index].waiters.firstIndex(where: { $0.isThread(in: pause) }) else { return false }
     lanes[index].waiters.remove(at: place)
     return true
@@ -240,7 +247,7 @@ package struct MailboxState {
   }
 
   /// - Returns: false if the node is not waiting any more.
-  mutating func withdraw(_ pause: NodeThread.Pause) -> Bool {
+  package mutating func withdraw(_ pause: NodeThread.Pause) -> Bool {
     guard let (_, node) = waiting, node.isThread(in: pause) else { return false }
     waiting = nil
     return true
@@ -283,6 +290,23 @@ package struct MailboxState {
       resume.append(node)
     }
     return (resume, lost)
+  }
+
+  /// The node has returned.
+  ///
+  /// - Returns: interruptions that it has not heard of, whether messages could still come in, and whom to resume.
+  package mutating func finish() -> (cuts: [Turn], hasMore: Bool, resume: [Waiter]) {
+    isFinished = true
+    let hasMore = lanes.contains { !$0.kind.isFeedback && (!$0.isClosed || $0.values > 0) }
+    var resume: [Waiter] = []
+    for index in lanes.indices {
+      lanes[index].statistics.dropped += lanes[index].values
+      lanes[index].values = 0
+      lanes[index].queue.removeAll()
+      resume += lanes[index].takeWaiters()
+    }
+    defer { cuts.removeAll() }
+    return (Array(cuts), hasMore, resume)
   }
 
   package mutating func stop() -> [Waiter] {

@@ -174,7 +174,10 @@ struct Patience {
   /// The thread had to sleep, whether it had looked before or not.
   mutating func slept(_ nanoseconds: Int64) {
     trust = max(trust - 4, 0)
-    guard nanoseconds < 20_000 else { return shortSleeps = 0 }
+    guard nanoseconds < 20_000 else {
+      shortSleeps = 0
+      return
+    }
     shortSleeps += 1
     if shortSleeps == 64 { (trust, shortSleeps) = (max(trust, 1), 0) }
   }

@@ -45,9 +45,12 @@ final class NodeHost: Sendable {
     let work = Task(executorPreference: thread) { try await self.live(as: type, start: start) }
     let result = await work.result
     state.withLock { $0.isEnded = true }
+    let (cuts, hasMore) = mailbox.finish()
+    for turn in cuts { acknowledge(turn) }
     for outlet in outlets { outlet.close() }
     do {
       try result.get()
+      if hasMore { throw ReturnedEarly() }
     } catch  where part.isStopping {
       // Whatever it was, the run is over.
     }
@@ -116,6 +119,11 @@ struct EscapedCut: Error, CustomStringConvertible {
   var description: String {
     "node \(node) let TurnCut escape from run when turn \(turn) was interrupted; it must catch it and go on"
   }
+}
+
+/// The node returned and left messages behind, which would keep their senders waiting for ever.
+struct ReturnedEarly: Error, CustomStringConvertible {
+  var description: String { "it returned while messages still came in; run must read its inputs to their end" }
 }
 
 extension NodeHost: Inbox {

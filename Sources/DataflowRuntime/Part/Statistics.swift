@@ -4,6 +4,14 @@ public struct PartReport: Sendable, Codable, Equatable {
   public var edges: [NamedEdgeStatistics] = []
   public var refused = Refusals()
   public init() {}
+
+  /// What a process of another release, or in another language, does not report is taken as nothing.
+  public init(from decoder: any Decoder) throws {
+    let values = try decoder.container(keyedBy: CodingKeys.self)
+    nodes = try values.decodeIfPresent([NodeStatistics].self, forKey: .nodes) ?? []
+    edges = try values.decodeIfPresent([NamedEdgeStatistics].self, forKey: .edges) ?? []
+    refused = try values.decodeIfPresent(Refusals.self, forKey: .refused) ?? Refusals()
+  }
 }
 
 /// What a process did not let in.

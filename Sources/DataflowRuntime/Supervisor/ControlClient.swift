@@ -23,11 +23,17 @@ final class ControlClient: ControlChannel {
   private let stopping = Atomic<Bool>(false)
   private let finished = Atomic<Bool>(true)
   private let lost: @Sendable (String) -> Void
+  /// The process that started this one, if this one is to end with it.
+  private let parent: Int32?
 
-  /// - Parameter lost: called when the coordinator is gone.
+  /// - Parameters:
+  ///   - parent: the process that started this one, if this one is to end with it.
+  ///   - lost: called when the coordinator is gone.
   init(
-    address: String, joining: Joining, keys: WireKeys?, lost: @escaping @Sendable (_ reason: String) -> Void
+    address: String, joining: Joining, keys: WireKeys?, parent: Int32?,
+    lost: @escaping @Sendable (_ reason: String) -> Void
   ) throws {
+    self.parent = parent
     self.address = address
     self.joining = joining
     self.keys = keys
@@ -99,7 +105,6 @@ final class ControlClient: ControlChannel {
 
   private func serve(_ socket: inout Socket, joinBy deadline: Int64) {
     let clock = SystemTime()
-    let parent = getppid()
     var poller = Poller()
     _ = poller.add(wakeup)
     _ = poller.add(socket, for: .readable)
@@ -131,7 +136,12 @@ final class ControlClient: ControlChannel {
       }
       for event in outgoing { Self.send(ControlWire.bytes(.event, event), &socket) }
       if stopping.load(ordering: .acquiring) { return }
-      if isJoined, !isLost, clock.now - heard > 2 * ControlServer.silence || getppid() != parent {
+      let isOrphan = parent.map { getppid() != $0 } ?? false
+      if !isJoined, isOrphan {
+        state.withLock { $0.joining.take() }?.resume(throwing: JoinError(description: "the coordinator is gone"))
+        return
+      }
+      if isJoined, !isLost, clock.now - heard > 2 * ControlServer.silence || isOrphan {
         isLost = true
         lost("the coordinator is gone")
       }

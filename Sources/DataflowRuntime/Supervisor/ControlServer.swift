@@ -165,7 +165,12 @@ final class ControlServer: Sendable {
       peers[part]?.isSilent = false
       notice(part, .back)
     }
-    if kind == .event, let event = ControlWire.value(PartEvent.self, reader) { coordinator.handle(event, from: part) }
+    guard kind == .event else { return }
+    if let event = ControlWire.value(PartEvent.self, reader) { return coordinator.handle(event, from: part) }
+    // It may be of a later version, but whoever writes a node in another language wants to know.
+    counters.countMalformed()
+    let start = String(decoding: body.bytes.dropFirst(WireFormat.preambleSize).prefix(120), as: UTF8.self)
+    coordinator.tell(.part(name: plan.parts[part].name, what: "sent an event that cannot be read: \(start)"))
   }
 
   private func join(

@@ -1,4 +1,5 @@
 import Dataflow
+import DequeModule
 import Synchronization
 
 /// The one place that knows the whole run: which nodes are ready, which turns are open, what is to be told to whom.
@@ -9,8 +10,6 @@ final class Coordinator: Sendable {
   private let clock: any TimeSource
   private let observe: @Sendable (RunEvent) -> Void
   private let state: Mutex<State>
-  /// Keeps what is printed in the order in which it was handled.
-  private let speaking = Mutex(())
 
   private enum Phase { case loading, running, over }
 
@@ -33,6 +32,10 @@ final class Coordinator: Sendable {
     var traces: [Int: [TraceEntry]] = [:]
     /// What to add to a process's times to get this one's.
     var clockOffsets: [Int: Int64] = [:]
+    /// What is still to be told and sent, in the order in which it was decided on.
+    var effects = Deque<Effect>()
+    /// Somebody is at it.
+    var isActing = false
   }
   private struct TurnKey: Hashable {
     var session: UInt64
@@ -154,6 +157,7 @@ final class Coordinator: Sendable {
     perform { state in
       state.ready.subtract(dead)
       state.unstarted.insert(part)
+      state.finishedParts.remove(part)
       state.readyEdges = state.readyEdges.filter { edge in
         let edge = self.plan.edges[edge]
         return !dead.contains(edge.from.node) && !dead.contains(edge.to.node)
@@ -210,10 +214,12 @@ final class Coordinator: Sendable {
 
   /// Every session's latest interruption, for a process that may have missed it.
   func repeatFences(to part: Int) {
-    perform { state in
-      state.ledger.sessions.sorted { $0.key < $1.key }.filter { $0.value.fenced > 0 }.map { id, book in
-        .command(part: part, .fence(session: id, name: book.name, epoch: book.fenced))
-      }
+    perform { state in self.fences(for: part, state) }
+  }
+
+  private func fences(for part: Int, _ state: State) -> [Effect] {
+    state.ledger.sessions.sorted { $0.key < $1.key }.filter { $0.value.fenced > 0 }.map { id, book in
+      .command(part: part, .fence(session: id, name: book.name, epoch: book.fenced))
     }
   }
 
@@ -249,14 +255,14 @@ final class Coordinator: Sendable {
         loading: (state.started > 0 ? state.started : now) - state.created, turns: state.records,
         timings: state.finished, nodes: merged(state.reports.values.flatMap(\.nodes)),
         edges: plan.edges.compactMap { edge in
-          state.reports.values.lazy.flatMap(\.edges).first { $0.edge == edge.name }
+          Self.merged(state.reports.values.flatMap(\.edges).filter { $0.edge == edge.name })
         }, refused: state.reports.values.map(\.refused).reduce(Refusals(), +), failure: state.failure)
     }
   }
 
   // MARK: Inside
 
-  private enum Effect {
+  private enum Effect: Sendable {
     case tell(RunEvent)
     case command(part: Int, PartCommand)
     case stopAll
@@ -282,7 +288,10 @@ final class Coordinator: Sendable {
     case .running:
       // All are ready again after processes were started anew.
       defer { state.unstarted = [] }
-      return state.unstarted.sorted().map { .command(part: $0, .start(begun: begun, open: open)) }
+      return state.unstarted.sorted().flatMap { part -> [Effect] in
+        // Before it starts, so that it neither takes up what was interrupted nor counts turns from the beginning.
+        self.fences(for: part, state) + [.command(part: part, .start(begun: begun, open: open))]
+      }
     case .over: return []
     }
   }
@@ -311,22 +320,49 @@ final class Coordinator: Sendable {
   }
 
   private func perform(_ change: (inout sending State) -> sending [Effect]) {
-    speaking.withLock { _ in
-      let (effects, send) = state.withLock { state -> ([Effect], (@Sendable (Int, PartCommand) -> Void)?) in
-        (change(&state), state.send)
-      }
-      for effect in effects {
-        switch effect {
-        case .tell(let event): observe(event)
-        case .command(let part, let command): send?(part, command)
-        case .stopAll: for part in plan.parts.indices { send?(part, .stop) }
-        }
+    let isMine = state.withLock { state in
+      state.effects.append(contentsOf: change(&state))
+      if state.isActing { return false }
+      state.isActing = true
+      return true
+    }
+    // Whoever is at it acts for all, so that an observer may call back, and the order is kept.
+    while isMine, let (effect, send) = nextEffect() {
+      switch effect {
+      case .tell(let event): observe(event)
+      case .command(let part, let command): send?(part, command)
+      case .stopAll: for part in plan.parts.indices { send?(part, .stop) }
       }
     }
   }
 
+  private func nextEffect() -> (Effect, (@Sendable (Int, PartCommand) -> Void)?)? {
+    state.withLock { state in
+      guard let effect = state.effects.popFirst() else {
+        state.isActing = false
+        return nil
+      }
+      return (effect, state.send)
+    }
+  }
+
+  /// Returns when everything decided on has been told and sent.
+  func settle() async {
+    while state.withLock({ $0.isActing }) { try? await Task.sleep(for: .milliseconds(1)) }
+  }
+
   private func name(_ node: Int) -> String {
     plan.nodes.indices.contains(node) ? plan.nodes[node].name : "node \(node)"
+  }
+
+  /// What the receiver and the sender of an edge have counted.
+  private static func merged(_ counts: [NamedEdgeStatistics]) -> NamedEdgeStatistics? {
+    counts.dropFirst().reduce(counts.first) { sum, count in
+      guard var sum else { return nil }
+      sum.waiting += count.waiting
+      sum.statistics.add(count.statistics)
+      return sum
+    }
   }
 
   /// In the order of the graph.

@@ -72,6 +72,11 @@ public final class GraphRun: Sendable {
     running?.stop(because: reason)
   }
 
+  /// Ends the processes that the run has started, without waiting for anything; for a program that ends itself at once.
+  public func kill() {
+    if case .running(let running) = state.withLock({ $0 }) { running.kill() }
+  }
+
   /// Interrupts a session by its name, or all with nil: everything up to its latest turn falls silent.
   public func interrupt(session: String?, reason: String) {
     if case .running(let running) = state.withLock({ $0 }) {
@@ -85,4 +90,5 @@ protocol RunningGraph: Sendable {
   var coordinator: Coordinator { get }
   func run() async -> RunSummary
   func stop(because reason: String)
+  func kill()
 }

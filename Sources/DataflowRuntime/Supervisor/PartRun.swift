@@ -1,4 +1,5 @@
 import Dataflow
+import Dispatch
 import Foundation
 import Synchronization
 
@@ -19,8 +20,13 @@ public struct PartRun: Sendable {
 
   /// Joins the run, loads the part's nodes and runs them until the whole run has finished.
   ///
+  /// - Parameters:
+  ///   - parent: the process that started this one, if this one is to end with it.
+  ///   - stuck: called when the coordinator is gone and a node does not end for a few seconds; end the process.
   /// - Throws: ``JoinError`` if the coordinator cannot be found or refuses, otherwise the first node's failure.
-  public func run(startTimeout: Double = 120) async throws {
+  public func run(
+    startTimeout: Double = 120, parent: Int32? = nil, stuck: @escaping @Sendable () -> Void = {}
+  ) async throws {
     let name = plan.parts[part].name
     let coordinatorLost = Lost()
     let client = try ControlClient(
@@ -28,13 +34,16 @@ public struct PartRun: Sendable {
       joining: Joining(
         part: name, graph: plan.hash, settings: plan.settings, incarnation: .random(in: 1...UInt64.max),
         process: ProcessInfo.processInfo.processIdentifier, clock: SystemTime().now),
-      keys: try plan.keys(of: name), lost: { coordinatorLost.report($0) })
+      keys: try plan.keys(of: name), parent: parent, lost: { coordinatorLost.report($0) })
     do {
       let acceptance = try await client.join(timeout: .seconds(startTimeout))
       let hosted = try HostedPart(
         plan: plan, part: part, clock: SystemTime(), catalog: catalog, token: acceptance.token,
         isTraced: acceptance.isTraced, control: client)
-      coordinatorLost.act { _ in hosted.handle(.stop) }
+      coordinatorLost.act { _ in
+        hosted.handle(.stop)
+        DispatchQueue.global().asyncAfter(deadline: .now() + 3, execute: stuck)
+      }
       client.takeCommands { hosted.handle($0) }
       try await hosted.run()
     } catch {

@@ -20,7 +20,10 @@ public final class RunDirectory: Sendable {
     throw RunDirectoryError(candidates: candidates)
   }
 
-  deinit { try? FileManager.default.removeItem(atPath: path) }
+  deinit { remove() }
+
+  /// For a program that ends itself at once; otherwise the folder goes with the object.
+  public func remove() { try? FileManager.default.removeItem(atPath: path) }
 
   /// Writes a file of JSON, which is YAML, into the folder.
   ///

@@ -28,8 +28,9 @@ final class Supervisor: RunningGraph {
     var joined: Set<Int> = []
     /// When to start a part again.
     var due: [Int: Int64] = [:]
+    /// Since when parts that others have started do not answer.
+    var silent: [Int: Int64] = [:]
     var stoppedAt: Int64?
-    var isKilled = false
   }
 
   init(
@@ -99,13 +100,19 @@ final class Supervisor: RunningGraph {
         coordinator.fail("the trace could not be written to \(file): \(error.localizedDescription)")
       }
     }
+    await coordinator.settle()
     var summary = coordinator.finish(.failed(reason: "the run ended before the turn did"))
     if let server { summary.refused = summary.refused + server.refused }
+    await coordinator.settle()
     await server?.close()
     return summary
   }
 
   func stop(because reason: String) { coordinator.fail(reason) }
+
+  func kill() {
+    for child in state.withLock({ $0.children }).values { child.send(signal: SIGKILL) }
+  }
 
   // MARK: Processes
 
@@ -154,6 +161,7 @@ final class Supervisor: RunningGraph {
       case .part(let part, .joined(let process, let isFirst)): joined(part, process, isFirst)
       case .part(let part, .silent): silent(part)
       case .part(let part, .back):
+        state.withLock { $0.silent[part] = nil }
         coordinator.tell(.part(name: plan.parts[part].name, what: "answers again"))
         coordinator.repeatFences(to: part)
       case .exited(let part, let exit): exited(part, exit)
@@ -167,6 +175,9 @@ final class Supervisor: RunningGraph {
       coordinator.fail(
         "the graph was not ready after \(Int(options.startTimeout)) s; still missing: "
           + coordinator.missing.joined(separator: ", "))
+    }
+    for (part, since) in state.withLock({ $0.silent }) where now - since > Int64(options.startTimeout * 1e9) {
+      coordinator.fail("part \(plan.parts[part].name) has not come back for \(Int(options.startTimeout)) s")
     }
     let due = state.withLock { state in
       let due = state.due.filter { $0.value <= now }.map(\.key)
@@ -195,7 +206,10 @@ final class Supervisor: RunningGraph {
 
   private func joined(_ part: Int, _ process: Int32, _ isFirst: Bool) {
     coordinator.tell(.part(name: plan.parts[part].name, what: "joined as process \(process)"))
-    state.withLock { _ = $0.joined.insert(part) }
+    state.withLock { state in
+      state.silent[part] = nil
+      state.joined.insert(part)
+    }
     if isFirst { return }
     // Started by hand again, perhaps before anybody noticed that it had gone.
     if state.withLock({ $0.children[part] == nil }) { coordinator.partLost(part, reason: "was started anew") }
@@ -209,6 +223,7 @@ final class Supervisor: RunningGraph {
       coordinator.tell(.part(name: plan.parts[part].name, what: "has not answered for \(seconds) s and is ended"))
       child.send(signal: SIGKILL)
     } else {
+      state.withLock { $0.silent[part] = clock.now }
       coordinator.partSilent(part, reason: "has not answered for \(seconds) s")
     }
   }
@@ -216,7 +231,8 @@ final class Supervisor: RunningGraph {
   private func exited(_ part: Int, _ exit: ChildProcess.Exit) {
     state.withLock { _ = $0.children.removeValue(forKey: part) }
     server?.forget(part)
-    if coordinator.isOver || coordinator.hasFinished(part) { return }
+    // Who has finished is still needed: a peer that is started anew must be greeted, and may have lost something.
+    if coordinator.isOver || (exit == .status(0) && coordinator.hasFinished(part)) { return }
     let planned = plan.parts[part]
     let reason: String
     switch exit {

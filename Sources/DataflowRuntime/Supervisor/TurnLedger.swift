@@ -41,6 +41,8 @@ package struct TurnLedger {
     package var fenced: UInt32 = 0
     /// Nodes where the session has not come to its end.
     package var waiting: Set<Int>
+    /// The session as a whole has been recorded as failed.
+    var hasFailed = false
 
     /// Whether the turn has neither been opened nor closed.
     func isUnknown(_ epoch: UInt32) -> Bool {
@@ -198,10 +200,20 @@ package struct TurnLedger {
     var actions: [Action] = []
     // Who is dead computes nothing.
     for node in dead { actions += forget(node) }
+    // Where no turns are opened, what is lost is the session's own.
+    for (id, book) in sessions.sorted(by: { $0.key < $1.key }) where !book.hasFailed && !hasTurns(book.source) {
+      sessions[id]?.hasFailed = true
+      actions.append(
+        .record(session: id, TurnRecord(session: book.name, epoch: 0, outcome: .failed(reason: reason))))
+    }
     for (id, book) in sessions.sorted(by: { $0.key < $1.key }) where book.latest > book.fenced {
       actions += cut(id, through: book.latest, .failed(reason: reason), now: now, sparing: dead)
     }
     return actions
+  }
+
+  private func hasTurns(_ source: Int) -> Bool {
+    plan.nodes[source].opensTurns || plan.edges.contains { $0.carriesTurns && $0.sources.contains(source) }
   }
 
   private mutating func forget(_ node: Int) -> [Action] {

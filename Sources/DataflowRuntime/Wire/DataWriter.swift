@@ -9,7 +9,10 @@ package struct DataWriter: ~Copyable {
   /// Buffers that travel in frames of their own, in order.
   package private(set) var frames: [WireBuffer] = []
 
-  package init() {}
+  /// Buffers of at most so many bytes travel in the record itself.
+  private let inlineLimit: Int
+
+  package init(inlineLimit: Int = WireFormat.inlineLimit) { self.inlineLimit = inlineLimit }
 
   /// Starts an empty message.
   ///
@@ -83,14 +86,14 @@ package struct DataWriter: ~Copyable {
       header.put(UInt64(0), at: 0)
       header.put(buffer.elementType.rawValue, at: 0)
       header.put(UInt8(buffer.shape.count), at: 1)
-      header.put(UInt8(buffer.isInline ? 0 : 1), at: 2)
+      header.put(UInt8((buffer.bytes.count <= inlineLimit) ? 0 : 1), at: 2)
       header.put(UInt64(buffer.bytes.count), at: 8)
       for (dimension, extent) in buffer.shape.enumerated() { header.put(UInt64(extent), at: 16 + 8 * dimension) }
     }
     bytes.put(raw: encoder.fields)
     bytes.pad(to: 8)
     for buffer in encoder.buffers {
-      if buffer.isInline {
+      if buffer.bytes.count <= inlineLimit {
         bytes.put(raw: buffer.bytes)
         bytes.pad(to: 8)
       } else {
@@ -101,10 +104,6 @@ package struct DataWriter: ~Copyable {
     records += 1
     bytes.overwrite(records, at: 12)
   }
-}
-
-extension WireBuffer {
-  fileprivate var isInline: Bool { bytes.count <= WireFormat.inlineLimit }
 }
 
 extension UnsafeMutableRawPointer {

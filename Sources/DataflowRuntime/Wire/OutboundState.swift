@@ -86,7 +86,7 @@ package struct OutboundState {
   }
 
   /// - Returns: false if the sender is not waiting any more.
-  mutating func withdraw(_ pause: NodeThread.Pause) -> Bool {
+  package mutating func withdraw(_ pause: NodeThread.Pause) -> Bool {
     guard let place = waiters.firstIndex(where: { $0.isThread(in: pause) }) else { return false }
     waiters.remove(at: place)
     return true
@@ -108,7 +108,7 @@ package struct OutboundState {
     return items
   }
 
-  package mutating func next() -> Next? {
+  private mutating func next() -> Next? {
     guard phase == .ready else { return nil }
     if let envelope = queue.first {
       if envelope.content.isValue {
@@ -129,7 +129,7 @@ package struct OutboundState {
   }
 
   /// All that was taken has been handed to the socket.
-  mutating func written() { isWriting = false }
+  package mutating func written() { isWriting = false }
 
   /// Everything has been written, or there is nobody to write to.
   package var isDrained: Bool {

@@ -11,7 +11,7 @@ package enum WireFormat {
   static let bufferHeaderSize = 16
 
   /// Larger buffers travel in frames of their own, without a copy; for smaller ones a frame costs more than a copy.
-  static let inlineLimit = 8 << 10
+  package static let inlineLimit = 8 << 10
   /// A batch is sent when it holds this many records or bytes.
   static let batchRecords = 256
   static let batchBytes = 64 << 10

@@ -35,6 +35,8 @@ final class WireLoop {
     var pending = Multipart()
     var number: UInt64 = 0
     var greeted: Int64 = .min
+    /// When it was last made sure that the connection is still the same.
+    var looked: Int64 = 0
     /// Greetings so far, and nanoseconds until the next one if nobody answers.
     var attempt: UInt32 = 0
     var patience: Int64 = 500_000_000
@@ -139,7 +141,8 @@ final class WireLoop {
     while true {
       if sender.pending.isEmpty {
         writer.begin(edge: UInt32(sender.end.index), incarnation: identity.incarnation, number: sender.number)
-        guard sender.end.fill(&writer) else { return }
+        // An empty message now and then: if the connection is another than before, the receiver asks who is there.
+        guard sender.end.fill(&writer) || isQuiet(sender) else { return }
         sender.number += 1
         do {
           sender.pending.append(try writer.takeHead())
@@ -156,6 +159,13 @@ final class WireLoop {
       poller.setEvents(isSent ? .readable : [.readable, .writable], at: sender.slot)
       if !isSent { return }
     }
+  }
+
+  private func isQuiet(_ sender: Sender) -> Bool {
+    let now = clock.now
+    guard sender.end.phase == .ready, now - sender.looked > 1_000_000_000 else { return false }
+    sender.looked = now
+    return true
   }
 
   private func answers(_ sender: Sender) {
@@ -191,7 +201,8 @@ final class WireLoop {
   private func receive(_ receiver: Receiver) {
     // Bounded, so that one busy edge does not keep the others waiting.
     for _ in 0..<64 {
-      guard (try? receiver.socket.tryReceive(into: &incoming, limit: WireFormat.maximumFrames)) == true, incoming.count >= 2,
+      guard (try? receiver.socket.tryReceive(into: &incoming, limit: WireFormat.maximumFrames)) == true,
+        incoming.count >= 2,
         let routing = incoming.takeFirst(), let head = incoming.takeFirst()
       else { return }
       let peer = FrameStorage(adopting: routing)
@@ -220,20 +231,24 @@ final class WireLoop {
     wakeup.signal()
   }
 
-  private func greeted(_ receiver: Receiver, _ peer: FrameStorage, _ greeting: Greeting) {
+  private func greeted(_ receiver: Receiver, _ routing: FrameStorage, _ greeting: Greeting) {
     let end = receiver.end
     if let reason = greeting.objection(edge: end.index, plan: plan, token: identity.token) {
       counters.countStranger()
-      return send(.refuse(reason: reason), to: peer, receiver)
+      return send(.refuse(reason: reason), to: routing, receiver)
+    }
+    if let peer = end.peer, !peer.bytes.elementsEqual(routing.bytes), end.peerIncarnation == greeting.incarnation {
+      report(
+        .edgeBroken(edge: end.index, reason: "the connection was lost and made again, and messages may be missing"))
     }
     if end.peer == nil || end.peerIncarnation != greeting.incarnation { end.mailbox.reopen(lane: end.lane) }
-    end.peer = peer
+    end.peer = routing
     end.peerIncarnation = greeting.incarnation
     end.expected = 0
     end.hasProvenType = false
     end.owed.clear()
     let room = max(0, end.edge.depth - end.mailbox.values(inLane: end.lane))
-    send(.welcome(attempt: greeting.attempt, credits: UInt32(room)), to: peer, receiver)
+    send(.welcome(attempt: greeting.attempt, credits: UInt32(room)), to: routing, receiver)
   }
 
   private func take(_ receiver: Receiver, _ message: consuming DataReader) throws {
@@ -291,10 +306,16 @@ final class WireLoop {
 
   private func deliver(_ batch: [Envelope], to end: InboundEdge) throws(WireError) {
     guard !batch.isEmpty else { return }
-    guard let lost = try? end.mailbox.deliver(batch, lane: end.lane) else {
-      throw WireError("the sender sent more than it had credit for")
+    do {
+      guard let lost = try end.mailbox.deliver(batch, lane: end.lane) else {
+        throw WireError("the sender sent more than it had credit for")
+      }
+      if lost > 0 { end.owed.add(lost) }
+    } catch let error as WireError {
+      throw error
+    } catch {
+      // The run stops, and nobody wants it any more.
     }
-    if lost > 0 { end.owed.add(lost) }
   }
 
   private static let maximumSessions = 65536

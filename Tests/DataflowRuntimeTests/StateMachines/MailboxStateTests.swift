@@ -15,7 +15,9 @@ import Testing
       if policy != "latest" { edge["depth"] = 3 }
       edges.append(edge)
     }
-    if feedback { edges.append(["from": "sink.out", "to": "sink.side", "depth": 3, "feedback": true] as [String: Any]) }
+    if feedback {
+      edges.append(["from": "sink.out", "to": "sink.side", "depth": 3, "feedback": true] as [String: Any])
+    }
     let plan = try Scripted.plan(nodes, edges)
     return MailboxState(plan.lanes(of: plan.node("sink")))
   }
@@ -79,7 +81,10 @@ import Testing
 
   @Test func aMarkIsPassedOnWhenItHasComeOnEveryLaneThatCarriesIt() throws {
     let plan = try Scripted.plan(
-      ["source": ScriptOpenerNode.kind, "relay": ScriptNode.kind, "sink": ScriptNode.kind, "else": ScriptOpenerNode.kind],
+      [
+        "source": ScriptOpenerNode.kind, "relay": ScriptNode.kind, "sink": ScriptNode.kind,
+        "else": ScriptOpenerNode.kind,
+      ],
       ["source.out -> sink.in", "source.out -> relay.in", "relay.out -> sink.side", "else.out -> sink.side"])
     var mailbox = MailboxState(plan.lanes(of: plan.node("sink")))
     let session = Session(id: sessionID(source: plan.node("source"), number: 1), name: "a")
@@ -147,7 +152,7 @@ import Testing
     var marksTaken: [Turn: Int] = [:]
     var hand = Hand()
     func take(_ mailbox: inout MailboxState) -> Bool {
-      switch mailbox.take(with: &hand) {
+      switch mailbox.step(&hand) {
       case .arrival(.envelope(let envelope, _), let lane):
         #expect(!envelope.turn.isCut, "a stale message was handed over")
         if case .value = envelope.content {
@@ -176,6 +181,7 @@ import Testing
       case ..<64: epochs[who] += 1
       case ..<68:
         sessions[who].raiseWatermark(to: epochs[who] + 1)
+        mailbox.settle(&hand)
         _ = mailbox.fence(turn)
         // Some of the old turn is still under way.
         if random.chance(50) { epochs[who] += 1 }
@@ -199,13 +205,6 @@ extension MailboxState.Offer {
 }
 
 extension MailboxState {
-  /// Takes one, and gives back what came with it in advance.
-  mutating func take(with hand: inout Hand) -> Take {
-    var senders: [Waiter] = []
-    defer { settle(&hand) }
-    return take(on: .max, now: 0, hand: &hand, wake: &senders)
-  }
-
   struct Drained {
     var values: [Int] = []
     var marks: [Turn] = []
@@ -214,12 +213,23 @@ extension MailboxState {
     var passed: [Mark] = []
   }
 
+  /// Takes what is next, from the hand or the lanes, as the mailbox does.
+  mutating func step(_ hand: inout Hand) -> Take {
+    var worked: Int64?
+    if let next = hand.next(on: .max, now: 0, worked: &worked) {
+      return .arrival(.envelope(next.envelope, port: next.port), lane: next.lane)
+    }
+    settle(&hand)
+    var wake: [Waiter] = []
+    return take(on: .max, now: 0, hand: &hand, wake: &wake)
+  }
+
   /// Takes until there is nothing more.
   mutating func drain() -> Drained {
     var drained = Drained()
     var hand = Hand()
     while true {
-      switch take(with: &hand) {
+      switch step(&hand) {
       case .arrival(.cut(let turn), _): drained.cuts.append(turn.epoch)
       case .arrival(.envelope(let envelope, _), _):
         if case .value(let value) = envelope.content {
@@ -238,7 +248,7 @@ extension MailboxState {
   mutating func takeAll() -> Take {
     var hand = Hand()
     while true {
-      let take = take(with: &hand)
+      let take = step(&hand)
       switch take {
       case .empty, .ended, .stopped: return take
       default: continue

@@ -14,16 +14,16 @@ import Testing
   @Test func nothingIsTakenInBeforeTheReceiverHasSaidWhatItHasRoomFor() {
     var edge = OutboundState(depth: 4, policy: .block)
     expectEqual(edge.offer(Self.value(1)), .full)
-    expect(edge.next() == nil)
+    expect(edge.nextOne() == nil)
     _ = edge.welcome(credits: 2)
     expectEqual(edge.offer(Self.value(1)), .taken)
     expectEqual(edge.offer(Self.value(2)), .taken)
     expectEqual(edge.offer(Self.value(3)), .full)
-    expectEqual(edge.written, [1, 2])
+    expectEqual(edge.sent, [1, 2])
     expectEqual(edge.offer(Self.value(3)), .full)
     _ = edge.credit(1)
     expectEqual(edge.offer(Self.value(3)), .taken)
-    expectEqual(edge.written, [3])
+    expectEqual(edge.sent, [3])
   }
 
   @Test func marksNeedNoCreditAndNothingOvertakesThem() {
@@ -32,10 +32,10 @@ import Testing
     expectEqual(edge.offer(Self.value(1)), .taken)
     expectEqual(edge.offer(Envelope(.turnEnded, turn: Turn(Self.session, epoch: 1))), .taken)
     expectEqual(edge.offer(Envelope(.sessionEnded, turn: Turn(Self.session, epoch: 0))), .taken)
-    expectEqual(edge.written, [1, -1, -1])
+    expectEqual(edge.sent, [1, -1, -1])
     edge.close()
     #expect(!edge.isDrained)
-    guard case .closed? = edge.next() else {
+    guard case .closed? = edge.nextOne() else {
       Issue.record("the end was not sent")
       return
     }
@@ -48,7 +48,7 @@ import Testing
       for number in 0..<10 { expectEqual(edge.offer(Self.value(number)), .taken) }
       #expect(edge.dropped == 10 - kept.count)
       _ = edge.welcome(credits: 3)
-      expectEqual(edge.written, kept)
+      expectEqual(edge.sent, kept)
     }
   }
 
@@ -65,7 +65,7 @@ import Testing
     _ = edge.welcome(credits: 2)
     _ = edge.offer(Self.value(1))
     _ = edge.offer(Self.value(2))
-    expectEqual(edge.written, [1, 2])
+    expectEqual(edge.sent, [1, 2])
     _ = edge.welcome(credits: 2)
     expectEqual(edge.offer(Self.value(3)), .full)
   }
@@ -77,9 +77,9 @@ import Testing
     _ = edge.offer(Envelope(.sessionBegan, turn: Turn(Self.session, epoch: 0)))
     _ = edge.offer(Envelope(.sessionBegan, turn: Turn(other, epoch: 0)))
     _ = edge.offer(Envelope(.sessionEnded, turn: Turn(Self.session, epoch: 0)))
-    expectEqual(edge.written.count, 3)
+    expectEqual(edge.sent.count, 3)
     edge.greetAgain()
-    expect(edge.next() == nil)
+    expect(edge.nextOne() == nil)
     _ = edge.welcome(credits: 4)
     expectEqual(edge.marksWritten, ["a began", "b began", "a ended"])
     edge.forget(session: other.id)
@@ -101,7 +101,7 @@ import Testing
     let session = Session(id: 1 << 32 | 7, name: "s")
     _ = edge.welcome(credits: depth)
     func write(_ edge: inout OutboundState) {
-      guard case .envelope(let envelope)? = edge.next() else { return }
+      guard case .envelope(let envelope)? = edge.nextOne() else { return }
       #expect(!envelope.turn.isCut)
       if case .value = envelope.content {
         arrived += 1
@@ -145,10 +145,10 @@ import Testing
 
 extension OutboundState {
   /// Writes all that may be written: values by their number, marks as -1.
-  var written: [Int] {
+  var sent: [Int] {
     mutating get {
       var numbers: [Int] = []
-      while case .envelope(let envelope)? = next() {
+      while case .envelope(let envelope)? = nextOne() {
         guard case .value(let value) = envelope.content else {
           numbers.append(-1)
           continue
@@ -162,7 +162,7 @@ extension OutboundState {
   var marksWritten: [String] {
     mutating get {
       var marks: [String] = []
-      while case .envelope(let envelope)? = next() {
+      while case .envelope(let envelope)? = nextOne() {
         switch envelope.content {
         case .sessionBegan: marks.append("\(envelope.turn) began")
         case .sessionEnded: marks.append("\(envelope.turn) ended")
@@ -177,4 +177,12 @@ extension OutboundState {
 
 extension OutboundState.Next? {
   static func == (a: Self, b: _OptionalNilComparisonType) -> Bool { if case .none = a { true } else { false } }
+}
+
+extension OutboundState {
+  /// What may be written next, by itself, and has been.
+  fileprivate mutating func nextOne() -> Next? {
+    defer { written() }
+    return next(upTo: 1).first
+  }
 }

@@ -58,10 +58,11 @@ class EdgeThread:
         keys: Optional[Keys],
         sessions: SessionTable,
         report: Callable[[Dict[str, Any]], None],
+        failed: Callable[[BaseException], None],
     ):
         self._part, self._incarnation, self._token, self._graph = part, incarnation, token, graph
         self._seed, self._threads, self._keys = seed, threads, keys
-        self._sessions, self._report = sessions, report
+        self._sessions, self._report, self._failed = sessions, report, failed
         self._context = zmq.Context(1)
         self.wakeup = Wakeup()
         self._owed = threading.Lock()
@@ -105,6 +106,13 @@ class EdgeThread:
             self.wakeup.signal()
 
     def _run(self) -> None:
+        try:
+            self._serve()
+        except BaseException as error:
+            # Without this thread nothing moves: better to fail than to hang.
+            self._failed(error)
+
+    def _serve(self) -> None:
         poller = zmq.Poller()
         poller.register(self.wakeup.reader, zmq.POLLIN)
         for end in self._receivers + self._senders:
@@ -202,7 +210,7 @@ class EdgeThread:
                 else:
                     payload = [frame.buffer for frame in frames[2:]]
                     self._take(receiver, wire.read_data(reader, payload, receiver.type))
-            except wire.WireError as error:
+            except ValueError as error:
                 self.malformed += 1
                 if peer == receiver.peer:
                     receiver.peer = None

@@ -11,7 +11,7 @@ import threading
 import time
 import traceback
 from dataclasses import dataclass, field
-from typing import Any, Dict, Iterator, List, Optional, Tuple, Type
+from typing import Any, Callable, Dict, Iterator, List, Optional, Tuple, Type
 
 from . import wire
 from .control import ControlThread, JoinError
@@ -152,7 +152,16 @@ def now() -> int:
 class Runtime:
     """One node, its mailbox, its edges and its line to the coordinator."""
 
-    def __init__(self, node: Type[Node], address: str, part: str, keys: Optional[str] = None):
+    def __init__(
+        self,
+        node: Type[Node],
+        address: str,
+        part: str,
+        keys: Optional[str] = None,
+        abandoned: Callable[[], None] = lambda: None,
+    ):
+        """`abandoned` is called, on some thread, when the coordinator is gone and the node has been told to stop."""
+        self._abandoned = abandoned
         self._type = node
         self._part = part
         self._incarnation = random.SystemRandom().randrange(1, 1 << 63)
@@ -203,7 +212,8 @@ class Runtime:
             self._finish()
         except BaseException as error:
             if not self.stopping:
-                traceback.print_exc()
+                if not isinstance(error, AssignmentError):
+                    traceback.print_exc()
                 self.node_event("nodeFailed", reason=_describe(error))
                 status = 1
         if self._edges:
@@ -227,7 +237,7 @@ class Runtime:
                 raise AssignmentError(f"input '{name}' ({port.type}) is not connected")
         self._edges = EdgeThread(
             self._part, self._incarnation, acceptance["token"], assignment.graph, assignment.seed,
-            assignment.threads, self._keys, self._sessions, self._control.post,
+            assignment.threads, self._keys, self._sessions, self._control.post, self._broken,
         )
         self._mailbox = Mailbox(
             assignment.inputs, taken=self._edges.owe, passed=self._pass, acknowledge=self._acknowledge,
@@ -271,11 +281,15 @@ class Runtime:
         if self._mailbox:
             self._mailbox.stop()
 
+    def _broken(self, error: BaseException) -> None:
+        traceback.print_exception(type(error), error, error.__traceback__)
+        self.node_event("nodeFailed", reason=_describe(error))
+        self._stop()
+
     def _lost(self, reason: str) -> None:
         print(f"{self._part}: {reason}", file=sys.stderr)
         self._stop()
-        # A node that does not listen to `stopping` must not outlive the run.
-        _later(5, lambda: os._exit(1))
+        self._abandoned()
 
     # The coordinator's commands, on the control thread.
 
@@ -298,8 +312,7 @@ class Runtime:
             if name == "fence":
                 self._fence(int(arguments["session"]), str(arguments["name"]), int(arguments["epoch"]))
             elif name == "start":
-                self._begun = list((arguments.get("begun") or {}).get(str(self.assignment.node), []))
-                self._sessions_begun = len(self._begun)
+                self._resume((arguments.get("begun") or {}).get(str(self.assignment.node), []), arguments.get("open") or [])
                 self._start.set()
             elif name == "stop":
                 self._stop()
@@ -317,6 +330,16 @@ class Runtime:
                 self._control.post({"report": {"_0": self._report()}})
         except (KeyError, TypeError, ValueError, AttributeError):
             print(f"{self._part}: a command '{name}' cannot be read", file=sys.stderr)
+
+    def _resume(self, begun: List[str], still_open: List[int]) -> None:
+        """Ends the sessions that an earlier process began and could not end; they do not begin again."""
+        self._begun, self._sessions_begun = list(begun), len(begun)
+        for number, name in enumerate(begun, start=1):
+            id = (self.assignment.node + 1) << 32 | number
+            if id in still_open:
+                turn = Turn(self._sessions.open(id, name), 0)
+                self._pass(wire.SESSION_BEGAN, turn)
+                self._pass(wire.SESSION_ENDED, turn)
 
     def _fence(self, id: int, name: str, epoch: int) -> None:
         session = self._sessions.open(id, name)
@@ -437,7 +460,10 @@ class Runtime:
             if end.dropped or end.stale:
                 lost = {"delivered": 0, "dropped": end.dropped, "stale": end.stale, "deepest": 0, "waited": 0}
                 edges.append({"edge": end.edge.name, "waiting": 0, "statistics": lost})
-        return {"nodes": [node], "edges": edges}
+        refused = {"malformed": 0, "strangers": 0, "unauthenticated": 0}
+        if self._edges:
+            refused.update(malformed=self._edges.malformed, strangers=self._edges.strangers)
+        return {"nodes": [node], "edges": edges, "refused": refused}
 
 
 def _ports(node: Type[Node], kind: Type[Port]) -> Dict[str, Any]:
@@ -467,8 +493,9 @@ def _describe(error: BaseException) -> str:
     return f"{name}{error}{place}"
 
 
-def _later(seconds: float, action) -> None:
-    timer = threading.Timer(seconds, action)
+def _exit_soon() -> None:
+    """A node that does not look at `stopping` must not outlive the run."""
+    timer = threading.Timer(5, lambda: os._exit(1))
     timer.daemon = True
     timer.start()
 
@@ -485,6 +512,6 @@ def run(node: Type[Node]) -> None:
         sys.exit(2)
     # The coordinator hears Ctrl-C too and ends the run in good order.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    status = Runtime(node, address, part, os.environ.get("ANTIPHON_KEYS")).run()
+    status = Runtime(node, address, part, os.environ.get("ANTIPHON_KEYS"), _exit_soon).run()
     sys.stderr.flush()
     sys.exit(status)
