@@ -76,12 +76,17 @@ struct BlobSourceNode: Node {
   mutating func run(_ ports: Ports) async throws {
     guard let session = context.beginSession(named: "bench") else { return }
     let turn = Turn(session, epoch: 0)
-    let blob = Blob(size: bench.course.size)
+    // Several, as a node's messages seldom share one buffer: threads would contend for its reference count.
+    let blobs = (0..<max(4, min(256, (32 << 20) / bench.course.size))).map { _ in Blob(size: bench.course.size) }
+    var next = 0
     let clock = context.clock
     let end = clock.now + Int64(bench.seconds * 1e9)
     let stride = bench.course.size > 100_000 ? 1 : 64
     while clock.now < end {
-      for _ in 0..<stride { try await ports.blobs.send(blob, turn: turn) }
+      for _ in 0..<stride {
+        try await ports.blobs.send(blobs[next], turn: turn)
+        next = next + 1 == blobs.count ? 0 : next + 1
+      }
     }
     context.endSession(session)
   }

@@ -76,9 +76,9 @@ struct EdgeRuns {
     return try Placement.load(path: try directory.write(placement, to: "placement.yaml"))
   }
 
-  /// A range of ports for one part, another one each time.
+  /// A range of ports for one part, another one each time, below those that the system gives away itself.
   private static func ports() -> String {
-    let start = 20000 + lastPort.add(8, ordering: .relaxed).newValue % 30000
+    let start = 20000 + lastPort.add(8, ordering: .relaxed).newValue % 12000
     return "\(start)-\(start + 7)"
   }
   private static let lastPort = Atomic<Int>(Int.random(in: 0..<3000) * 8)

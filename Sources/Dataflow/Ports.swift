@@ -188,7 +188,7 @@ extension Input: AsyncSequence {
   public func makeAsyncIterator() -> AsyncIterator { AsyncIterator(input: self) }
 
   @inlinable
-  func event(_ arrival: Arrival) throws -> InputEvent<Value> {
+  func event(_ arrival: consuming Arrival) throws -> InputEvent<Value> {
     switch arrival {
     case .cut(let turn): return .turnCut(turn)
     case .envelope(let envelope, _):

@@ -135,7 +135,8 @@ package final class TestRun: Sendable {
   /// A range of ports for one part, another one each time.
   private static func ports() -> String {
     let start = lastPort.add(8, ordering: .relaxed).newValue
-    return "\(20000 + start % 30000)-\(20007 + start % 30000)"
+    // Below the ports that the system gives away itself.
+    return "\(20000 + start % 12000)-\(20007 + start % 12000)"
   }
   private static let lastPort = Atomic<Int>(Int.random(in: 0..<3000) * 8)
 

@@ -6,7 +6,7 @@ import DequeModule
 ///
 /// Values in the hand still count as waiting in their lane until the node looks at them.
 package struct Hand {
-  /// The most entries given in advance.
+  /// The most entries given in advance where they have to be counted out.
   static let size = 64
 
   /// In the order of their arrival.
@@ -19,6 +19,8 @@ package struct Hand {
   private(set) var waited: Int64 = 0
   /// What the node took last and has not yet come back from.
   private var work = Work.none
+  /// Whether that is a value; the fast path asks for no more.
+  private var holdsValue = false
   private var taken: Int64 = 0
 
   package init() {}
@@ -33,11 +35,14 @@ package struct Hand {
   mutating func set(lane: Int, port: Int, ports: UInt64) { (self.lane, self.port, self.ports) = (lane, port, ports) }
 
   /// The node works on this now.
-  mutating func hold(_ work: Work, now: Int64) { (self.work, taken) = (work, now) }
+  mutating func hold(_ work: Work, now: Int64) {
+    (self.work, taken) = (work, now)
+    if case .value = work { holdsValue = true } else { holdsValue = false }
+  }
 
   /// The node is back from what it worked on.
   mutating func returned() -> Work {
-    defer { work = .none }
+    defer { (work, holdsValue) = (.none, false) }
     return work
   }
 
@@ -53,7 +58,7 @@ package struct Hand {
   ///
   /// - Parameter worked: set to how long the node worked on the one before.
   package mutating func next(on wanted: UInt64, now: Int64, worked: inout Int64?) -> Next? {
-    guard case .value = work, wanted == ports, let entry = entries.popFirst() else { return nil }
+    guard holdsValue, wanted == ports, let entry = entries.popFirst() else { return nil }
     worked = now - taken
     looked += 1
     waited += now - entry.arrived

@@ -194,8 +194,12 @@ package struct MailboxState {
     case .block, .fail: break
     case .dropOldest, .latest: return  // what has been handed over can be dropped no more
     }
-    let limit = lanes[index].waiters.isEmpty ? Hand.size : min(Hand.size, lanes[index].values - lanes[index].ample)
     hand.set(lane: index, port: lanes[index].kind.port, ports: ports)
+    if lanes[index].waiters.isEmpty, lanes[index].values == lanes[index].queue.count, hand.entries.isEmpty {
+      // Values only, and nobody waits: all of them, which moves none.
+      return swap(&hand.entries, &lanes[index].queue)
+    }
+    let limit = lanes[index].waiters.isEmpty ? Hand.size : min(Hand.size, lanes[index].values - lanes[index].ample)
     while hand.entries.count < limit, let next = lanes[index].queue.popFirst() {
       guard next.envelope.content.isValue else { return lanes[index].queue.prepend(next) }
       hand.entries.append(next)

@@ -165,8 +165,8 @@ struct Patience {
   /// Short sleeps since it was last tried.
   private var shortSleeps = 0
 
-  /// How often to look: some ten microseconds, about what it costs to sleep and be woken.
-  var looks: Int { trust > 0 ? 8000 : 0 }
+  /// How often to look: some fifty microseconds, which is what it may take to wake the thread at the other end.
+  var looks: Int { trust > 0 ? 40_000 : 0 }
 
   /// The pause ended while it was looked for.
   mutating func looked() { trust = min(trust + 1, 16) }
@@ -174,7 +174,7 @@ struct Patience {
   /// The thread had to sleep, whether it had looked before or not.
   mutating func slept(_ nanoseconds: Int64) {
     trust = max(trust - 4, 0)
-    guard nanoseconds < 20_000 else {
+    guard nanoseconds < 100_000 else {
       shortSleeps = 0
       return
     }

@@ -250,7 +250,9 @@ final class Coordinator: Sendable {
     }
     let now = clock.now
     return state.withLock { state in
-      RunSummary(
+      // The parts know the coordinator, and are known through this: let go, or none would ever be freed.
+      state.send = nil
+      return RunSummary(
         graph: plan.name, duration: state.started > 0 ? now - state.started : 0,
         loading: (state.started > 0 ? state.started : now) - state.created, turns: state.records,
         timings: state.finished, nodes: merged(state.reports.values.flatMap(\.nodes)),

@@ -55,6 +55,8 @@ public final class GraphRun: Sendable {
       return nil
     }
     if let stopped { run.stop(because: stopped) }
+    // What it holds is let go with it, though whoever observes it may hold this object.
+    defer { state.withLock { $0 = .stopped(reason: "the run has ended") } }
     return await run.run()
   }
 

@@ -87,9 +87,9 @@ final class InprocLink: Link {
     (self.edge, self.mailbox, self.lane) = (edge, mailbox, lane)
     var receiving = try Socket(.pair, in: context)
     var sending = try Socket(.pair, in: context)
-    // The mailbox bounds what is under way, not the sockets.
-    try receiving.set(.receiveHighWaterMark, to: 0)
-    try sending.set(.sendHighWaterMark, to: 0)
+    // A guard for memory alone. The thread that delivers never waits for a node, so a sender waits for it but shortly.
+    try receiving.set(.receiveHighWaterMark, to: 1024)
+    try sending.set(.sendHighWaterMark, to: 1024)
     _ = try receiving.bind("inproc://\(number)")
     try sending.connect("inproc://\(number)")
     sender = Mutex(Sender(socket: sending))
@@ -101,12 +101,8 @@ final class InprocLink: Link {
   func offer(_ envelope: Envelope) throws -> Bool {
     let isValue = envelope.content.isValue
     let isSent = try sender.withLock { sender in
-      // With what is under way the lane would be full, were all of it there. A policy that drops does so there.
-      if isValue, edge.policy == .block || edge.policy == .fail,
-        !mailbox.hasRoom(inLane: lane, beside: values.load(ordering: .acquiring))
-      {
-        return false
-      }
+      // With what is under way the lane would be full, were all of it there. A lane that drops is never full.
+      if isValue, isLossless, !mailbox.hasRoom(inLane: lane, beside: values.load(ordering: .acquiring)) { return false }
       if isValue { values.add(1, ordering: .acquiringAndReleasing) }
       return try send(Parcel(.envelope(envelope)), &sender)
     }
@@ -119,10 +115,12 @@ final class InprocLink: Link {
   func close() { _ = try? sender.withLock { try send(Parcel(.closed), &$0) } }
 
   private func send(_ parcel: Parcel, _ sender: inout Sender) throws -> Bool {
-    var frame = try parcel.makeFrame()
-    guard try sender.socket?.trySend(&frame) ?? false else { throw CancellationError() }
+    guard sender.socket != nil else { throw CancellationError() }
+    try sender.socket?.send(parcel.makeFrame())
     return true
   }
+
+  private var isLossless: Bool { edge.policy == .block || edge.policy == .fail }
 
   // MARK: The wire
 
