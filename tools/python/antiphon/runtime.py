@@ -121,7 +121,7 @@ class Outlet:
         time = (current.time or 0) if time is None else time
         number, self._sequence = self._sequence, self._sequence + 1
         for edge in self._edges:
-            runtime.trace("sent", flow=edge.edge.index << 40 | number & 0xFF_FFFF_FFFF)
+            runtime.trace("sent", flow=_flow(edge.edge.index, number))
             started = now()
             if not edge.send(Envelope(wire.VALUE, turn, value, number, time, trace)):
                 return False
@@ -143,6 +143,11 @@ class Current:
     started: int = 0
     #: Nanoseconds spent waiting for room downstream.
     blocked: int = 0
+
+
+def _flow(edge: int, sequence: int) -> int:
+    """The same at both ends of a message's way."""
+    return edge << 40 | sequence & 0xFF_FFFF_FFFF
 
 
 def now() -> int:
@@ -217,7 +222,8 @@ class Runtime:
                 self.node_event("nodeFailed", reason=_describe(error))
                 status = 1
         if self._edges:
-            self._edges.close()
+            # Of a run that is being stopped nobody waits for the rest.
+            self._edges.close(linger=0 if self.stopping else None)
         self._control.close()
         return status
 
@@ -388,6 +394,7 @@ class Runtime:
     def _enter(self, event: Any) -> None:
         if isinstance(event, Received):
             self.meter.received += 1
+            self.trace("taken", flow=_flow(event.edge, event.sequence))
             self.current = Current(event.turn, event.time, event.trace, event.port, now())
         elif isinstance(event, (TurnEnded, TurnInterrupted)):
             what = "end of turn" if isinstance(event, TurnEnded) else "interruption"
