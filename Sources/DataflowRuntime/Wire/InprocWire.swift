@@ -101,8 +101,12 @@ final class InprocLink: Link {
   func offer(_ envelope: Envelope) throws -> Bool {
     let isValue = envelope.content.isValue
     let isSent = try sender.withLock { sender in
-      // With what is under way the lane would be full, were all of it there.
-      if isValue, !mailbox.hasRoom(inLane: lane, beside: values.load(ordering: .acquiring)) { return false }
+      // With what is under way the lane would be full, were all of it there. A policy that drops does so there.
+      if isValue, edge.policy == .block || edge.policy == .fail,
+        !mailbox.hasRoom(inLane: lane, beside: values.load(ordering: .acquiring))
+      {
+        return false
+      }
       if isValue { values.add(1, ordering: .acquiringAndReleasing) }
       return try send(Parcel(.envelope(envelope)), &sender)
     }
