@@ -22,7 +22,7 @@ from .node import Input, Node, Output, Port
 from .outbound import OutboundEdge
 from .porttype import PortType, fnv1a
 from .session import Session, SessionTable, Turn
-from .sockets import Keys
+from .sockets import KeyFileError, Keys
 
 
 class AssignmentError(Exception):
@@ -519,6 +519,10 @@ def run(node: Type[Node]) -> None:
         sys.exit(2)
     # The coordinator hears Ctrl-C too and ends the run in good order.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    status = Runtime(node, address, part, os.environ.get("ANTIPHON_KEYS"), _exit_soon).run()
+    try:
+        status = Runtime(node, address, part, os.environ.get("ANTIPHON_KEYS"), _exit_soon).run()
+    except KeyFileError as error:
+        print(f"{part}: {error}", file=sys.stderr)
+        status = 1
     sys.stderr.flush()
     sys.exit(status)
