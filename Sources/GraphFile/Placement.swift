@@ -117,7 +117,9 @@ extension Placement {
           rest = part
           continue
         }
-        let matches = nodeIDs.filter { NamePattern.matches($0, pattern.value) }
+        var matches = nodeIDs.filter { NamePattern.matches($0, pattern.value) }
+        // A subgraph's id stands for its nodes, also where --swap put one in a node's place.
+        if matches.isEmpty { matches = nodeIDs.filter { $0.hasPrefix("\(pattern.value)/") } }
         if matches.isEmpty {
           let isPattern = pattern.value.contains("*")
           log.error(

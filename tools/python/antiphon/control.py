@@ -59,7 +59,7 @@ class ControlThread:
         self._wakeup.signal()
 
     def close(self) -> None:
-        """Sends what is to be sent, and ends the thread."""
+        """Sends what is to be sent, if there is anybody to hear it, and ends the thread."""
         self._stopping = True
         self._wakeup.signal()
         if self._thread.ident:
@@ -94,7 +94,7 @@ class ControlThread:
                 except queue.Empty:
                     break
             if stopping:
-                socket.close()
+                socket.close(linger=0 if lost else None)
                 return
             silent = self._accepted.is_set() and time.monotonic() - heard > self.SILENCE
             if not lost and (silent or os.getppid() != self._parent):

@@ -87,14 +87,14 @@ class EdgeThread:
             self._senders.append(_Sender(end, socket))
         self._thread.start()
 
-    def close(self) -> None:
-        """Ends the thread and hands what is still to be sent to the network, for as long as the sockets linger."""
+    def close(self, linger: Optional[int] = None) -> None:
+        """Ends the thread and hands what is still to be sent to the network, for so many milliseconds at most."""
         self._stopping = True
         self.wakeup.signal()
         if self._thread.ident:
             self._thread.join()
         for end in self._receivers + self._senders:
-            end.socket.close()
+            end.socket.close(linger)
         self._context.term()
 
     def owe(self, lane: int, count: int) -> None:

@@ -46,6 +46,9 @@ class Received:
     turn: Turn
     time: int
     trace: int
+    #: Of the edge it came on, and among the values of its output.
+    edge: int = 0
+    sequence: int = 0
 
     @property
     def session(self) -> Session:
@@ -275,7 +278,10 @@ class Mailbox:
         if envelope.content == wire.VALUE:
             line.values -= 1
             line.statistics.waited += time.monotonic_ns() - envelope.arrived
-            return Received(line.edge.port, envelope.value, turn, envelope.time, envelope.trace), lane
+            received = Received(
+                line.edge.port, envelope.value, turn, envelope.time, envelope.trace, line.edge.index, envelope.sequence
+            )
+            return received, lane
         if envelope.content == wire.SESSION_BEGAN:
             # The same session comes on every edge; the node hears of it once, after those that it feeds.
             if turn.session.id in self._sessions:

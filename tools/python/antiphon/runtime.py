@@ -22,7 +22,7 @@ from .node import Input, Node, Output, Port
 from .outbound import OutboundEdge
 from .porttype import PortType, fnv1a
 from .session import Session, SessionTable, Turn
-from .sockets import Keys
+from .sockets import KeyFileError, Keys
 
 
 class AssignmentError(Exception):
@@ -121,7 +121,7 @@ class Outlet:
         time = (current.time or 0) if time is None else time
         number, self._sequence = self._sequence, self._sequence + 1
         for edge in self._edges:
-            runtime.trace("sent", flow=edge.edge.index << 40 | number & 0xFF_FFFF_FFFF)
+            runtime.trace("sent", flow=_flow(edge.edge.index, number))
             started = now()
             if not edge.send(Envelope(wire.VALUE, turn, value, number, time, trace)):
                 return False
@@ -143,6 +143,11 @@ class Current:
     started: int = 0
     #: Nanoseconds spent waiting for room downstream.
     blocked: int = 0
+
+
+def _flow(edge: int, sequence: int) -> int:
+    """The same at both ends of a message's way."""
+    return edge << 40 | sequence & 0xFF_FFFF_FFFF
 
 
 def now() -> int:
@@ -217,7 +222,8 @@ class Runtime:
                 self.node_event("nodeFailed", reason=_describe(error))
                 status = 1
         if self._edges:
-            self._edges.close()
+            # Of a run that is being stopped nobody waits for the rest.
+            self._edges.close(linger=0 if self.stopping else None)
         self._control.close()
         return status
 
@@ -388,6 +394,7 @@ class Runtime:
     def _enter(self, event: Any) -> None:
         if isinstance(event, Received):
             self.meter.received += 1
+            self.trace("taken", flow=_flow(event.edge, event.sequence))
             self.current = Current(event.turn, event.time, event.trace, event.port, now())
         elif isinstance(event, (TurnEnded, TurnInterrupted)):
             what = "end of turn" if isinstance(event, TurnEnded) else "interruption"
@@ -512,6 +519,10 @@ def run(node: Type[Node]) -> None:
         sys.exit(2)
     # The coordinator hears Ctrl-C too and ends the run in good order.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    status = Runtime(node, address, part, os.environ.get("ANTIPHON_KEYS"), _exit_soon).run()
+    try:
+        status = Runtime(node, address, part, os.environ.get("ANTIPHON_KEYS"), _exit_soon).run()
+    except KeyFileError as error:
+        print(f"{part}: {error}", file=sys.stderr)
+        status = 1
     sys.stderr.flush()
     sys.exit(status)

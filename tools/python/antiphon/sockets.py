@@ -31,12 +31,16 @@ class Wakeup:
             pass
 
 
+class KeyFileError(Exception):
+    """A key is not there."""
+
+
 class Keys:
     """The CURVE keys in a folder: NAME.key of this process, NAME.pub of others."""
 
     def __init__(self, folder: str, name: str):
         self._folder = folder
-        self._secret = self._read(f"{name}.key", "secret ")
+        self._secret = self._read(f"{name}.key", "secret")
         self._public = zmq.curve_public(self._secret)
 
     def _read(self, file: str, prefix: str) -> bytes:
@@ -44,11 +48,13 @@ class Keys:
         try:
             with open(path, encoding="utf-8") as lines:
                 for line in lines:
-                    if line.startswith(prefix) and not line.startswith("#"):
-                        return line[len(prefix) :].split("#  ")[0].split()[0].encode()
+                    # No key begins with the # of a comment.
+                    words = line.split()
+                    if words and not words[0].startswith("#") and (not prefix or words[0] == prefix):
+                        return words[1 if prefix else 0].encode()
         except OSError as error:
-            raise RuntimeError(f"{path}: {error.strerror}; antiphon keys makes it") from None
-        raise RuntimeError(f"{path} holds no key; antiphon keys makes one")
+            raise KeyFileError(f"{path}: {error.strerror}; antiphon keys makes it") from None
+        raise KeyFileError(f"{path} holds no key; antiphon keys makes one")
 
     def secure(self, socket: zmq.Socket, peer: str) -> None:
         """Encrypts what the socket says to the process of that name, and proves who it is."""
