@@ -36,6 +36,8 @@ final class Command: Sendable {
   ///   - launcher: a program that runs the command, for example in another network namespace.
   ///   - endsInput: standard input is at its end from the beginning.
   init(_ arguments: [String], launcher: [String] = [], in folder: Scratch, endsInput: Bool = true) throws {
+    // What is typed to a process that has ended is an error of the test's, not the end of all tests.
+    signal(SIGPIPE, SIG_IGN)
     let process = Process()
     let all = launcher + [Self.executable.path] + arguments
     process.executableURL = URL(fileURLWithPath: all[0])
