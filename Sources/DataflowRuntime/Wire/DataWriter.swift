@@ -40,7 +40,7 @@ package struct DataWriter: ~Copyable {
 
   package var isEmpty: Bool { records == 0 }
   package var isFull: Bool {
-    records >= WireFormat.batchRecords || bytes.count >= WireFormat.batchBytes || frames.count >= 16
+    records >= WireFormat.batchRecords || bytes.count >= WireFormat.batchBytes || frames.count >= WireFormat.batchFrames
   }
 
   package mutating func append(_ envelope: Envelope, schema: UInt64) {
