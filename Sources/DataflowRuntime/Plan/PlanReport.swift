@@ -29,7 +29,7 @@ extension Plan {
     }
     if parts.count > 1 { lines.append("\ncoordinator \(coordinator)") }
     lines.append("")
-    for part in parts where part.host != nil {
+    for part in parts where part.host != nil && !part.isExternal {
       lines.append(
         "Part \(part.name) is refused unless it computes with seed \(settings.seed) and \(settings.kernels).")
     }
