@@ -17,7 +17,7 @@ package protocol PayloadFrames {
   /// Whether all have been taken.
   var isEmpty: Bool { get }
   /// The next one; nil if there is none.
-  mutating func takeNext() -> (bytes: UnsafeRawBufferPointer, owner: any AnyObject & Sendable)?
+  mutating func takeNext() -> (bytes: UnsafeRawBufferPointer, owner: AnyObject)?
 }
 
 /// Reads a data message. Every length is checked against what is there before anything is made of it.
@@ -69,7 +69,7 @@ package struct DataReader {
     for _ in 0..<bufferCount { try BufferHeader.skip(&bytes) }
     let fields = try bytes.takeBytes(fieldsLength)
     try bytes.skip(to: 8)
-    var buffers: [WireBuffer] = []
+    var buffers = MessageDecoder.Buffers()
     for _ in 0..<bufferCount { buffers.append(try buffer(BufferHeader(&headers), &frames)) }
     guard bytes.offset - start == length else { throw WireError("a record's length is not what it holds") }
 
@@ -87,7 +87,7 @@ package struct DataReader {
     let elementType: ElementType
     let isInline: Bool
     let length: Int
-    var shape: [Int] = []
+    let shape: WireBuffer.Shape
 
     static func skip(_ bytes: inout ByteReader) throws(WireError) {
       let start = try bytes.takeBytes(WireFormat.bufferHeaderSize)
@@ -107,15 +107,23 @@ package struct DataReader {
       guard let length = Int(exactly: try bytes.take(UInt64.self)) else { throw WireError("a buffer is too long") }
       self.length = length
       var size = type.stride
-      shape.reserveCapacity(rank)
-      for _ in 0..<rank {
+      func extent(_ bytes: inout ByteReader) throws(WireError) -> Int {
         guard let extent = Int(exactly: try bytes.take(UInt64.self)) else { throw WireError("a shape is too large") }
         let (product, overflow) = size.multipliedReportingOverflow(by: extent)
         guard !overflow else { throw WireError("a shape is too large") }
         size = product
-        shape.append(extent)
+        return extent
       }
-      guard size == length else { throw WireError("a buffer of \(length) bytes does not fit its shape \(shape)") }
+      if rank == 1 {
+        shape = .vector(try extent(&bytes))
+      } else {
+        var extents: [Int] = []
+        for _ in 0..<rank { extents.append(try extent(&bytes)) }
+        shape = .array(extents)
+      }
+      guard size == length else {
+        throw WireError("a buffer of \(length) bytes does not fit its shape \(shape.extents)")
+      }
     }
   }
 
@@ -136,7 +144,7 @@ package struct DataReader {
   }
 
   private static func decode(
-    _ type: any Message.Type, _ fields: UnsafeRawBufferPointer, _ buffers: [WireBuffer]
+    _ type: any Message.Type, _ fields: UnsafeRawBufferPointer, _ buffers: MessageDecoder.Buffers
   ) throws(WireError) -> any Message {
     do {
       var decoder = MessageDecoder(fields: fields, buffers: buffers)

@@ -45,11 +45,14 @@ package struct OutboundState {
     case refused(reason: String)
   }
 
+  /// Whether nothing waits to be written: the wire must hear of what comes next.
+  package var isEmpty: Bool { queue.isEmpty }
+
   package mutating func offer(_ envelope: Envelope) -> Offer {
     if isStopped { return .stopped }
     if case .refused(let reason) = phase { return .refused(reason: reason) }
     if envelope.turn.isCut {
-      if envelope.content.isValue { stale += 1 }
+      if envelope.isValue { stale += 1 }
       return .taken
     }
     switch envelope.content {
@@ -71,7 +74,7 @@ package struct OutboundState {
   }
 
   private mutating func dropOldest() {
-    guard let victim = queue.firstIndex(where: { $0.content.isValue }) else { return }
+    guard let victim = queue.firstIndex(where: { $0.isValue }) else { return }
     queue.remove(at: victim)
     values -= 1
     dropped += 1
@@ -101,24 +104,21 @@ package struct OutboundState {
     case closed
   }
 
-  /// What may be written now, in order.
-  package mutating func next(upTo count: Int) -> [Next] {
-    var items: [Next] = []
+  /// Adds to `items` what may be written now, in order, but not more than `count`.
+  package mutating func next(upTo count: Int, into items: inout [Next]) {
     while items.count < count, let item = next() { items.append(item) }
-    return items
   }
 
   private mutating func next() -> Next? {
     guard phase == .ready else { return nil }
-    if let envelope = queue.first {
-      if envelope.content.isValue {
+    if !queue.isEmpty {
+      if queue[0].isValue {
         guard credits > 0 else { return nil }
         credits -= 1
         values -= 1
       }
-      queue.removeFirst()
       isWriting = true
-      return .envelope(envelope)
+      return .envelope(queue.removeFirst())
     }
     if isClosed, !closeIsSent {
       closeIsSent = true
@@ -179,7 +179,7 @@ package struct OutboundState {
   package mutating func fence() -> [Waiter] {
     let before = values
     queue.removeAll { $0.turn.isCut }
-    values = queue.count { $0.content.isValue }
+    values = queue.count { $0.isValue }
     stale += before - values
     return takeWaiters()
   }

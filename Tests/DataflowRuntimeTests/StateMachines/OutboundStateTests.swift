@@ -183,6 +183,8 @@ extension OutboundState {
   /// What may be written next, by itself, and has been.
   fileprivate mutating func nextOne() -> Next? {
     defer { written() }
-    return next(upTo: 1).first
+    var items: [Next] = []
+    next(upTo: 1, into: &items)
+    return items.first
   }
 }
