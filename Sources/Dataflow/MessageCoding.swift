@@ -76,16 +76,43 @@ package struct WireBuffer: @unchecked Sendable {
   }
 }
 
+/// The buffers of a message. One alone, which is the usual case, needs no memory of its own.
+package struct WireBuffers: Sendable {
+  private var first: WireBuffer?
+  private var others: [WireBuffer] = []
+
+  package init() {}
+
+  package var count: Int { first == nil ? 0 : 1 + others.count }
+  package var isEmpty: Bool { first == nil }
+
+  package mutating func append(_ buffer: WireBuffer) {
+    if first == nil { first = buffer } else { others.append(buffer) }
+  }
+
+  package mutating func popFirst() -> WireBuffer? {
+    guard let buffer = first.take() else { return nil }
+    if !others.isEmpty { first = others.removeFirst() }
+    return buffer
+  }
+
+  package func forEach(_ body: (WireBuffer) throws -> Void) rethrows {
+    guard let first else { return }
+    try body(first)
+    for buffer in others { try body(buffer) }
+  }
+}
+
 /// Takes a message apart into fields and buffers.
 public struct MessageEncoder: Sendable {
   package private(set) var fields: [UInt8] = []
-  package private(set) var buffers: [WireBuffer] = []
+  package private(set) var buffers = WireBuffers()
 
   package init() {}
 
   package mutating func reset() {
     if !fields.isEmpty { fields.removeAll(keepingCapacity: true) }
-    if !buffers.isEmpty { buffers.removeAll(keepingCapacity: true) }
+    buffers = WireBuffers()
   }
 
   public mutating func put(_ value: some FixedWidthInteger) {
@@ -115,29 +142,10 @@ public struct MessageEncoder: Sendable {
 /// Puts a message together again; every read is checked.
 public struct MessageDecoder {
   private var fields: UnsafeRawBufferPointer.SubSequence
-  private var buffers: Buffers
-
-  /// The buffers of a message. One alone needs no memory of its own.
-  package struct Buffers {
-    private var first: WireBuffer?
-    private var others: [WireBuffer] = []
-
-    package init() {}
-
-    package mutating func append(_ buffer: WireBuffer) {
-      if first == nil { first = buffer } else { others.append(buffer) }
-    }
-
-    fileprivate mutating func popFirst() -> WireBuffer? {
-      defer { first = others.isEmpty ? nil : others.removeFirst() }
-      return first
-    }
-
-    fileprivate var isEmpty: Bool { first == nil }
-  }
+  private var buffers: WireBuffers
 
   /// `fields` is read only while the decoder lives.
-  package init(fields: UnsafeRawBufferPointer, buffers: Buffers) {
+  package init(fields: UnsafeRawBufferPointer, buffers: WireBuffers) {
     self.fields = fields[...]
     self.buffers = buffers
   }

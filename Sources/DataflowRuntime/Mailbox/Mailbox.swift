@@ -170,7 +170,8 @@ final class Mailbox: Sendable {
 extension Mutex where Value: ~Copyable {
   /// Looks for the lock to become free for a moment before it asks the kernel: whoever holds a mailbox's lock does not
   /// hold it long.
-  borrowing func withLockSoon<Result>(_ body: (inout sending Value) throws -> sending Result) rethrows -> sending Result {
+  borrowing func withLockSoon<Result>(_ body: (inout sending Value) throws -> sending Result) rethrows -> sending Result
+  {
     for _ in 0..<100 {
       if let result = try withLockIfAvailable(body) { return result }
     }

@@ -118,7 +118,9 @@ package struct MailboxState {
     /// The node, if it was waiting.
     var wake: Waiter?
 
-    init(_ envelopes: [Envelope], lane: Int, now: Int64) { (self.envelopes, self.lane, self.now) = (envelopes, lane, now) }
+    init(_ envelopes: [Envelope], lane: Int, now: Int64) {
+      (self.envelopes, self.lane, self.now) = (envelopes, lane, now)
+    }
   }
 
   /// Delivers in order what has not been delivered yet.

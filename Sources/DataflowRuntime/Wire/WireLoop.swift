@@ -146,7 +146,9 @@ final class WireLoop {
         sender.number += 1
         do {
           sender.pending.append(try writer.takeHead())
-          for frame in writer.frames { sender.pending.append(try Frame(retaining: Kept(buffer: frame), bytes: frame.bytes)) }
+          for frame in writer.frames {
+            sender.pending.append(try Frame(retaining: Kept(buffer: frame), bytes: frame.bytes))
+          }
         } catch {
           report(.edgeBroken(edge: sender.end.index, reason: "\(error)"))
           sender.pending.removeAll()
