@@ -9,7 +9,7 @@ The weights are random, with these exceptions, without which no greedy answer wo
   codes.
 - A clock (`add_clock`) makes the end tokens ever likelier as the answer grows, so that answers end. When, is decided by the
   random rest.
-- SEED was searched (`search.py`) for answers that end at different lengths and choose by wide margins.
+- SEED is the best of the first 30 by `search.py`: answers end at different lengths and choose by wide margins.
 """
 
 import json
@@ -21,7 +21,7 @@ import yaml
 from .language import LAYERS, SPECIALS, Config, LanguageModel
 from .vision import Clip
 
-SEED = 15  # of the language model; the encoders and the codec have seeds 1, 2 and 3
+SEED = 2  # of the language model; the encoders and the codec have seeds 1, 2 and 3
 CODES = 64
 TEXT = 320  # ids below the reserved ones; the tokenizer fills less, as Qwen2's does
 WEAKER = 0.2
@@ -112,7 +112,7 @@ def language_weights(config):
 
 MARK, TIME = 63, 62  # dimensions of the residual that only the clock uses
 PEAK, SHARPNESS = 60, 6.5
-EOT_GAIN, EOA_GAIN = 6, 2.3
+EOT_GAIN, EOA_GAIN = 4.5, 1.9
 
 
 def add_clock(state, config):

@@ -229,6 +229,8 @@ def write_answers(models, writer, heard, seen):
     config, tensors, cases, answers = models.config, {}, [], {}
     for name, rows, answer, asked in answer_all(models, heard, seen):
         tensors[f"{name}.prompt"], tensors[f"{name}.tokens"] = torch.stack(rows), answer.matrix
+        # The released loops do not look for an end at the first step; ours does, so none may be there.
+        assert answer.matrix.shape[1] > 1, f"{name}: an end at the first step"
         case = {"name": name, **asked, "steps": answer.matrix.shape[1], "ended": answer.ended}
         if answer.matrix.shape[0] > 1:
             kept = tasks.frames(answer)

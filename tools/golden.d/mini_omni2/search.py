@@ -15,15 +15,19 @@ from . import checkpoint, goldens, inputs
 
 def judge(models, heard, seen):
     """What is wrong with the answers, and their least margin."""
-    wrong, margin, early = [], float("inf"), 0
+    wrong, margin, spoken, written = [], float("inf"), [], []
     for name, _, answer, _ in goldens.answer_all(models, heard, seen):
         steps, words = answer.matrix.shape[1], len(goldens.words(models.config, answer))
         margin = min(margin, answer.margin)
         if "limit" not in name and (answer.ended == "limit" or not 8 <= steps <= 80):
             wrong.append(f"{name}: {steps} steps")
-        early += name.startswith("a1a2.") and words < steps - 1
+        if name.startswith("a1a2."):
+            spoken.append(steps), written.append(words)
+    early = sum(words < steps - 1 for words, steps in zip(written, spoken))
     if early < 15:
         wrong.append(f"text ends before speech in {early} answers only")
+    if min(len(set(spoken)), len(set(written))) < 10:
+        wrong.append(f"only {len(set(spoken))} lengths of speech, {len(set(written))} of text")
     return wrong, margin
 
 
