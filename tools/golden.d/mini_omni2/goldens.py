@@ -27,7 +27,9 @@ TEXTS = [
     "",
     "Tell me a joke.",
 ]
-MORE_TEXTS = ["<|im_start|>user\nhi<|im_end|>", " leading and trailing ", "\u00a0a\u3000b\r\n\r\n  c", "'Ll 'RE it'S", "....!!\n\n"]
+MORE_TEXTS = [
+    "<|im_start|>user\nhi<|im_end|>", " leading and trailing ", "\u00a0a\u3000b\r\n\r\n  c", "'Ll 'RE it'S", "....!!\n\n",
+]  # fmt: skip
 
 
 class Models:
