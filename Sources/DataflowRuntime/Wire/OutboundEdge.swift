@@ -61,7 +61,8 @@ final class OutboundEdge: Link {
     for sender in state.withLock({ change(&$0) }) { sender.resume() }
   }
 
-  func greetAgain() { state.withLock { $0.greetAgain() } }
+  /// - Returns: turns of which something may be lost.
+  func greetAgain() -> [Turn] { state.withLock { $0.greetAgain() } }
   func forget(session: UInt64) { state.withLock { $0.forget(session: session) } }
   var phase: OutboundState.Phase { state.withLock { $0.phase } }
   var isDrained: Bool { state.withLock { $0.isDrained } }

@@ -193,7 +193,8 @@ final class WireLoop {
             report(.edgeBroken(edge: sender.end.index, reason: "refused: \(reason)"))
           case .whoIsThere:
             if sender.end.phase == .ready {
-              sender.end.greetAgain()
+              // What is lost of a live connection the receiver finds by the numbers.
+              _ = sender.end.greetAgain()
               sender.greeted = .min
             }
           }
