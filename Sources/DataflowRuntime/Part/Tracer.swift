@@ -74,6 +74,9 @@ final class Tracer: Sendable {
     }
   }
 
+  /// Entries that were not kept.
+  var lost: Int { state.withLock { $0.lost } }
+
   private func add(_ entry: TraceEntry) {
     state.withLock { state in
       if state.entries.count < Self.limit { state.entries.append(entry) } else { state.lost += 1 }
