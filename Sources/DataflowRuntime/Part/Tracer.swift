@@ -19,6 +19,18 @@ package struct TraceEntry: Sendable, Codable, Equatable {
   var turn = ""
   /// The same at both ends of a message's way.
   var flow: UInt64 = 0
+
+  package init(
+    kind: Kind, node: Int, time: Int64, duration: Int64 = 0, what: String = "", turn: String = "", flow: UInt64 = 0
+  ) {
+    self.kind = kind
+    self.node = node
+    self.time = time
+    self.duration = duration
+    self.what = what
+    self.turn = turn
+    self.flow = flow
+  }
 }
 
 /// Remembers what the nodes of a process do and when, up to a bound.

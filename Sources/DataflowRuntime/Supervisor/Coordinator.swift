@@ -240,7 +240,7 @@ package final class Coordinator: Sendable {
   }
 
   var hasStarted: Bool { state.withLock { $0.phase != .loading } }
-  var hasFailed: Bool { state.withLock { $0.failure != nil } }
+  package var hasFailed: Bool { state.withLock { $0.failure != nil } }
   func hasFinished(_ part: Int) -> Bool { state.withLock { $0.finishedParts.contains(part) } }
 
   /// Every session's latest interruption, for a process that may have missed it.
@@ -284,7 +284,8 @@ package final class Coordinator: Sendable {
       return RunSummary(
         graph: plan.name, duration: state.started > 0 ? now - state.started : 0,
         loading: (state.started > 0 ? state.started : now) - state.created, turns: Array(state.records),
-        turnsOmitted: state.turnsOmitted, hasFailedTurns: state.hasFailedTurns, timings: Array(state.finished), nodes: merged(state.reports.values.flatMap(\.nodes)),
+        turnsOmitted: state.turnsOmitted, hasFailedTurns: state.hasFailedTurns, timings: Array(state.finished),
+        nodes: merged(state.reports.values.flatMap(\.nodes)),
         edges: plan.edges.compactMap { edge in
           Self.merged(state.reports.values.flatMap(\.edges).filter { $0.edge == edge.name })
         }, refused: state.reports.values.map(\.refused).reduce(Refusals(), +),

@@ -77,7 +77,8 @@ extension TurnTiming {
 
 extension RunSummary {
   private enum CodingKeys: CodingKey {
-    case graph, duration, loading, turns, turnsOmitted, hasFailedTurns, timings, nodes, edges, refused, traceLost, failure
+    case graph, duration, loading, turns, turnsOmitted, hasFailedTurns, timings, nodes, edges, refused, traceLost
+    case failure
   }
   /// A node with the quantiles of its latency, in nanoseconds.
   private struct MeasuredNode: Encodable {

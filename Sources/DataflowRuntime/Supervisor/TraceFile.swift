@@ -1,8 +1,8 @@
-import Foundation
+package import Foundation
 
 /// Puts the processes' traces together in the format that chrome://tracing and ui.perfetto.dev read: a process per part,
 /// a lane per node, and an arrow per message.
-struct TraceFile {
+package struct TraceFile {
   private struct Event: Encodable {
     var name: String
     var cat: String
@@ -25,7 +25,7 @@ struct TraceFile {
   }
   private let plan: Plan
 
-  init(plan: Plan) { self.plan = plan }
+  package init(plan: Plan) { self.plan = plan }
 
   /// Makes sure that the file can be written before there is anything to write.
   ///
@@ -41,7 +41,7 @@ struct TraceFile {
   /// - Parameters:
   ///   - entries: by part, already in the coordinator's time.
   ///   - lost: how many more there would have been.
-  func json(_ entries: [Int: [TraceEntry]], lost: Int = 0) throws -> Data {
+  package func json(_ entries: [Int: [TraceEntry]], lost: Int = 0) throws -> Data {
     let start = entries.values.joined().map(\.time).min() ?? 0
     var events: [Event] = []
     if lost > 0 {
