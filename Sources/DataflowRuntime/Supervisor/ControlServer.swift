@@ -291,11 +291,9 @@ extension Plan {
         depth: edge.depth, policy: edge.policy.rawValue, isFeedback: edge.isFeedback, carriesTurns: edge.carriesTurns,
         sources: edge.sources.sorted(), peer: peer, peerName: parts[peer].name)
     }
-    let parameters = try? JSONSerialization.data(
-      withJSONObject: command.parameters.mapValues(\.jsonObject), options: .sortedKeys)
     return Assignment(
       node: node, name: nodes[node].name, graph: hash, seed: settings.seed, threads: settings.threads,
-      parameters: String(decoding: parameters ?? Data("{}".utf8), as: UTF8.self),
+      parameters: Dataflow.ParameterValue.map(command.parameters).json,
       inputs: edges.indices.filter { edges[$0].to.node == node }.compactMap {
         edge($0, nodes[node].manifest.inputs[edges[$0].to.port].name)
       },

@@ -47,7 +47,7 @@ package struct DataWriter: ~Copyable {
     return max(1, min(WireFormat.batchRecords - Int(records), (WireFormat.batchBytes - bytes.count) / average))
   }
   package var isFull: Bool {
-    records >= WireFormat.batchRecords || bytes.count >= WireFormat.batchBytes || frames.count >= 16
+    records >= WireFormat.batchRecords || bytes.count >= WireFormat.batchBytes || frames.count >= WireFormat.batchFrames
   }
 
   package mutating func append(_ envelope: Envelope, schema: UInt64) {

@@ -32,7 +32,7 @@ class Wakeup:
 
 
 class KeyFileError(Exception):
-    """A key is not there."""
+    """A key is not there, or is no secret."""
 
 
 class Keys:
@@ -47,6 +47,8 @@ class Keys:
         path = os.path.join(self._folder, file)
         try:
             with open(path, encoding="utf-8") as lines:
+                if prefix and os.fstat(lines.fileno()).st_mode & 0o077:
+                    raise KeyFileError(f"{path}: others than its owner may read or write it; chmod 600 {path}")
                 for line in lines:
                     # No key begins with the # of a comment.
                     words = line.split()
