@@ -36,7 +36,8 @@ package struct Safetensors: Checkpoint {
       if name == "__metadata__" {
         for (key, text) in value.members ?? [] {
           guard let text = text.string else {
-            throw ModelError(file: path, part: "\(name).\(key)", .unexpected(expected: "a text", found: "another value"))
+            throw ModelError(
+              file: path, part: "\(name).\(key)", .unexpected(expected: "a text", found: "another value"))
           }
           settings[key] = .string(text)
         }
@@ -56,7 +57,8 @@ package struct Safetensors: Checkpoint {
       end += tensor.byteCount
     }
     guard end == data.upperBound else {
-      throw ModelError(file: path, .unexpected(expected: "the end of the file", found: "\(bytes.count - end) more bytes"))
+      throw ModelError(
+        file: path, .unexpected(expected: "the end of the file", found: "\(bytes.count - end) more bytes"))
     }
     (file, self.settings, self.tensors) = (path, settings, try TensorTable(tensors))
   }

@@ -48,7 +48,8 @@ package struct ShardedCheckpoint: Checkpoint {
     let formats = Set(shards.values.map(\.format))
     guard let format = formats.first, formats.count == 1 else {
       throw ModelError(
-        file: path, .unexpected(expected: "shards of one format", found: formats.map(\.rawValue).sorted().joined(separator: ", ")))
+        file: path,
+        .unexpected(expected: "shards of one format", found: formats.map(\.rawValue).sorted().joined(separator: ", ")))
     }
     (file, self.format, self.settings, self.tensors) = (path, format, settings, try TensorTable(tensors))
   }

@@ -68,7 +68,8 @@ package struct StoredTensor: Sendable {
     }
     let misfit = ModelError(
       file: file, part: name,
-      .invalid("\(type.rawValue) \(shape) at byte \(offset) does not fit bytes \(range.lowerBound)..<\(range.upperBound)"))
+      .invalid(
+        "\(type.rawValue) \(shape) at byte \(offset) does not fit bytes \(range.lowerBound)..<\(range.upperBound)"))
     var count = 1
     for dimension in shape {
       let (product, overflow) = count.multipliedReportingOverflow(by: dimension)

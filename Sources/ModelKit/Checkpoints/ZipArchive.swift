@@ -26,7 +26,8 @@ struct ZipArchive: Sendable {
     guard let entry = entries[name] else { throw ModelError(file: file, part: name, .missing) }
     guard entry.method == 0 else {
       let method = entry.method == 8 ? "deflate" : "method \(entry.method)"
-      throw ModelError(file: file, part: name, .unexpected(expected: "a stored entry", found: "compression (\(method))"))
+      throw ModelError(
+        file: file, part: name, .unexpected(expected: "a stored entry", found: "compression (\(method))"))
     }
     return entry.range
   }
@@ -59,7 +60,8 @@ struct ZipArchive: Sendable {
   }
 
   /// Finds the directory from the file's end: its record, preceded in large archives by the zip64 one and its locator.
-  private static func directory(_ bytes: Bytes, _ file: String) throws(ModelError) -> (range: Range<Int>, count: UInt64) {
+  private static func directory(_ bytes: Bytes, _ file: String) throws(ModelError) -> (range: Range<Int>, count: UInt64)
+  {
     let part = "zip directory"
     func integer<Integer: FixedWidthInteger>(_ offset: Int, _ type: Integer.Type) -> Integer {
       Integer(littleEndian: bytes.start.loadUnaligned(fromByteOffset: offset, as: Integer.self))
@@ -67,7 +69,9 @@ struct ZipArchive: Sendable {
     var end = bytes.count - 22
     // A comment of at most 65535 bytes may follow; the record's own length of it must reach the file's end exactly.
     while end >= max(0, bytes.count - 22 - 65_535) {
-      if integer(end, UInt32.self) == 0x0605_4b50, Int(integer(end + 20, UInt16.self)) == bytes.count - end - 22 { break }
+      if integer(end, UInt32.self) == 0x0605_4b50, Int(integer(end + 20, UInt16.self)) == bytes.count - end - 22 {
+        break
+      }
       end -= 1
     }
     guard end >= max(0, bytes.count - 22 - 65_535) else {
@@ -94,7 +98,9 @@ struct ZipArchive: Sendable {
       throw ModelError(
         file: file, part: part, .unexpected(expected: "its end at byte \(end)", found: "\(directoryEnd)"))
     }
-    guard count <= mostEntries else { throw ModelError(file: file, part: part, .tooLarge(found: count, most: mostEntries)) }
+    guard count <= mostEntries else {
+      throw ModelError(file: file, part: part, .tooLarge(found: count, most: mostEntries))
+    }
     return (Int(start)..<end, count)
   }
 

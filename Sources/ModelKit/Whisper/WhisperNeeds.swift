@@ -46,7 +46,9 @@ extension CheckpointNeeds {
     norm("decoder/layer_norm")
     // 8-bit weights come with a scale a row.
     needed += needed.compactMap { tensor in
-      guard let stored = file.tensors[tensor.name], stored.type == .i8, let rows = stored.shape.first else { return nil }
+      guard let stored = file.tensors[tensor.name], stored.type == .i8, let rows = stored.shape.first else {
+        return nil
+      }
       return NeededTensor("\(stored.name)_scale", [rows])
     }
     return needed
