@@ -20,7 +20,8 @@ import Testing
 
   static func path(_ name: String) -> String { folder.appendingPathComponent(name).path }
 
-  @Test(arguments: ["flat.pth", "nested.pt", "traced.pt", "scripted.pt", "model.safetensors", "sharded"])
+  @Test(arguments: ["flat.pth", "nested.pt", "lit_model.pth", "protocol-4.pth", "traced.pt", "scripted.pt", "model.safetensors",
+    "sharded",])
   func whatWasWrittenIsRead(_ name: String) throws {
     let all: [String: Expected] = try Fixtures.decode("Checkpoints/expected.json")
     let expected = try #require(all[name])
@@ -42,8 +43,7 @@ import Testing
     #expect(base.offset == tied.offset && base.strides == nil)
     #expect(try flat.stored("columns").strides == [6, 1])
     #expect(try flat.stored("columns").offset == base.offset + 4 * 8)
-    let (first, second) = (try base.tensor(), try tied.tensor())
-    #expect(second.start - first.start != 0 || first.start == second.start)
+    #expect(try base.tensor().start == tied.tensor().start)
     #expect(try flat.tensor("brain", shape: [2, 2]).type == .bf16)
     #expect(try flat.tensor("brain.transposed", shape: [3, 2]).type == .bf16)
     #expect(try flat.tensor("long", shape: [3]).type == .f32)
@@ -52,7 +52,8 @@ import Testing
   @Test func formatsAreToldByTheirContent() throws {
     #expect(try Checkpoints.open(Self.path("traced.pt")).format == .torchScript)
     #expect(try Checkpoints.open(Self.path("sharded")).format == .safetensors)
-    try Fixtures.withFile(SmallModel.file()) { #expect(try Checkpoints.open($0).format == .gguf) }
+    let format = try Fixtures.withFile(SmallModel.file()) { try Checkpoints.open($0).format }
+    #expect(format == .gguf)
   }
 
   @Test func settingsAreReadWithTheirRange() throws {
@@ -77,7 +78,7 @@ import Testing
   @Test(arguments: [
     ("os-system.pth", "system is refused"),
     ("whole-module.pth", "the global torch.nn.modules.linear.Linear is refused"),
-    ("before-1.6.pth", "a bare pickle"), ("protocol-4.pth", "pickle protocol 2"), ("deflated.pth", "deflate"),
+    ("before-1.6.pth", "a bare pickle"), ("deflated.pth", "deflate"),
   ])
   func whatIsNotReadIsRefusedByName(_ name: String, _ reason: String) throws {
     let error = try #require(throws: ModelError.self) { try Checkpoints.open(Self.path(name)) }
@@ -90,9 +91,10 @@ import Testing
     for isZip64 in [false, true] {
       for comment in [[], Array("a comment".utf8)] {
         (zip.isZip64, zip.comment) = (isZip64, comment)
-        try Fixtures.withFile(zip.bytes()) { path in
-          #expect(try Checkpoints.open(path).tensor("weight", shape: [2, 2]).floats() == [1, 2, 3, 4])
+        let values = try Fixtures.withFile(zip.bytes()) { path in
+          try Checkpoints.open(path).tensor("weight", shape: [2, 2]).floats()
         }
+        #expect(values == [1, 2, 3, 4])
       }
     }
   }

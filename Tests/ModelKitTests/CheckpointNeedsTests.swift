@@ -11,7 +11,7 @@ import Testing
       // The declaration names what the loader reads: without any one of them the model does not load.
       for tensor in try needs.tensors(checkpoint) where checkpoint.contains(tensor.name) && !tensor.isOptional {
         let renamed = SmallModel.file().replacing(Array(tensor.name.utf8), with: Array(tensor.name.utf8.reversed()))
-        try Fixtures.withFile(renamed) { path in
+        _ = try Fixtures.withFile(renamed) { path in
           #expect(throws: ModelError.self, "\(tensor.name)") { try ModelStore().causalLM(at: path) }
         }
       }

@@ -4,8 +4,10 @@
 A developer's tool: tests only read what it wrote. Needs a Python environment with torch, safetensors and numpy.
 """
 
+import io
 import json
 import os
+import pickle
 import shutil
 import sys
 import zipfile
@@ -116,6 +118,44 @@ def nested():
     expect("nested.pt", state, settings)
 
 
+class Numbered(pickle.Pickler):
+    """Pickles as lit-gpt's incremental writer does: protocol 5, and storages that have numbers for names."""
+
+    def __init__(self, file, writer):
+        super().__init__(file, protocol=5)
+        self.writer = writer
+        self.keys = {}
+
+    def persistent_id(self, value):
+        if not isinstance(value, torch.storage.TypedStorage):
+            return None
+        bytes = value.untyped()
+        if bytes.data_ptr() not in self.keys:
+            self.keys[bytes.data_ptr()] = len(self.keys)
+            self.writer.write_record(f"data/{self.keys[bytes.data_ptr()]}", bytes, bytes.nbytes())
+        kind = getattr(torch, value.pickle_storage_type())
+        return ("storage", kind, self.keys[bytes.data_ptr()], "cpu", len(value))
+
+
+def incremental():
+    weight = (torch.arange(12) / 4).bfloat16().reshape(3, 4)
+    tensors = {
+        "transformer.wte.weight": weight,
+        "lm_head.weight": weight,
+        "transformer.h.0.attn.attn.bias": torch.tensor([0.5, -0.5]),
+        "transformer.ln_f.weight": nn.Parameter(torch.ones(4)),
+    }
+    writer = torch._C.PyTorchFileWriter(str(FOLDER / "lit_model.pth"))
+    buffer = io.BytesIO()
+    Numbered(buffer, writer).dump(OrderedDict(tensors))
+    writer.write_record("data.pkl", buffer.getvalue(), len(buffer.getvalue()))
+    writer.write_end_of_file()
+    torch.load(FOLDER / "lit_model.pth", weights_only=False)  # PyTorch reads it as well
+    expect("lit_model.pth", tensors)
+    torch.save({"weight": weight}, FOLDER / "protocol-4.pth", pickle_protocol=4)
+    expect("protocol-4.pth", {"weight": weight})
+
+
 def script():
     """The same modules as TorchScript, traced (as CLIP's releases are) and scripted."""
     tower = Tower().eval()
@@ -164,7 +204,6 @@ def refused():
     torch.save({"weight": torch.ones(2), "other": Hostile()}, FOLDER / "os-system.pth")
     torch.save(nn.Linear(2, 2), FOLDER / "whole-module.pth")
     torch.save({"weight": torch.ones(2)}, FOLDER / "before-1.6.pth", _use_new_zipfile_serialization=False)
-    torch.save({"weight": torch.ones(2)}, FOLDER / "protocol-4.pth", pickle_protocol=4)
     with zipfile.ZipFile(FOLDER / "flat.pth") as source, zipfile.ZipFile(FOLDER / "deflated.pth", "w", zipfile.ZIP_DEFLATED) as target:
         for name in source.namelist():
             target.writestr(name, source.read(name))
@@ -174,7 +213,7 @@ if __name__ == "__main__":
     torch.manual_seed(1)
     shutil.rmtree(FOLDER, ignore_errors=True)
     FOLDER.mkdir(parents=True)
-    for part in (flat, nested, script, safetensors, refused):
+    for part in (flat, nested, incremental, script, safetensors, refused):
         part()
     with open(FOLDER / "expected.json", "w") as file:
         file.write("{\n" + ",\n".join(f"{json.dumps(key)}: {json.dumps(value)}" for key, value in expected.items()) + "\n}\n")

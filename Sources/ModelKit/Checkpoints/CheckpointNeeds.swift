@@ -43,6 +43,8 @@ package struct CheckpointNeeds: Sendable {
     /// Tensors that the model does not read.
     package var unexpected: [String] = []
 
+    package init() {}
+
     package struct Misshapen: Sendable, Equatable {
       package var needed: NeededTensor
       package var found: [Int]

@@ -2,8 +2,8 @@ internal import Tensors
 
 /// Runs a pickle of tensors, and nothing but that.
 ///
-/// It is a closed interpreter: it knows the opcodes that PyTorch's two writers emit (pickle protocol 2) and the globals of
-/// ``PickleGlobal``, and refuses all others by name. No opcode jumps, so time is bounded by the pickle's bytes; memory by
+/// It is a closed interpreter: it knows the opcodes that tensors need (PyTorch writes protocol 2, lit-gpt's incremental
+/// writer protocol 5) and the globals of ``PickleGlobal``, and refuses all others by name. No opcode jumps, so time is bounded by the pickle's bytes; memory by
 /// a budget of values.
 struct PickleMachine {
   private var pickle = Pickle()
@@ -50,9 +50,12 @@ struct PickleMachine {
     switch code {
     case 0x80:  // PROTO
       let version: UInt8 = try reader.integer(part: part)
-      guard version == 2 else {
-        throw fault(.unexpected(expected: "pickle protocol 2, which PyTorch writes", found: "\(version)"))
+      guard (2...5).contains(version) else {
+        throw fault(.unexpected(expected: "pickle protocol 2 to 5", found: "\(version)"))
       }
+    case 0x95:  // FRAME: how many bytes Python reads at once
+      let length: UInt64 = try reader.integer(part: part)
+      _ = try reader.available(length, part: part)
     case UInt8(ascii: "."):  // STOP
       pickle.root = try pop()
       guard stack.isEmpty, marks.isEmpty else { throw fault(.invalid("values are left when the pickle stops")) }
@@ -69,7 +72,19 @@ struct PickleMachine {
     case UInt8(ascii: "X"):
       let length: UInt32 = try reader.integer(part: part)
       try push(.text(try reader.string(UInt64(length), most: Self.mostTextBytes, part: part)))
-    case UInt8(ascii: "c"): try push(.global(try global()))
+    case 0x8c:
+      let length: UInt8 = try reader.integer(part: part)
+      try push(.text(try reader.string(UInt64(length), part: part)))
+    case UInt8(ascii: "c"):
+      let module = try reader.line(most: Self.mostNameBytes, part: part)
+      let name = try reader.line(most: Self.mostNameBytes, part: part)
+      try push(.global(try global(module, name)))
+    case 0x93:  // STACK_GLOBAL
+      let (name, module) = (try pop(), try pop())
+      guard case .text(let module) = module, case .text(let name) = name else {
+        throw fault(.refused("a global whose name is \(name.kind) of \(module.kind)"))
+      }
+      try push(.global(try global(module, name)))
     case UInt8(ascii: "("): try mark()
     case UInt8(ascii: ")"): try tuple([])
     case UInt8(ascii: "t"): try tuple(try popToMark())
@@ -94,6 +109,7 @@ struct PickleMachine {
     case UInt8(ascii: "u"): try set(try popToMark())
     case UInt8(ascii: "q"): try remember(UInt32(try reader.integer(UInt8.self, part: part)))
     case UInt8(ascii: "r"): try remember(try reader.integer(part: part))
+    case 0x94: try remember(UInt32(memo.count))  // MEMOIZE; the budget keeps the count small
     case UInt8(ascii: "h"): try recall(UInt32(try reader.integer(UInt8.self, part: part)))
     case UInt8(ascii: "j"): try recall(try reader.integer(part: part))
     case UInt8(ascii: "Q"): try push(try storage(try pop()))
@@ -161,11 +177,9 @@ struct PickleMachine {
     return length == 0 ? 0 : Int(Int64(bitPattern: bits << unused) >> unused)
   }
 
-  private mutating func global() throws(ModelError) -> PickleGlobal {
-    let module = try reader.line(most: Self.mostNameBytes, part: part)
-    let name = try reader.line(most: Self.mostNameBytes, part: part)
+  private func global(_ module: String, _ name: String) throws(ModelError) -> PickleGlobal {
     guard let global = PickleGlobal(module: module, name: name) else {
-      throw fault(.refused("the global \(module).\(name)"))
+      throw fault(.refused("the global \(module.prefix(200)).\(name.prefix(200))"))
     }
     return global
   }
@@ -212,11 +226,18 @@ struct PickleMachine {
 
   /// The only persistent id there is: ('storage', type, key, device, count).
   private mutating func storage(_ id: PickleValue) throws(ModelError) -> PickleValue {
-    guard case .tuple(let tuple) = id, pickle.tuples[tuple].count == 5,
-      case .text("storage") = pickle.tuples[tuple][0],
-      case .global(.storage(let type)) = pickle.tuples[tuple][1], case .text(let key) = pickle.tuples[tuple][2],
-      case .text = pickle.tuples[tuple][3], case .integer(let count) = pickle.tuples[tuple][4], count >= 0
-    else { throw fault(.refused("a persistent id other than a storage of numbers")) }
+    let refusal = fault(.refused("a persistent id other than a storage of numbers"))
+    guard case .tuple(let tuple) = id, pickle.tuples[tuple].count == 5 else { throw refusal }
+    let parts = pickle.tuples[tuple]
+    guard case .text("storage") = parts[0], case .global(.storage(let type)) = parts[1], case .text = parts[3],
+      case .integer(let count) = parts[4], count >= 0
+    else { throw refusal }
+    let key: String
+    switch parts[2] {
+    case .text(let text): key = text
+    case .integer(let number): key = "\(number)"
+    default: throw refusal
+    }
     pickle.storages.append(Pickle.Storage(key: key, type: type, count: count))
     return .storage(pickle.storages.count - 1)
   }
