@@ -37,6 +37,7 @@ final class Supervisor: RunningGraph {
     plan: Plan, clock: any TimeSource, catalog: NodeCatalog, options: GraphRun.Options,
     observe: @escaping @Sendable (RunEvent) -> Void
   ) throws {
+    if let file = options.traceFile { try TraceFile.check(file) }
     (self.plan, self.clock, self.options) = (plan, clock, options)
     let coordinator = Coordinator(plan: plan, clock: clock, observe: observe)
     self.coordinator = coordinator
@@ -95,7 +96,8 @@ final class Supervisor: RunningGraph {
     for part in hosted { coordinator.handle(.report(part.report), from: part.index) }
     if let file = options.traceFile {
       do {
-        try TraceFile(plan: plan).json(coordinator.trace).write(to: URL(fileURLWithPath: file))
+        try TraceFile(plan: plan).json(coordinator.trace, lost: coordinator.traceLost)
+          .write(to: URL(fileURLWithPath: file))
       } catch {
         coordinator.fail("the trace could not be written to \(file): \(error.localizedDescription)")
       }
@@ -169,13 +171,14 @@ final class Supervisor: RunningGraph {
 
   private func tick(since created: Int64) {
     let now = clock.now
-    if !coordinator.hasStarted, !coordinator.isOver, now - created > Int64(options.startTimeout * 1e9) {
+    let seconds = options.startLimit / 1_000_000_000
+    if !coordinator.hasStarted, !coordinator.isOver, now - created > options.startLimit {
       coordinator.fail(
-        "the graph was not ready after \(Int(options.startTimeout)) s; still missing: "
+        "the graph was not ready after \(seconds) s; still missing: "
           + coordinator.missing.joined(separator: ", "))
     }
-    for (part, since) in state.withLock({ $0.silent }) where now - since > Int64(options.startTimeout * 1e9) {
-      coordinator.fail("part \(plan.parts[part].name) has not come back for \(Int(options.startTimeout)) s")
+    for (part, since) in state.withLock({ $0.silent }) where now - since > options.startLimit {
+      coordinator.fail("part \(plan.parts[part].name) has not come back for \(seconds) s")
     }
     let due = state.withLock { state in
       let due = state.due.filter { $0.value <= now }.map(\.key)

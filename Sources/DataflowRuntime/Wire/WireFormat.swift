@@ -112,7 +112,8 @@ package struct ByteWriter: ~Copyable {
   mutating func put(raw: [UInt8]) { raw.withUnsafeBytes { put(raw: $0) } }
 
   mutating func pad(to alignment: Int) {
-    while count % alignment != 0 { put(UInt8(0)) }
+    let missing = (alignment - count % alignment) % alignment
+    if missing > 0 { extend(by: missing).initializeMemory(as: UInt8.self, repeating: 0, count: missing) }
   }
 
   mutating func overwrite(_ value: UInt32, at offset: Int) {

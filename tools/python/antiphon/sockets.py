@@ -90,10 +90,12 @@ class Guard:
         self._authenticator.stop()
 
 
-def connect(context: zmq.Context, address: str, peer: str, keys: Optional[Keys], linger: int, limit: int) -> zmq.Socket:
+def connect(
+    context: zmq.Context, address: str, peer: str, keys: Optional[Keys], linger: int, limit: int, heartbeats: bool = True
+) -> zmq.Socket:
     """A DEALER that keeps trying to reach the address."""
     socket = context.socket(zmq.DEALER)
-    configure(socket, linger, limit)
+    configure(socket, linger, limit, heartbeats)
     socket.reconnect_ivl, socket.reconnect_ivl_max = 20, 500
     if keys and address.startswith("tcp://"):
         keys.secure(socket, peer)
@@ -101,6 +103,7 @@ def connect(context: zmq.Context, address: str, peer: str, keys: Optional[Keys],
     return socket
 
 
-def configure(socket: zmq.Socket, linger: int, limit: int) -> None:
+def configure(socket: zmq.Socket, linger: int, limit: int, heartbeats: bool = True) -> None:
     socket.linger, socket.maxmsgsize = linger, limit
-    socket.heartbeat_ivl, socket.heartbeat_timeout = 1000, 5000
+    if heartbeats:
+        socket.heartbeat_ivl, socket.heartbeat_timeout = 1000, 5000

@@ -322,6 +322,24 @@ class LifeTests(unittest.TestCase):
             self.assertEqual(run.event("turnFailed")["reason"], "no idea")
             self.assertEqual(run.event("print")["text"], "kitchen")
 
+    def test_nothing_is_lost_on_a_coordinator_that_takes_its_time(self):
+        lines = 20_000
+
+        class Talker(Shout):
+            def on_session_ended(self, session):
+                for number in range(lines):
+                    self.print(f"{number} " + "x" * 500)
+
+        with Run(Talker, **PORTS) as run:
+            text = run.inputs["text"]
+            text.mark(BEGAN)
+            text.mark(ENDED)
+            # More than the connection, and the node's own process, have room for.
+            first = run.event("print")["text"]
+            time.sleep(1)
+            found = [first] + [run.event("print")["text"] for _ in range(lines - 1)]
+            self.assertEqual([int(line.split()[0]) for line in found], list(range(lines)))
+
 
 if __name__ == "__main__":
     unittest.main()
