@@ -64,10 +64,12 @@ class KeyTests(unittest.TestCase):
         server.rcvtimeo = 10_000
         malformed = server.get_monitor_socket(zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL)
         port = server.bind_to_random_port("tcp://127.0.0.1")
+        self.addCleanup(malformed.close)
         self.addCleanup(server.close)
         address = f"tcp://127.0.0.1:{port}"
         stranger = connect(context, address, "shout", Keys(os.path.join(self.folder, "far"), "stranger"), 0, 1 << 20)
         refused = stranger.get_monitor_socket(zmq.EVENT_HANDSHAKE_FAILED_AUTH)
+        self.addCleanup(refused.close)
         self.addCleanup(stranger.close)
         plain = connect(context, address, "shout", None, 0, 1 << 20)
         self.addCleanup(plain.close)
