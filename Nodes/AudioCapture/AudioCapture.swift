@@ -14,6 +14,7 @@ public struct AudioCaptureNode: Node {
     case realTime = "real-time"
   }
 
+  /// What graph files set; `antiphon nodes` tells of each.
   public struct Parameters: NodeParameters {
     public let paths: [String]
     public let rate: Int
@@ -40,6 +41,7 @@ public struct AudioCaptureNode: Node {
     }
   }
 
+  /// What graph files connect; `antiphon nodes` tells of each.
   public struct Ports: PortSet {
     public let audio: Output<AudioChunk>
     public init(_ bind: inout PortBinder, _ parameters: Parameters) throws {

@@ -9,6 +9,7 @@ public struct ChatPromptNode: Node {
   public static let kind = "chat-prompt"
   public static let summary = "Turns text into a chat model's prompt (ChatML), with a system prompt."
 
+  /// What graph files set; `antiphon nodes` tells of each.
   public struct Parameters: NodeParameters {
     public let model: String
     public let system: String
@@ -22,6 +23,7 @@ public struct ChatPromptNode: Node {
     }
   }
 
+  /// What graph files connect; `antiphon nodes` tells of each.
   public struct Ports: PortSet {
     public let text: Input<Text>
     public let tokens: Output<Tokens>

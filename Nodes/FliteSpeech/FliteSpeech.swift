@@ -11,6 +11,7 @@
       case slt, rms, kal16
     }
 
+    /// What graph files set; `antiphon nodes` tells of each.
     public struct Parameters: NodeParameters {
       public let voice: Voice
       public let speed: Double
@@ -22,6 +23,7 @@
       }
     }
 
+    /// What graph files connect; `antiphon nodes` tells of each.
     public struct Ports: PortSet {
       public let text: Input<Text>
       public let audio: Output<AudioChunk>

@@ -15,6 +15,7 @@ public struct LLMStepNode: Node {
 
   public enum Keeping: String, CaseIterable, Sendable { case session, turn }
 
+  /// What graph files set; `antiphon nodes` tells of each.
   public struct Parameters: NodeParameters {
     public let model: String
     public let limit: Int
@@ -36,6 +37,7 @@ public struct LLMStepNode: Node {
     }
   }
 
+  /// What graph files connect; `antiphon nodes` tells of each.
   public struct Ports: PortSet {
     public let prompt: Input<Tokens>
     public let token: Input<Tokens>

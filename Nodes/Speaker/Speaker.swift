@@ -14,6 +14,7 @@ public struct SpeakerNode: Node {
     case device
   }
 
+  /// What graph files set; `antiphon nodes` tells of each.
   public struct Parameters: NodeParameters {
     public let path: String
     public let pace: Pace
@@ -36,6 +37,7 @@ public struct SpeakerNode: Node {
     }
   }
 
+  /// What graph files connect; `antiphon nodes` tells of each.
   public struct Ports: PortSet {
     public let audio: Input<AudioChunk>
     public init(_ bind: inout PortBinder, _ parameters: Parameters) throws {

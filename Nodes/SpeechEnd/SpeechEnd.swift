@@ -10,6 +10,7 @@ public struct SpeechEndNode: Node {
   public static let ending = Ending.explicit
   public static let opensTurns = true
 
+  /// What graph files set; `antiphon nodes` tells of each.
   public struct Parameters: NodeParameters {
     public let rate: Int
     let settings: UtteranceCutter.Settings
@@ -37,6 +38,7 @@ public struct SpeechEndNode: Node {
     }
   }
 
+  /// What graph files connect; `antiphon nodes` tells of each.
   public struct Ports: PortSet {
     public let audio: Input<AudioChunk>
     public let speech: Output<AudioChunk>

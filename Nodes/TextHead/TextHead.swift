@@ -11,6 +11,7 @@ public struct TextHeadNode: Node {
   public static let summary = "Chooses tokens from hidden states: logits, sampling, text; ends the answer."
   public static let ending = Ending.explicit
 
+  /// What graph files set; `antiphon nodes` tells of each.
   public struct Parameters: NodeParameters {
     public let model: String
     public let temperature: Float
@@ -42,6 +43,7 @@ public struct TextHeadNode: Node {
     }
   }
 
+  /// What graph files connect; `antiphon nodes` tells of each.
   public struct Ports: PortSet {
     public let hidden: Input<Features>
     public let token: Output<Tokens>

@@ -9,6 +9,7 @@ public struct TextInputNode: Node {
   public static let ending = Ending.explicit
   public static let opensTurns = true
 
+  /// What graph files set; `antiphon nodes` tells of each.
   public struct Parameters: NodeParameters {
     public let texts: [String]
     public let session: String
@@ -19,6 +20,7 @@ public struct TextInputNode: Node {
     }
   }
 
+  /// What graph files connect; `antiphon nodes` tells of each.
   public struct Ports: PortSet {
     public let text: Output<Text>
     public init(_ bind: inout PortBinder, _ parameters: Parameters) throws {

@@ -6,6 +6,7 @@ public struct TextOutputNode: Node {
   public static let kind = "text-output"
   public static let summary = "Prints text on standard output, a line a turn."
 
+  /// What graph files set; `antiphon nodes` tells of each.
   public struct Parameters: NodeParameters {
     public let label: String
     public let stream: Bool
@@ -18,6 +19,7 @@ public struct TextOutputNode: Node {
     }
   }
 
+  /// What graph files connect; `antiphon nodes` tells of each.
   public struct Ports: PortSet {
     public let text: Input<Text>
     public init(_ bind: inout PortBinder, _ parameters: Parameters) throws {

@@ -6,6 +6,7 @@ public struct VoiceGateNode: Node {
   public static let kind = "voice-gate"
   public static let summary = "Passes speech on and drops silence, chunk by chunk."
 
+  /// What graph files set; `antiphon nodes` tells of each.
   public struct Parameters: NodeParameters {
     public let threshold: Float
     public init(_ read: inout ParameterReader) {
@@ -13,6 +14,7 @@ public struct VoiceGateNode: Node {
     }
   }
 
+  /// What graph files connect; `antiphon nodes` tells of each.
   public struct Ports: PortSet {
     public let audio: Input<AudioChunk>
     public let speech: Output<AudioChunk>

@@ -10,6 +10,7 @@ public struct WhisperDecoderNode: Node {
   public static let kind = "whisper-decoder"
   public static let summary = "Whisper's decoder: features in, the transcript out."
 
+  /// What graph files set; `antiphon nodes` tells of each.
   public struct Parameters: NodeParameters {
     public let model: String
     public let language: String
@@ -22,6 +23,7 @@ public struct WhisperDecoderNode: Node {
     }
   }
 
+  /// What graph files connect; `antiphon nodes` tells of each.
   public struct Ports: PortSet {
     public let features: Input<Features>
     public let text: Output<Text>

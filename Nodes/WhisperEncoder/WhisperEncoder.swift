@@ -11,6 +11,7 @@ public struct WhisperEncoderNode: Node {
   public static let kind = "whisper-encoder"
   public static let summary = "Log-mel spectrogram and Whisper's encoder: speech in, features out."
 
+  /// What graph files set; `antiphon nodes` tells of each.
   public struct Parameters: NodeParameters {
     public let model: String
     public init(_ read: inout ParameterReader) {
@@ -20,6 +21,7 @@ public struct WhisperEncoderNode: Node {
     }
   }
 
+  /// What graph files connect; `antiphon nodes` tells of each.
   public struct Ports: PortSet {
     public let audio: Input<AudioChunk>
     public let features: Output<Features>

@@ -60,8 +60,13 @@ struct DoctorCommand: ParsableCommand {
       let ready = try? String(contentsOfFile: folder + "/ready", encoding: .utf8)
     else { return "none; nodes in Python need it: tools/python/setup" }
     let version = settings.split(separator: "\n").first { $0.hasPrefix("version") }?.split(separator: "=").last
-    let packages = ready.split(separator: "\n").filter { !$0.hasPrefix("#") }.joined(separator: ", ")
-    return "\(version?.trimmingCharacters(in: .whitespaces) ?? "?") at \(folder) with \(packages)"
+    var packages: [Substring] = []
+    for line in ready.split(separator: "\n") where !line.hasPrefix("#") {
+      let name = line.prefix { $0.isLetter || $0.isNumber || $0 == "-" }
+      if !packages.contains(name) { packages.append(name) }
+    }
+    let list = packages.joined(separator: ", ")
+    return "\(version?.trimmingCharacters(in: .whitespaces) ?? "?") at \(folder), with \(list)"
   }
 
   /// Entries of a folder that are called `prefix` and a number.

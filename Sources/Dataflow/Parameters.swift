@@ -21,7 +21,9 @@ extension ParameterValue {
     case .string(let value): Self.json(value)
     case .list(let values): "[" + values.map(\.json).joined(separator: ",") + "]"
     case .map(let values):
-      "{" + values.sorted { $0.key < $1.key }.map { "\(Self.json($0.key)):\($0.value.json)" }.joined(separator: ",") + "}"
+      "{"
+        + values.sorted { $0.key < $1.key }.map { "\(Self.json($0.key)):\($0.value.json)" }.joined(separator: ",")
+        + "}"
     }
   }
 

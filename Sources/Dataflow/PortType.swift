@@ -2,12 +2,17 @@
 ///
 /// A particular that is not mentioned is open: it agrees with any value at the other end of the edge.
 public struct PortType: Hashable, Sendable {
+  /// What a particular is.
   public enum Particular: Hashable, Sendable {
+    /// A whole number, such as a rate in Hz or a width.
     case number(Int)
+    /// A word of `[a-z0-9-]`, such as a vocabulary's name.
     case word(String)
   }
 
+  /// The message type, such as `audio`.
   public let name: String
+  /// By name; what is not mentioned is open.
   public let particulars: [String: Particular]
 
   public init(_ name: String, _ particulars: [String: Particular] = [:]) {
@@ -30,11 +35,7 @@ public struct PortType: Hashable, Sendable {
   }
 
   /// Identifies the type on the wire: FNV-1a, 64 bits, over ``description``.
-  public var schemaID: UInt64 {
-    var hash: UInt64 = 0xcbf2_9ce4_8422_2325
-    for byte in description.utf8 { hash = (hash ^ UInt64(byte)) &* 0x0000_0100_0000_01b3 }
-    return hash
-  }
+  public var schemaID: UInt64 { FNV1a.hash(description) }
 }
 
 extension PortType.Particular: CustomStringConvertible, ExpressibleByIntegerLiteral, ExpressibleByStringLiteral {
@@ -50,6 +51,7 @@ extension PortType.Particular: CustomStringConvertible, ExpressibleByIntegerLite
 
 /// A type expression that cannot be read.
 public struct PortTypeError: Error, Sendable, CustomStringConvertible {
+  /// What was to be read.
   public let text: String
   public var description: String {
     "'\(text)' is not a type; write a name such as text, or audio[rate=16000, channels=1]"

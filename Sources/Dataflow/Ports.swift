@@ -1,18 +1,25 @@
 /// The ports of a kind of node, declared by one initializer that is read twice: once to describe them (names, types,
 /// help) and once to connect them.
 public protocol PortSet: Sendable {
+  /// What ports and their types may depend on.
   associatedtype Parameters: NodeParameters = NoParameters
+  /// Declares the ports, in the order in which they are numbered.
+  ///
+  /// - Throws: `ParameterError` if the parameters allow of no ports.
   init(_ bind: inout PortBinder, _ parameters: Parameters) throws
 }
 
 /// What `antiphon nodes KIND` shows of a port.
 public struct PortDescription: Hashable, Sendable {
+  /// Its name in graph files.
   public let name: String
+  /// The type that processes agree on.
   public let type: PortType
   /// What files on this machine add to the type; nil if the type is all there is to know.
   public let found: FoundType?
   /// Whether the graph may leave the port unconnected. Outputs always may: what they send is then discarded.
   public let isOptional: Bool
+  /// One sentence for the catalogue.
   public let help: String
 
   public init(name: String, type: PortType, found: FoundType? = nil, isOptional: Bool, help: String) {
@@ -190,6 +197,7 @@ public struct Input<Value: Message>: Sendable {
 
 /// What an input can tell a node.
 public enum InputEvent<Value: Message>: Sendable {
+  /// A value.
   case message(Received<Value>)
   /// The session starts. The node's outputs have been told already.
   case sessionBegan(Session)
@@ -240,7 +248,9 @@ extension Input: AsyncSequence {
 
 /// A message of another type than the port's; the runtime checks before it delivers, so this means a fault of its own.
 public struct WrongMessageType: Error, Sendable, CustomStringConvertible {
+  /// The message's type.
   public let found: PortType
+  /// The name of the port's.
   public let expected: String
 
   public init(found: PortType, expected: String) { (self.found, self.expected) = (found, expected) }
@@ -274,6 +284,7 @@ public struct InputEvents<Value: Message>: AsyncSequence, Sendable {
 
 /// Which of two inputs an event came from.
 public enum Either<A: Message, B: Message>: Sendable {
+  /// From the first of the merged inputs, or from both: an interruption.
   case first(InputEvent<A>)
   case second(InputEvent<B>)
 }
@@ -287,6 +298,7 @@ public func merge<A: Message, B: Message>(_ first: Input<A>, _ second: Input<B>)
   MergedInputs(first: first, second: second)
 }
 
+/// Two inputs as one sequence; ``merge(_:_:)`` makes it.
 public struct MergedInputs<A: Message, B: Message>: AsyncSequence, Sendable {
   @usableFromInline let first: Input<A>
   @usableFromInline let second: Input<B>

@@ -35,7 +35,9 @@ public final class ModelStore: Sendable {
   ///
   /// - Throws: ``ModelError``; `ComputeError` for a wrong `ANTIPHON_CPU`; what `checkCancelled` throws.
   public func causalLM(at path: String, checkCancelled: CancellationCheck = {}) throws -> CausalLM {
-    return try load(ModelFolder.languageModelFile(path), checkCancelled) { try CausalLM(gguf: $0, checkCancelled: checkCancelled) }
+    try load(ModelFolder.languageModelFile(path), checkCancelled) {
+      try CausalLM(gguf: $0, checkCancelled: checkCancelled)
+    }
   }
 
   /// The Whisper model in a folder with `model.bin`, `tokenizer.json` and `config.json`.

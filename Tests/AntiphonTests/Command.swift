@@ -23,7 +23,8 @@ final class Command: Sendable {
 
   /// Beside the tests' own executable.
   static let executable: URL = {
-    let tests = (try? FileManager.default.destinationOfSymbolicLink(atPath: "/proc/self/exe")) ?? CommandLine.arguments[0]
+    let tests =
+      (try? FileManager.default.destinationOfSymbolicLink(atPath: "/proc/self/exe")) ?? CommandLine.arguments[0]
     return URL(fileURLWithPath: tests).deletingLastPathComponent().appendingPathComponent("antiphon")
   }()
 
@@ -170,7 +171,8 @@ final class Scratch: Sendable {
   let path: String
 
   init() throws {
-    path = FileManager.default.temporaryDirectory.appendingPathComponent("antiphon-test-\(UUID().uuidString.prefix(8))").path
+    let name = "antiphon-test-\(UUID().uuidString.prefix(8))"
+    path = FileManager.default.temporaryDirectory.appendingPathComponent(name).path
     try FileManager.default.createDirectory(atPath: path, withIntermediateDirectories: true)
   }
 

@@ -4,7 +4,10 @@ import Testing
 /// What the command says, where, and with which status; quick.
 @Suite(.timeLimit(.minutes(3))) struct CommandTests {
   @Test(arguments: [
-    ("antiphon: 1\nnodes:\n  a:\n    kind: text-inptu\nedges: []\n", ":4:11: error: no node is of kind 'text-inptu'", "text-input"),
+    (
+      "antiphon: 1\nnodes:\n  a:\n    kind: text-inptu\nedges: []\n",
+      ":4:11: error: no node is of kind 'text-inptu'", "text-input"
+    ),
     (
       "antiphon: 1\nnodes:\n  a: { kind: text-input, with: { txt: hello } }\nedges: []\n",
       ":3:34: error: node a: text-input has no parameter 'txt'", "text"
@@ -77,7 +80,8 @@ import Testing
         out: { kind: text-output }
       edges: [text.text -> out.text]
       """, to: "graph.yaml")
-    let place = try folder.write("antiphon: 1\nparts: { a: { nodes: [text] }, b: { nodes: [out] } }\n", to: "place.yaml")
+    let place = try folder.write(
+      "antiphon: 1\nparts: { a: { nodes: [text] }, b: { nodes: [out] } }\n", to: "place.yaml")
     for extra in [[], ["--place", place], ["--inproc"]] {
       let command = try Command(["run", file] + extra, in: folder)
       #expect(await command.ends() == Command.Exit(status: 0), "\(command.errors)")

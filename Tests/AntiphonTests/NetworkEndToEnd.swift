@@ -125,7 +125,8 @@ final class Cable: Sendable {
     (near, far) = ("10.213.\(number).1", "10.213.\(number).2")
     let isMade =
       system("ip", "netns", "add", "\(name)a") && system("ip", "netns", "add", "\(name)b")
-      && system("ip", "link", "add", "\(name)v", "netns", "\(name)a", "type", "veth", "peer", "\(name)w", "netns", "\(name)b")
+      && system(
+        "ip", "link", "add", "\(name)v", "netns", "\(name)a", "type", "veth", "peer", "\(name)w", "netns", "\(name)b")
       && system("ip", "-n", "\(name)a", "addr", "add", "\(near)/24", "dev", "\(name)v")
       && system("ip", "-n", "\(name)b", "addr", "add", "\(far)/24", "dev", "\(name)w")
       && ["a", "b"].allSatisfy { system("ip", "-n", "\(name)\($0)", "link", "set", "lo", "up") } && mend()

@@ -49,16 +49,21 @@ import Testing
     }
   }
 
-  @Test func fetchedModelsLackNothing() throws {
-    for (model, kinds) in [
-      ("whisper-tiny.en", ["whisper-encoder", "whisper-decoder"]), ("whisper-base", ["whisper-encoder"]),
-      ("smollm2-135m-instruct", ["llm-step", "text-head"]),
-    ] where (try? ModelFolder.path(model)) != nil {
-      let checkpoint = try Checkpoints.open(ModelFolder.path(model))
-      for kind in kinds {
-        let needs = try #require(CheckpointNeeds.of(kind: kind))
-        #expect(try needs.differences(checkpoint) == CheckpointNeeds.Differences(), "\(model) for \(kind)")
-      }
+  @Test(.needs("whisper-tiny.en")) func tinyLacksNothing() throws {
+    try checkNeeds(of: ["whisper-encoder", "whisper-decoder"], in: "whisper-tiny.en")
+  }
+  @Test(.needs("whisper-base")) func baseLacksNothing() throws {
+    try checkNeeds(of: ["whisper-encoder"], in: "whisper-base")
+  }
+  @Test(.needs("smollm2-135m-instruct")) func smollmLacksNothing() throws {
+    try checkNeeds(of: ["llm-step", "text-head"], in: "smollm2-135m-instruct")
+  }
+
+  private func checkNeeds(of kinds: [String], in model: String) throws {
+    let checkpoint = try Checkpoints.open(ModelFolder.path(model))
+    for kind in kinds {
+      let needs = try #require(CheckpointNeeds.of(kind: kind))
+      #expect(try needs.differences(checkpoint) == CheckpointNeeds.Differences(), "\(model) for \(kind)")
     }
   }
 

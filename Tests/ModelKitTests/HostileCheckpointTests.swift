@@ -39,7 +39,9 @@ import Testing
         ("state", PickleText.dictionary([("a", PickleText.tensor()), ("b", PickleText.tensor(strides: [1, 2]))])),
       ]))
     var generator = SeededGenerator(13)
-    let opcodes = Array("()]}tesuqrhjQRbcXKMJGN.".utf8) + [0x80, 0x81, 0x85, 0x86, 0x87, 0x88, 0x89, 0x8a, 0x8c, 0x93, 0x94, 0x95]
+    let opcodes =
+      Array("()]}tesuqrhjQRbcXKMJGN.".utf8)
+      + [0x80, 0x81, 0x85, 0x86, 0x87, 0x88, 0x89, 0x8a, 0x8c, 0x93, 0x94, 0x95]
     for _ in 0..<1500 {
       var changed = pickle
       for _ in 0..<Int.random(in: 1...3, using: &generator) {

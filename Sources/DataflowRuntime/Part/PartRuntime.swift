@@ -36,7 +36,7 @@ final class PartRuntime: Sendable {
       plan: plan, clock: clock, control: control, sessions: sessions, wire: wire, stopping: Stopping(),
       tracer: tracer, incoming: plan.nodes.indices.map(plan.incoming))
     self.services = services
-    hosts = try mine.map { node in
+    hosts = try mailboxes.sorted { $0.key < $1.key }.map { node, mailbox in
       let meter = NodeMeter(node: plan.nodes[node].name)
       let outlets = try plan.nodes[node].manifest.outputs.indices.map { port in
         let edges = plan.edges.indices.filter { plan.edges[$0].from == .init(node: node, port: port) }
@@ -45,7 +45,6 @@ final class PartRuntime: Sendable {
           node: plan.nodes[node].name, type: plan.outputType(node: node, port: port), links: links,
           edges: edges, meter: meter, traces: traces, tracer: tracer.map { (node, $0) }, clock: clock)
       }
-      guard let mailbox = mailboxes[node] else { throw MissingWire(edge: plan.nodes[node].name) }
       return NodeHost(
         index: node, planned: plan.nodes[node], mailbox: mailbox, outlets: outlets, meter: meter,
         hasInputs: plan.edges.contains { $0.to.node == node },
@@ -184,11 +183,7 @@ final class PartRuntime: Sendable {
     let incoming: [[Int]]
     var isStopping: Bool { stopping.isRaised }
 
-    func seed(for node: String) -> UInt64 {
-      var hash = plan.settings.seed ^ 0xcbf2_9ce4_8422_2325
-      for byte in node.utf8 { hash = (hash ^ UInt64(byte)) &* 0x0000_0100_0000_01b3 }
-      return hash
-    }
+    func seed(for node: String) -> UInt64 { FNV1a.hash(node, mixing: plan.settings.seed) }
 
     func taken(node: Int, lane: Int) { wire?.returnCredit(edge: incoming[node][lane], count: 1) }
   }

@@ -29,7 +29,7 @@ extension Plan {
     }
     if parts.count > 1 { lines.append("\ncoordinator \(coordinator)") }
     lines.append("")
-    for part in parts where part.host != nil {
+    for part in parts where part.host != nil && !part.isExternal {
       lines.append(
         "Part \(part.name) is refused unless it computes with seed \(settings.seed) and \(settings.kernels).")
     }
@@ -53,8 +53,9 @@ extension Plan {
 /// A command as a shell's user writes it: arguments with other characters than these in quotes.
 package func shellCommand(_ arguments: [String]) -> String {
   arguments.map { argument in
-    let isPlain = argument.utf8.allSatisfy { byte in
-      (48...57).contains(byte) || (65...90).contains(byte) || (97...122).contains(byte) || "-_./:=,@%+".utf8.contains(byte)
+    let isPlain = argument.unicodeScalars.allSatisfy { scalar in
+      scalar.isASCII && (scalar.properties.isAlphabetic || scalar.properties.numericType != nil)
+        || "-_./:=,@%+".unicodeScalars.contains(scalar)
     }
     return isPlain && !argument.isEmpty ? argument : "'" + argument.replacing("'", with: "'\\''") + "'"
   }.joined(separator: " ")

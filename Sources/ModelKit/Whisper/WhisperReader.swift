@@ -47,7 +47,8 @@ struct WhisperReader {
     func heads(_ part: String) throws(ModelError) -> Int {
       let heads = try file.setting("\(part)/num_heads")
       guard (1...Self.mostHeads).contains(heads), width % heads == 0 else {
-        throw fault("\(part)/num_heads", expected: "a divisor of \(width), at most \(Self.mostHeads)", found: "\(heads)")
+        throw fault(
+          "\(part)/num_heads", expected: "a divisor of \(width), at most \(Self.mostHeads)", found: "\(heads)")
       }
       return heads
     }

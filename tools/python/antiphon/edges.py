@@ -15,7 +15,7 @@ from .messages import TYPES
 from .outbound import GREETING, READY, OutboundEdge
 from .records import DataMessage, DataWriter, Record, read_data
 from .session import SessionTable, Turn
-from .sockets import Keys, Wakeup, configure, connect
+from .sockets import Guard, Keys, Wakeup, configure, connect
 
 
 class _Receiver:
@@ -70,6 +70,7 @@ class EdgeThread:
         self._receivers: List[_Receiver] = []
         self._senders: List[_Sender] = []
         self._mailbox: Optional[Mailbox] = None
+        self._guard: Optional[Guard] = None
         self._stopping = False
         self._thread = threading.Thread(target=self._run, name="antiphon-edges", daemon=True)
         self.malformed = self.strangers = 0
@@ -77,11 +78,16 @@ class EdgeThread:
     def start(self, mailbox: Mailbox, outbound: List[OutboundEdge]) -> None:
         """Binds and connects everything; raises zmq.ZMQError if that cannot be done."""
         self._mailbox = mailbox
+        strangers_can_reach = [line.edge for line in mailbox.lanes if line.edge.address.startswith("tcp://")]
+        if self._keys and strangers_can_reach:
+            self._guard = Guard(self._context, self._keys, {edge.peer_name for edge in strangers_can_reach})
         for lane, line in enumerate(mailbox.lanes):
             socket = self._context.socket(zmq.ROUTER)
             configure(socket, 2000, wire.MAX_FRAME)
             socket.rcvhwm = socket.sndhwm = line.edge.depth + 64
             self._receivers.append(_Receiver(line.edge, lane, socket))
+            if self._keys and line.edge.address.startswith("tcp://"):
+                self._keys.guard(socket)
             socket.bind(line.edge.address)
         for end in outbound:
             socket = connect(self._context, end.edge.address, end.edge.peer_name, self._keys, 2000, wire.MAX_FRAME)
@@ -96,6 +102,8 @@ class EdgeThread:
             self._thread.join()
         for end in self._receivers + self._senders:
             end.socket.close(linger)
+        if self._guard:
+            self._guard.close()
         self._context.term()
 
     def owe(self, lane: int, count: int) -> None:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
-from typing import Optional
+from typing import Iterable, Optional
 
 import zmq
+from zmq.auth.thread import ThreadAuthenticator
 
 
 class Wakeup:
@@ -61,7 +62,32 @@ class Keys:
     def secure(self, socket: zmq.Socket, peer: str) -> None:
         """Encrypts what the socket says to the process of that name, and proves who it is."""
         socket.curve_secretkey, socket.curve_publickey = self._secret, self._public
-        socket.curve_serverkey = self._read(f"{peer}.pub", "")
+        socket.curve_serverkey = self.public(peer)
+
+    def guard(self, socket: zmq.Socket) -> None:
+        """Encrypts what others say to the socket; a Guard must know who they may be."""
+        socket.curve_server, socket.curve_secretkey = True, self._secret
+
+    def public(self, peer: str) -> bytes:
+        """The public key of the process of that name."""
+        return self._read(f"{peer}.pub", "")
+
+
+class Guard:
+    """Lets only processes of certain names in, on all CURVE sockets of a context."""
+
+    def __init__(self, context: zmq.Context, keys: Keys, peers: Iterable[str]):
+        self._allowed = {keys.public(peer) for peer in peers}
+        self._authenticator = ThreadAuthenticator(context)
+        self._authenticator.start()
+        self._authenticator.configure_curve_callback("*", self)
+
+    def callback(self, domain: str, key: bytes) -> bool:
+        """What the authenticator asks of a client's key."""
+        return key in self._allowed
+
+    def close(self) -> None:
+        self._authenticator.stop()
 
 
 def connect(

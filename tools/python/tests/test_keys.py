@@ -4,8 +4,9 @@ import unittest
 
 import zmq
 from zmq.auth.thread import ThreadAuthenticator
+from zmq.utils.monitor import recv_monitor_message
 
-from antiphon.sockets import KeyFileError, Keys, connect
+from antiphon.sockets import Guard, KeyFileError, Keys, connect
 
 
 @unittest.skipUnless(zmq.has("curve"), "this libzmq has no CURVE")
@@ -44,6 +45,48 @@ class KeyTests(unittest.TestCase):
         self.addCleanup(client.close)
         self.addCleanup(server.close)
         self.assertEqual(server.recv_multipart()[1], b"it is me")
+
+    def test_only_who_is_known_may_send(self):
+        os.mkdir(os.path.join(self.folder, "far"))
+        for name in ("near", "stranger"):
+            public, secret = zmq.curve_keypair()
+            self.write(f"{name}.pub" if name == "near" else f"far/{name}.pub", public + b"\n")
+            self.write(f"{name}.key" if name == "near" else f"far/{name}.key", b"secret " + secret + b"\n")
+        self.write("shout.pub", self.public + b"\n")
+        self.write("far/shout.pub", self.public + b"\n")
+        context = zmq.Context()
+        self.addCleanup(context.destroy, 0)
+        keys = Keys(self.folder, "shout")
+        guard = Guard(context, keys, ["near"])
+        self.addCleanup(guard.close)
+        server = context.socket(zmq.ROUTER)
+        keys.guard(server)
+        server.rcvtimeo = 10_000
+        malformed = server.get_monitor_socket(zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL)
+        port = server.bind_to_random_port("tcp://127.0.0.1")
+        self.addCleanup(malformed.close)
+        self.addCleanup(server.close)
+        address = f"tcp://127.0.0.1:{port}"
+        stranger = connect(context, address, "shout", Keys(os.path.join(self.folder, "far"), "stranger"), 0, 1 << 20)
+        refused = stranger.get_monitor_socket(zmq.EVENT_HANDSHAKE_FAILED_AUTH)
+        self.addCleanup(refused.close)
+        self.addCleanup(stranger.close)
+        plain = connect(context, address, "shout", None, 0, 1 << 20)
+        self.addCleanup(plain.close)
+        known = connect(context, address, "shout", Keys(self.folder, "near"), 0, 1 << 20)
+        self.addCleanup(known.close)
+        for client, words in ((stranger, b"it is I"), (plain, b"it is I"), (known, b"it is me")):
+            client.send(words)
+        self.assertEqual(server.recv_multipart()[1], b"it is me")
+        self.wait_for(refused, zmq.EVENT_HANDSHAKE_FAILED_AUTH)
+        self.wait_for(malformed, zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL)
+        with self.assertRaises(zmq.Again):
+            server.recv_multipart(zmq.NOBLOCK)
+
+    def wait_for(self, monitor, event):
+        monitor.rcvtimeo = 10_000
+        while recv_monitor_message(monitor)["event"] != event:
+            pass
 
     def test_missing_keys_are_named(self):
         with self.assertRaisesRegex(KeyFileError, "other.key"):
