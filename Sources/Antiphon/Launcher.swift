@@ -24,7 +24,7 @@ struct Launcher {
     isSupervised = part != nil && options.runDirectory != nil
     if let part {
       directory = nil
-      work = .part(try PartRun(plan: try options.plan(), part: part, catalog: Catalog.standard))
+      work = .part(try PartRun(plan: try options.plan(part: part), part: part, catalog: Catalog.standard))
       return
     }
     let directory = try RunDirectory()

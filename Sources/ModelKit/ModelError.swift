@@ -13,6 +13,8 @@ public struct ModelError: Error, Sendable, Equatable, CustomStringConvertible {
     case missing
     case duplicate
     case unexpected(expected: String, found: String)
+    /// Something that other readers would execute or follow, and that a sound model does not need.
+    case refused(String)
     case invalid(String)
   }
 
@@ -25,7 +27,17 @@ public struct ModelError: Error, Sendable, Equatable, CustomStringConvertible {
     (self.file, self.part, self.reason) = (file, part, reason)
   }
 
-  public var description: String {
+  public var description: String { Self.printable(text) }
+
+  /// Names in a file are somebody else's text: control characters must not reach a terminal.
+  package static func printable(_ text: String) -> String {
+    guard text.unicodeScalars.contains(where: { $0.properties.generalCategory == .control }) else { return text }
+    return String(
+      String.UnicodeScalarView(
+        text.unicodeScalars.map { $0.properties.generalCategory == .control ? "\u{fffd}" : $0 }))
+  }
+
+  private var text: String {
     let place = part.map { "\(file): \($0)" } ?? file
     return switch reason {
     case .cannotOpen(let text): "\(place): cannot be opened: \(text)"
@@ -35,6 +47,7 @@ public struct ModelError: Error, Sendable, Equatable, CustomStringConvertible {
     case .missing: "\(place): missing"
     case .duplicate: "\(place): appears twice"
     case .unexpected(let expected, let found): "\(place): expected \(expected), found \(found)"
+    case .refused(let what): "\(place): \(what) is refused"
     case .invalid(let text): "\(place): \(text)"
     }
   }

@@ -16,7 +16,10 @@ package struct MappingError: Error {
 package final class Bytes: @unchecked Sendable {
   package let start: UnsafeRawPointer
   package let count: Int
-  private let isMapped: Bool
+  private let origin: Origin
+
+  /// Who gave the memory, and takes it back.
+  private enum Origin { case mapped, allocated, reserved }
 
   /// Maps a whole file. Pages are read when first touched and shared among processes.
   package init(mapping path: String) throws(MappingError) {
@@ -33,7 +36,7 @@ package final class Bytes: @unchecked Sendable {
       throw MappingError(path: path, reason: Self.systemReason())
     }
     start = UnsafeRawPointer(address)
-    isMapped = true
+    origin = .mapped
   }
 
   /// Floats computed at load time: `fill` gets `count` of them, zeroed.
@@ -44,14 +47,26 @@ package final class Bytes: @unchecked Sendable {
     fill(floats)
     start = UnsafeRawPointer(memory)
     self.count = count * 4
-    isMapped = false
+    origin = .allocated
+  }
+
+  /// Bytes computed at load time, of a size that a file decides: `fill` gets `count` of them, not initialised, and
+  /// writes them all. Nil when the system has not that much memory.
+  package init?(reserving count: Int, fill: (UnsafeMutableRawPointer) -> Void) {
+    var memory: UnsafeMutableRawPointer?
+    guard count >= 0, posix_memalign(&memory, 64, max(count, 1)) == 0, let memory else { return nil }
+    fill(memory)
+    start = UnsafeRawPointer(memory)
+    self.count = count
+    origin = .reserved
   }
 
   deinit {
-    if isMapped {
-      munmap(UnsafeMutableRawPointer(mutating: start), count)
-    } else {
-      UnsafeMutableRawPointer(mutating: start).deallocate()
+    let memory = UnsafeMutableRawPointer(mutating: start)
+    switch origin {
+    case .mapped: munmap(memory, count)
+    case .allocated: memory.deallocate()
+    case .reserved: free(memory)
     }
   }
 

@@ -77,7 +77,14 @@ final class Command: Sendable {
     let handle = pipe.fileHandleForReading
     Thread.detachNewThread {
       gate?.wait()
-      while let data = try? handle.read(upToCount: 65536), !data.isEmpty { self.change { keep(&$0, data) } }
+      // Not the handle's own `read(upToCount:)`, which waits until it has as much as that.
+      var bytes = [UInt8](repeating: 0, count: 65536)
+      while true {
+        let count = Foundation.read(handle.fileDescriptor, &bytes, bytes.count)
+        if count < 0, errno == EINTR { continue }
+        guard count > 0 else { break }
+        self.change { keep(&$0, Data(bytes.prefix(count))) }
+      }
       self.change { $0.open -= 1 }
     }
   }

@@ -86,6 +86,8 @@ final class ControlServer: Sendable {
     try socket.set(.receiveHighWaterMark, to: 64)
     // Otherwise what a peer does not take now would be dropped without a word.
     try socket.set(.routerMandatory, to: true)
+    // Processes name themselves, and the one that connects again is the one to talk to.
+    try socket.set(.routerHandover, to: true)
     try socket.set(.linger, to: .milliseconds(500))
     if plan.coordinator.hasPrefix("tcp://"), let keys = try plan.keys(of: Plan.coordinatorName) {
       let authenticator = try Authenticator(context: thread.context, allowing: keys.allowed)
@@ -291,11 +293,9 @@ extension Plan {
         depth: edge.depth, policy: edge.policy.rawValue, isFeedback: edge.isFeedback, carriesTurns: edge.carriesTurns,
         sources: edge.sources.sorted(), peer: peer, peerName: parts[peer].name)
     }
-    let parameters = try? JSONSerialization.data(
-      withJSONObject: command.parameters.mapValues(\.jsonObject), options: .sortedKeys)
     return Assignment(
       node: node, name: nodes[node].name, graph: hash, seed: settings.seed, threads: settings.threads,
-      parameters: String(decoding: parameters ?? Data("{}".utf8), as: UTF8.self),
+      parameters: Dataflow.ParameterValue.map(command.parameters).json,
       inputs: edges.indices.filter { edges[$0].to.node == node }.compactMap {
         edge($0, nodes[node].manifest.inputs[edges[$0].to.port].name)
       },

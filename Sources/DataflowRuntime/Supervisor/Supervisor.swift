@@ -122,13 +122,11 @@ final class Supervisor: RunningGraph {
     let planned = plan.parts[part]
     let ended: @Sendable (ChildProcess.Exit) -> Void = { [notify] in notify.yield(.exited(part, $0)) }
     let child: ChildProcess
-    if planned.isExternal, let command = plan.nodes.first(where: { $0.part == part })?.external {
+    if planned.isExternal, planned.host == nil, let command = plan.nodes.first(where: { $0.part == part })?.external {
       guard options.allowsExternal else { throw ExternalNotAllowed(node: planned.name, command: command.arguments) }
-      var environment = ["ANTIPHON_CONTROL": plan.coordinator, "ANTIPHON_PART": planned.name]
-      if let keys = plan.security?.keys { environment["ANTIPHON_KEYS"] = URL(fileURLWithPath: keys).path }
       child = try ChildProcess(
-        command.arguments, directory: command.directory,
-        environment: planned.environment.merging(environment) { _, new in new }, ended: ended)
+        command.arguments, directory: command.directory, environment: plan.programEnvironment(of: planned),
+        ended: ended)
     } else if planned.host == nil, let command = options.command {
       child = try ChildProcess(
         command(planned.name), directory: nil, environment: planned.environment, ended: ended)

@@ -1,17 +1,22 @@
 internal import Tensors
 
-/// Reads a mapped file from front to back. Nothing is trusted: every length is compared with what is left.
+/// Reads a mapped file, or a part of it, from front to back. Nothing is trusted: every length is compared with what is
+/// left.
 struct ByteReader {
   let bytes: Bytes
   let file: String
-  private(set) var offset = 0
+  private(set) var offset: Int
+  private let end: Int
 
-  init(_ bytes: Bytes, file: String) {
+  /// - Parameter range: must lie within the bytes; all of them by default.
+  init(_ bytes: Bytes, file: String, range: Range<Int>? = nil) {
     self.bytes = bytes
     self.file = file
+    offset = range?.lowerBound ?? 0
+    end = range?.upperBound ?? bytes.count
   }
 
-  var left: Int { bytes.count - offset }
+  var left: Int { end - offset }
 
   /// Checks that `count` units of `size` bytes are left; the total in bytes.
   func available(_ count: UInt64, of size: Int = 1, part: String) throws(ModelError) -> Int {
@@ -44,6 +49,23 @@ struct ByteReader {
       throw ModelError(file: file, part: part, .invalid("the text at byte \(offset) is not UTF-8"))
     }
     offset += count
+    return text
+  }
+
+  /// The text up to a line feed, which is skipped.
+  mutating func line(most: Int, part: String) throws(ModelError) -> String {
+    var length = 0
+    while length < min(most, left), bytes.start.load(fromByteOffset: offset + length, as: UInt8.self) != 10 {
+      length += 1
+    }
+    guard length < left else {
+      throw ModelError(file: file, part: part, .truncated(needed: UInt64(length) + 1, available: left))
+    }
+    guard length < most else {
+      throw ModelError(file: file, part: part, .tooLarge(found: UInt64(length) + 1, most: UInt64(most)))
+    }
+    let text = try string(UInt64(length), part: part)
+    offset += 1
     return text
   }
 }

@@ -3,25 +3,21 @@ package import Tensors
 /// A CTranslate2 `model.bin`, binary versions 4 to 6: named variables, mapped into memory, then aliases.
 ///
 /// Integer scalars are settings. Matrices of 8-bit integers come with a scale a row, and are expanded when asked for.
-package struct CTranslate2: Sendable {
+package struct CTranslate2: Checkpoint {
   package let file: String
+  package let tensors: TensorTable
+  package let settings: [String: Setting]
+  package var format: CheckpointFormat { .cTranslate2 }
   /// The architecture, such as `WhisperSpec`.
   package let specification: String
-  private let variables: [String: Variable]
-  private let aliases: [String: String]
-  private let bytes: Bytes
-
-  private struct Variable: Sendable {
-    var shape: [Int]
-    var type: UInt8
-    var offset: Int
-    var size: Int
-  }
 
   private static let mostVariables: UInt64 = 1 << 20
 
   package init(path: String, checkCancelled: CancellationCheck = {}) throws {
-    let bytes = try Bytes.ofModel(path)
+    try self.init(bytes: Bytes.ofModel(path), path: path, checkCancelled: checkCancelled)
+  }
+
+  init(bytes: Bytes, path: String, checkCancelled: CancellationCheck) throws {
     var reader = ByteReader(bytes, file: path)
     let version: UInt32 = try reader.integer(part: "binary version")
     guard (4...6).contains(version) else {
@@ -31,7 +27,9 @@ package struct CTranslate2: Sendable {
     specification = try Self.name(&reader, part: "specification")
     let _: UInt32 = try reader.integer(part: "revision")
 
-    var variables: [String: Variable] = [:]
+    var tensors: [StoredTensor] = []
+    var settings: [String: Setting] = [:]
+    var names: Set<String> = []
     let count: UInt32 = try reader.integer(part: "variable count")
     guard count <= Self.mostVariables else {
       throw ModelError(file: path, part: "variable count", .tooLarge(found: UInt64(count), most: Self.mostVariables))
@@ -39,6 +37,7 @@ package struct CTranslate2: Sendable {
     for index in 0..<count {
       try checkCancelled()
       let name = try Self.name(&reader, part: "variable \(index)")
+      guard names.insert(name).inserted else { throw ModelError(file: path, part: name, .duplicate) }
       let rank: UInt8 = try reader.integer(part: name)
       guard rank <= 8 else { throw ModelError(file: path, part: name, .tooLarge(found: UInt64(rank), most: 8)) }
       var shape: [Int] = []
@@ -52,20 +51,26 @@ package struct CTranslate2: Sendable {
         }
         elements = product
       }
-      let type: UInt8 = try reader.integer(part: name)
-      guard let element = Self.size(of: type) else {
-        throw ModelError(file: path, part: name, .unexpected(expected: "a data type", found: "type \(type)"))
+      let code: UInt8 = try reader.integer(part: name)
+      guard let type = Self.type(code) else {
+        throw ModelError(file: path, part: name, .unexpected(expected: "a data type", found: "type \(code)"))
       }
       let size: UInt32 = try reader.integer(part: name)
-      guard UInt64(size) == elements * UInt64(element) else {
+      guard UInt64(size) == elements * UInt64(type.blockBytes) else {
         throw ModelError(
           file: path, part: name,
-          .unexpected(expected: "\(elements * UInt64(element)) bytes for \(shape)", found: "\(size)"))
+          .unexpected(expected: "\(elements * UInt64(type.blockBytes)) bytes for \(shape)", found: "\(size)"))
       }
-      let variable = Variable(shape: shape, type: type, offset: reader.offset, size: Int(size))
-      try reader.skip(UInt64(size), part: name)
-      guard variables.updateValue(variable, forKey: name) == nil else {
-        throw ModelError(file: path, part: name, .duplicate)
+      let offset = reader.offset
+      if shape.isEmpty, let value = try Self.integer(reader, type, part: name) {
+        settings[name] = .integer(value)
+        try reader.skip(UInt64(size), part: name)
+      } else {
+        try reader.skip(UInt64(size), part: name)
+        tensors.append(
+          try StoredTensor(
+            name: name, type: type, shape: shape, file: path, bytes: bytes, range: offset..<reader.offset,
+            offset: offset))
       }
     }
 
@@ -78,7 +83,8 @@ package struct CTranslate2: Sendable {
     guard reader.left == 0 else {
       throw ModelError(file: path, .unexpected(expected: "the end of the file", found: "\(reader.left) more bytes"))
     }
-    (file, self.variables, self.aliases, self.bytes) = (path, variables, aliases, bytes)
+    for (alias, name) in aliases where settings[alias] == nil { settings[alias] = settings[name] }
+    (file, self.settings, self.tensors) = (path, settings, try TensorTable(tensors, aliases: aliases))
   }
 
   /// A length, which counts the closing zero, then the text.
@@ -92,76 +98,59 @@ package struct CTranslate2: Sendable {
     return text
   }
 
-  private static func size(of type: UInt8) -> Int? {
-    switch type {
-    case 0, 3: 4
-    case 1: 1
-    case 2, 4, 5: 2
+  private static func type(_ code: UInt8) -> StoredType? {
+    switch code {
+    case 0: .f32
+    case 1: .i8
+    case 2: .i16
+    case 3: .i32
+    case 4: .f16
+    case 5: .bf16
     default: nil
     }
   }
 
-  private func variable(_ name: String) -> Variable? { variables[name] ?? aliases[name].flatMap { variables[$0] } }
-
-  package func contains(_ name: String) -> Bool { variable(name) != nil }
-
-  /// The shape of a variable.
-  package func shape(_ name: String) throws(ModelError) -> [Int] {
-    guard let variable = variable(name) else { throw ModelError(file: file, part: name, .missing) }
-    return variable.shape
+  /// A scalar's value, the reader standing before it; nil for floats.
+  private static func integer(_ reader: ByteReader, _ type: StoredType, part: String) throws(ModelError) -> Int64? {
+    var reader = reader
+    switch type {
+    case .i8: return Int64(try reader.integer(Int8.self, part: part))
+    case .i16: return Int64(try reader.integer(Int16.self, part: part))
+    case .i32: return Int64(try reader.integer(Int32.self, part: part))
+    default: return nil
+    }
   }
 
   /// An integer setting; `fallback` where older files lack it.
   package func setting(_ name: String, default fallback: Int? = nil) throws(ModelError) -> Int {
-    guard let variable = variable(name) else {
-      if let fallback { return fallback }
-      throw ModelError(file: file, part: name, .missing)
+    if let tensor = tensors[name] {
+      throw ModelError(
+        file: file, part: name,
+        .unexpected(expected: "an integer", found: "\(tensor.type.rawValue) of shape \(tensor.shape)"))
     }
-    guard variable.shape.isEmpty else {
-      throw ModelError(file: file, part: name, .unexpected(expected: "a scalar", found: "shape \(variable.shape)"))
-    }
-    let place = bytes.start + variable.offset
-    switch variable.type {
-    case 1: return Int(place.loadUnaligned(as: Int8.self))
-    case 2: return Int(place.loadUnaligned(as: Int16.self))
-    case 3: return Int(place.loadUnaligned(as: Int32.self))
-    default: throw ModelError(file: file, part: name, .unexpected(expected: "an integer", found: "floats"))
-    }
+    return try integer(name, in: Int.min...Int.max, default: fallback)
   }
 
   /// A tensor of a known shape, as stored; 8-bit integers become floats.
   package func tensor(_ name: String, shape: [Int]) throws(ModelError) -> Tensor {
-    guard let variable = variable(name) else { throw ModelError(file: file, part: name, .missing) }
-    guard variable.shape == shape else {
-      throw ModelError(file: file, part: name, .unexpected(expected: "shape \(shape)", found: "\(variable.shape)"))
+    let stored = try stored(name, shape: shape)
+    if stored.type.element != nil { return try stored.tensor() }
+    guard stored.type == .i8 else {
+      throw ModelError(
+        file: file, part: name, .unexpected(expected: "floats or I8", found: stored.type.rawValue))
     }
-    let type: ElementType
-    switch variable.type {
-    case 0: type = .f32
-    case 4: type = .f16
-    case 5: type = .bf16
-    case 1: return try expanded(name, variable)
-    default: throw ModelError(file: file, part: name, .unexpected(expected: "floats or int8", found: "wider integers"))
-    }
-    guard let tensor = Tensor(name: name, shape: shape, type: type, bytes: bytes, offset: variable.offset) else {
-      throw ModelError(file: file, part: name, .truncated(needed: UInt64(variable.size), available: bytes.count))
-    }
-    return tensor
-  }
-
-  private func expanded(_ name: String, _ variable: Variable) throws(ModelError) -> Tensor {
-    guard let rows = variable.shape.first, rows > 0 else {
-      throw ModelError(file: file, part: name, .unexpected(expected: "rows of int8", found: "shape \(variable.shape)"))
+    guard let rows = shape.first, rows > 0 else {
+      throw ModelError(file: file, part: name, .unexpected(expected: "rows of I8", found: "shape \(shape)"))
     }
     // Aliased weights keep their scale under the name of the weights they stand for.
-    let stored = variables[name] == nil ? aliases[name] ?? name : name
-    let scales = try tensor("\(stored)_scale", shape: [rows]).floats()
-    let columns = variable.size / rows
-    let integers = (bytes.start + variable.offset).assumingMemoryBound(to: Int8.self)
-    return Tensor(name: name, shape: variable.shape) { floats in
-      for row in 0..<rows {
-        for column in 0..<columns {
-          floats[row * columns + column] = Float(integers[row * columns + column]) / scales[row]
+    let scales = try tensor("\(stored.name)_scale", shape: [rows]).floats()
+    let whole = try stored.tensor()
+    let integers = whole.start.assumingMemoryBound(to: Float.self)
+    let columns = stored.count / rows
+    return withExtendedLifetime(whole) {
+      Tensor(name: name, shape: shape) { floats in
+        for row in 0..<rows {
+          for column in row * columns..<(row + 1) * columns { floats[column] = integers[column] / scales[row] }
         }
       }
     }

@@ -1,30 +1,32 @@
-package import Tensors
+internal import Tensors
 
 /// A GGUF file, version 2 or 3: named values, then tensors, mapped into memory.
 ///
 /// Arrays are kept as places in the file and read when asked for. Of the tensor types those that the kernels multiply
 /// are read: F32, F16, BF16, Q4_0, Q4_1, Q8_0.
-package struct GGUF: Sendable {
-  /// A named value.
-  package enum Value: Sendable {
-    case integer(Int64)
-    case real(Double)
-    case bool(Bool)
-    case string(String)
-    /// Elements of one scalar type or strings, at a byte offset.
-    case array(type: UInt32, count: Int, offset: Int)
-  }
-
+package struct GGUF: Checkpoint {
   package let file: String
-  package let values: [String: Value]
-  package let tensors: [String: Tensor]
+  package let tensors: TensorTable
+  package let settings: [String: Setting]
+  package var format: CheckpointFormat { .gguf }
+  private let arrays: [String: ArrayPlace]
   private let bytes: Bytes
+
+  /// Elements of one scalar type or strings, at a byte offset.
+  private struct ArrayPlace {
+    var type: UInt32
+    var count: Int
+    var offset: Int
+  }
 
   private static let mostEntries: UInt64 = 1 << 20
   private static let mostNameBytes: UInt64 = 1 << 16
 
   package init(path: String, checkCancelled: CancellationCheck = {}) throws {
-    let bytes = try Bytes.ofModel(path)
+    try self.init(bytes: Bytes.ofModel(path), path: path, checkCancelled: checkCancelled)
+  }
+
+  init(bytes: Bytes, path: String, checkCancelled: CancellationCheck) throws {
     var reader = ByteReader(bytes, file: path)
     let magic: UInt32 = try reader.integer(part: "magic")
     guard magic == 0x4655_4747 else {
@@ -37,14 +39,22 @@ package struct GGUF: Sendable {
     let tensorCount = try Self.count(&reader, part: "tensor count")
     let valueCount = try Self.count(&reader, part: "value count")
 
-    var values: [String: Value] = [:]
+    var settings: [String: Setting] = [:]
+    var arrays: [String: ArrayPlace] = [:]
     for index in 0..<valueCount {
       try checkCancelled()
       let length: UInt64 = try reader.integer(part: "key \(index)")
       let key = try reader.string(length, most: Self.mostNameBytes, part: "key \(index)")
       let type: UInt32 = try reader.integer(part: key)
-      let value = try Self.value(&reader, type: type, key: key)
-      guard values.updateValue(value, forKey: key) == nil else {
+      let value: Setting
+      if type == 9 {
+        let array = try Self.array(&reader, key: key)
+        arrays[key] = array
+        value = .list(count: array.count)
+      } else {
+        value = try Self.scalar(&reader, type: type, key: key)
+      }
+      guard settings.updateValue(value, forKey: key) == nil else {
         throw ModelError(file: path, part: key, .duplicate)
       }
     }
@@ -52,7 +62,7 @@ package struct GGUF: Sendable {
     struct Entry {
       var name: String
       var shape: [Int]
-      var type: ElementType
+      var type: StoredType
       var offset: UInt64
     }
     var entries: [Entry] = []
@@ -76,7 +86,7 @@ package struct GGUF: Sendable {
     }
 
     var alignment: UInt64 = 32
-    if case .integer(let stated)? = values["general.alignment"] {
+    if case .integer(let stated)? = settings["general.alignment"] {
       guard (8...65_536).contains(stated), stated & (stated - 1) == 0 else {
         throw ModelError(
           file: path, part: "general.alignment", .unexpected(expected: "a power of two from 8", found: "\(stated)"))
@@ -84,21 +94,19 @@ package struct GGUF: Sendable {
       alignment = UInt64(stated)
     }
     let start = (UInt64(reader.offset) + alignment - 1) / alignment * alignment
-    var tensors: [String: Tensor] = [:]
+    var tensors: [StoredTensor] = []
     for entry in entries {
       let (offset, overflow) = start.addingReportingOverflow(entry.offset)
-      guard !overflow, let place = Int(exactly: offset),
-        let tensor = Tensor(name: entry.name, shape: entry.shape, type: entry.type, bytes: bytes, offset: place)
-      else {
-        throw ModelError(
-          file: path, part: entry.name,
-          .invalid("\(entry.type.rawValue) \(entry.shape) at byte \(offset) does not fit the file of \(bytes.count)"))
+      guard !overflow, let place = Int(exactly: offset) else {
+        throw ModelError(file: path, part: entry.name, .tooLarge(found: entry.offset, most: UInt64(bytes.count)))
       }
-      guard tensors.updateValue(tensor, forKey: entry.name) == nil else {
-        throw ModelError(file: path, part: entry.name, .duplicate)
-      }
+      tensors.append(
+        try StoredTensor(
+          name: entry.name, type: entry.type, shape: entry.shape, file: path, bytes: bytes, range: 0..<bytes.count,
+          offset: place))
     }
-    (file, self.values, self.tensors, self.bytes) = (path, values, tensors, bytes)
+    (file, self.settings, self.arrays, self.bytes) = (path, settings, arrays, bytes)
+    self.tensors = try TensorTable(tensors)
   }
 
   private static func count(_ reader: inout ByteReader, part: String) throws(ModelError) -> Int {
@@ -109,7 +117,7 @@ package struct GGUF: Sendable {
     return Int(count)
   }
 
-  private static func elementType(_ code: UInt32, file: String, tensor: String) throws(ModelError) -> ElementType {
+  private static func elementType(_ code: UInt32, file: String, tensor: String) throws(ModelError) -> StoredType {
     switch code {
     case 0: return .f32
     case 1: return .f16
@@ -134,36 +142,29 @@ package struct GGUF: Sendable {
     }
   }
 
-  private static func value(_ reader: inout ByteReader, type: UInt32, key: String) throws(ModelError) -> Value {
-    if type == 8 {
-      let length: UInt64 = try reader.integer(part: key)
-      return .string(try reader.string(length, part: key))
-    }
-    if type == 9 {
-      let element: UInt32 = try reader.integer(part: key)
-      let count: UInt64 = try reader.integer(part: key)
-      let offset: Int
-      if element == 8 {
-        _ = try reader.available(count, of: 8, part: key)
-        offset = reader.offset
-        for _ in 0..<count {
-          let length: UInt64 = try reader.integer(part: key)
-          try reader.skip(length, part: key)
-        }
-      } else if let size = scalarSize(element) {
-        offset = reader.offset
-        try reader.skip(count, of: size, part: key)
-      } else {
-        throw ModelError(
-          file: reader.file, part: key,
-          .unexpected(expected: "an array of scalars or strings", found: "element type \(element)"))
+  private static func array(_ reader: inout ByteReader, key: String) throws(ModelError) -> ArrayPlace {
+    let element: UInt32 = try reader.integer(part: key)
+    let count: UInt64 = try reader.integer(part: key)
+    let offset: Int
+    if element == 8 {
+      _ = try reader.available(count, of: 8, part: key)
+      offset = reader.offset
+      for _ in 0..<count {
+        let length: UInt64 = try reader.integer(part: key)
+        try reader.skip(length, part: key)
       }
-      return .array(type: element, count: Int(count), offset: offset)
+    } else if let size = scalarSize(element) {
+      offset = reader.offset
+      try reader.skip(count, of: size, part: key)
+    } else {
+      throw ModelError(
+        file: reader.file, part: key,
+        .unexpected(expected: "an array of scalars or strings", found: "element type \(element)"))
     }
-    return try scalar(&reader, type: type, key: key)
+    return ArrayPlace(type: element, count: Int(count), offset: offset)
   }
 
-  private static func scalar(_ reader: inout ByteReader, type: UInt32, key: String) throws(ModelError) -> Value {
+  private static func scalar(_ reader: inout ByteReader, type: UInt32, key: String) throws(ModelError) -> Setting {
     switch type {
     case 0: .integer(Int64(try reader.integer(UInt8.self, part: key)))
     case 1: .integer(Int64(try reader.integer(Int8.self, part: key)))
@@ -173,6 +174,7 @@ package struct GGUF: Sendable {
     case 5: .integer(Int64(try reader.integer(Int32.self, part: key)))
     case 6: .real(Double(Float(bitPattern: try reader.integer(part: key))))
     case 7: .bool(try reader.integer(UInt8.self, part: key) != 0)
+    case 8: .string(try reader.string(try reader.integer(UInt64.self, part: key), part: key))
     case 10: .integer(Int64(clamping: try reader.integer(UInt64.self, part: key)))
     case 11: .integer(try reader.integer(part: key))
     case 12: .real(Double(bitPattern: try reader.integer(part: key)))
@@ -183,52 +185,14 @@ package struct GGUF: Sendable {
 }
 
 extension GGUF {
-  /// An integer that must lie within `range`.
-  package func integer(
-    _ key: String, in range: ClosedRange<Int>, default fallback: Int? = nil
-  ) throws(ModelError) -> Int {
-    guard let value = values[key] else {
-      if let fallback { return fallback }
-      throw ModelError(file: file, part: key, .missing)
-    }
-    guard case .integer(let number) = value, let exact = Int(exactly: number), range.contains(exact) else {
-      throw ModelError(
-        file: file, part: key,
-        .unexpected(expected: "an integer from \(range.lowerBound) to \(range.upperBound)", found: "\(value)"))
-    }
-    return exact
-  }
-
-  /// A finite number.
-  package func real(_ key: String, default fallback: Double? = nil) throws(ModelError) -> Double {
-    guard let value = values[key] else {
-      if let fallback { return fallback }
-      throw ModelError(file: file, part: key, .missing)
-    }
-    guard case .real(let number) = value, number.isFinite else {
-      throw ModelError(file: file, part: key, .unexpected(expected: "a number", found: "\(value)"))
-    }
-    return number
-  }
-
-  package func string(_ key: String) throws(ModelError) -> String {
-    guard let value = values[key] else { throw ModelError(file: file, part: key, .missing) }
-    guard case .string(let text) = value else {
-      throw ModelError(file: file, part: key, .unexpected(expected: "a string", found: "\(value)"))
-    }
-    return text
-  }
-
+  /// An array of strings.
   package func strings(_ key: String) throws(ModelError) -> [String] {
-    guard let value = values[key] else { throw ModelError(file: file, part: key, .missing) }
-    guard case .array(8, let count, let offset) = value else {
-      throw ModelError(file: file, part: key, .unexpected(expected: "an array of strings", found: "\(value)"))
-    }
+    let array = try array(key, of: "strings") { $0 == 8 }
     var reader = ByteReader(bytes, file: file)
-    try reader.skip(UInt64(offset), part: key)
+    try reader.skip(UInt64(array.offset), part: key)
     var strings: [String] = []
-    strings.reserveCapacity(count)
-    for _ in 0..<count {
+    strings.reserveCapacity(array.count)
+    for _ in 0..<array.count {
       let length: UInt64 = try reader.integer(part: key)
       strings.append(try reader.string(length, most: 1 << 16, part: key))
     }
@@ -237,19 +201,17 @@ extension GGUF {
 
   /// An array of 32-bit integers.
   package func integers(_ key: String) throws(ModelError) -> [Int32] {
-    guard let value = values[key] else { throw ModelError(file: file, part: key, .missing) }
-    guard case .array(let type, let count, let offset) = value, type == 4 || type == 5 else {
-      throw ModelError(file: file, part: key, .unexpected(expected: "an array of integers", found: "\(value)"))
-    }
-    return (0..<count).map { bytes.start.loadUnaligned(fromByteOffset: offset + $0 * 4, as: Int32.self) }
+    let array = try array(key, of: "32-bit integers") { $0 == 4 || $0 == 5 }
+    return (0..<array.count).map { bytes.start.loadUnaligned(fromByteOffset: array.offset + $0 * 4, as: Int32.self) }
   }
 
-  /// A tensor of a known shape.
-  package func tensor(_ name: String, shape: [Int]) throws(ModelError) -> Tensor {
-    guard let tensor = tensors[name] else { throw ModelError(file: file, part: name, .missing) }
-    guard tensor.shape == shape else {
-      throw ModelError(file: file, part: name, .unexpected(expected: "shape \(shape)", found: "\(tensor.shape)"))
+  private func array(
+    _ key: String, of elements: String, isRight: (UInt32) -> Bool
+  ) throws(ModelError) -> ArrayPlace {
+    guard let value = settings[key] else { throw ModelError(file: file, part: key, .missing) }
+    guard let array = arrays[key], isRight(array.type) else {
+      throw ModelError(file: file, part: key, .unexpected(expected: "an array of \(elements)", found: "\(value)"))
     }
-    return tensor
+    return array
   }
 }

@@ -25,6 +25,10 @@ package enum JSON: Sendable {
   package var bool: Bool? { if case .bool(let value) = self { value } else { nil } }
   package var array: [JSON]? { if case .array(let values) = self { values } else { nil } }
   package var members: [(key: String, value: JSON)]? { if case .object(let members) = self { members } else { nil } }
+  /// A whole number that a JSON number holds exactly.
+  package var integer: Int? {
+    if case .number(let value) = self, abs(value) <= 0x1p53 { Int(exactly: value) } else { nil }
+  }
   /// A whole number that fits 32 bits.
   package var token: Int32? { if case .number(let value) = self { Int32(exactly: value) } else { nil } }
 }

@@ -7,12 +7,7 @@ extension CausalLM {
   package convenience init(gguf path: String, checkCancelled: CancellationCheck = {}) throws {
     try Compute.check()
     let file = try GGUF(path: path, checkCancelled: checkCancelled)
-    let architecture = try file.string("general.architecture")
-    guard ["llama", "qwen2"].contains(architecture) else {
-      throw ModelError(
-        file: path, part: "general.architecture", .unexpected(expected: "llama or qwen2", found: architecture))
-    }
-    let shape = try Self.configuration(file, architecture)
+    let shape = try Self.configuration(file)
     let embedding = try file.tensor("token_embd.weight", shape: [shape.vocabularySize, shape.width])
 
     func linear(_ name: String, _ outputs: Int, _ inputs: Int, biased: Bool = false) throws(ModelError) -> Linear {
@@ -62,12 +57,17 @@ extension CausalLM {
       head: LanguageHead(head), tokenizer: tokenizer, endTokens: ends)
   }
 
-  private static func configuration(_ file: GGUF, _ architecture: String) throws(ModelError) -> Configuration {
+  static func configuration(_ file: GGUF) throws(ModelError) -> Configuration {
+    let architecture = try file.string("general.architecture")
+    guard ["llama", "qwen2"].contains(architecture) else {
+      throw ModelError(
+        file: file.file, part: "general.architecture", .unexpected(expected: "llama or qwen2", found: architecture))
+    }
     func integer(_ key: String, in range: ClosedRange<Int>, default fallback: Int? = nil) throws(ModelError) -> Int {
       try file.integer("\(architecture).\(key)", in: range, default: fallback)
     }
     // Rotary positions that are stretched beyond the trained context would need another table.
-    for key in ["rope.scaling.type", "rope.scaling.factor"] where file.values["\(architecture).\(key)"] != nil {
+    for key in ["rope.scaling.type", "rope.scaling.factor"] where file.settings["\(architecture).\(key)"] != nil {
       throw ModelError(
         file: file.file, part: "\(architecture).\(key)", .invalid("scaled rotary positions are not read"))
     }

@@ -103,6 +103,8 @@ import Testing
   private static func bytes(of value: any Message) -> Int {
     var encoder = MessageEncoder()
     value.encode(into: &encoder)
-    return encoder.fields.count + encoder.buffers.reduce(0) { $0 + $1.bytes.count }
+    var count = encoder.fields.count
+    encoder.buffers.forEach { count += $0.bytes.count }
+    return count
   }
 }

@@ -32,7 +32,7 @@ class Wakeup:
 
 
 class KeyFileError(Exception):
-    """A key is not there."""
+    """A key is not there, or is no secret."""
 
 
 class Keys:
@@ -47,6 +47,8 @@ class Keys:
         path = os.path.join(self._folder, file)
         try:
             with open(path, encoding="utf-8") as lines:
+                if prefix and os.fstat(lines.fileno()).st_mode & 0o077:
+                    raise KeyFileError(f"{path}: others than its owner may read or write it; chmod 600 {path}")
                 for line in lines:
                     # No key begins with the # of a comment.
                     words = line.split()
@@ -63,10 +65,13 @@ class Keys:
 
 
 def connect(
-    context: zmq.Context, address: str, peer: str, keys: Optional[Keys], linger: int, limit: int, heartbeats: bool = True
+    context: zmq.Context, address: str, peer: str, keys: Optional[Keys], linger: int, limit: int, heartbeats: bool = True,
+    identity: Optional[bytes] = None,
 ) -> zmq.Socket:
-    """A DEALER that keeps trying to reach the address."""
+    """A DEALER that keeps trying to reach the address; with an identity it is the same to the peer when it connects again."""
     socket = context.socket(zmq.DEALER)
+    if identity:
+        socket.identity = identity
     configure(socket, linger, limit, heartbeats)
     socket.reconnect_ivl, socket.reconnect_ivl_max = 20, 500
     if keys and address.startswith("tcp://"):

@@ -7,6 +7,7 @@ import numpy
 
 import antiphon
 from antiphon import wire
+from antiphon.records import Record
 from tests.harness import Run
 
 BEGAN, VALUE, TURN_ENDED, ENDED, CLOSED = (
@@ -73,7 +74,7 @@ class NodeTests(unittest.TestCase):
             text, loud = run.inputs["text"], run.outputs["loud"]
             for number in (1, 2):
                 text.mark(BEGAN, session=1 << 32 | number, name=f"s{number}")
-                text.send(wire.Record(VALUE, 1 << 32 | number, 1, value=antiphon.Text(f"s{number}")))
+                text.send(Record(VALUE, 1 << 32 | number, 1, value=antiphon.Text(f"s{number}")))
             text.mark(ENDED, session=1 << 32 | 2)
             found = [loud.record() for _ in range(5)]
             self.assertEqual([r.session & 0xFF for r in found], [1, 1, 2, 2, 2])

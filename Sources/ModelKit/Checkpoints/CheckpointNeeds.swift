@@ -1,0 +1,76 @@
+/// A tensor that a model reads.
+package struct NeededTensor: Sendable, Equatable {
+  package var name: String
+  package var shape: [Int]
+  /// Whether the model does without it.
+  package var isOptional: Bool
+
+  package init(_ name: String, _ shape: [Int], isOptional: Bool = false) {
+    (self.name, self.shape, self.isOptional) = (name, shape, isOptional)
+  }
+}
+
+/// The tensors that the nodes of some kinds read from a checkpoint: what `antiphon models inspect --for KIND` compares.
+///
+/// A model declares them beside the code that loads it, and joins ``all``.
+package struct CheckpointNeeds: Sendable {
+  /// Kinds of node.
+  package let kinds: [String]
+  /// What the model is, for messages.
+  package let model: String
+  /// Names that begin so belong to other parts of a release and are not unexpected.
+  package let ignoredPrefixes: [String]
+  /// Every tensor, sized by what the checkpoint says of itself; throws ``ModelError`` when it says too little.
+  package let tensors: @Sendable (any Checkpoint) throws -> [NeededTensor]
+
+  package init(
+    kinds: [String], model: String, ignoredPrefixes: [String] = [],
+    tensors: @escaping @Sendable (any Checkpoint) throws -> [NeededTensor]
+  ) {
+    (self.kinds, self.model, self.ignoredPrefixes, self.tensors) = (kinds, model, ignoredPrefixes, tensors)
+  }
+
+  /// Every declaration.
+  package static let all: [CheckpointNeeds] = [.whisper, .causalLM]
+
+  package static func of(kind: String) -> CheckpointNeeds? { all.first { $0.kinds.contains(kind) } }
+
+  /// How a checkpoint differs from what the model needs.
+  package struct Differences: Sendable, Equatable {
+    package var missing: [NeededTensor] = []
+    /// Tensors of another shape than the one found.
+    package var misshapen: [Misshapen] = []
+    /// Tensors that the model does not read.
+    package var unexpected: [String] = []
+
+    package init() {}
+
+    package struct Misshapen: Sendable, Equatable {
+      package var needed: NeededTensor
+      package var found: [Int]
+    }
+
+    /// Whether the model can be loaded; unexpected tensors do not hinder it.
+    package var isLoadable: Bool { missing.isEmpty && misshapen.isEmpty }
+  }
+
+  package func differences(_ checkpoint: any Checkpoint) throws -> Differences {
+    var differences = Differences()
+    var read: Set<String> = []
+    for needed in try tensors(checkpoint) {
+      guard let found = checkpoint.tensors[needed.name] else {
+        if !needed.isOptional { differences.missing.append(needed) }
+        continue
+      }
+      read.insert(found.name)  // not the needed name, which may be an alias
+      if found.shape != needed.shape {
+        differences.misshapen.append(Differences.Misshapen(needed: needed, found: found.shape))
+      }
+    }
+    for tensor in checkpoint.tensors
+    where !read.contains(tensor.name) && !ignoredPrefixes.contains(where: { tensor.name.hasPrefix($0) }) {
+      differences.unexpected.append(tensor.name)
+    }
+    return differences
+  }
+}
