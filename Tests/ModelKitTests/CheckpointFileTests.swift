@@ -20,8 +20,10 @@ import Testing
 
   static func path(_ name: String) -> String { folder.appendingPathComponent(name).path }
 
-  @Test(arguments: ["flat.pth", "nested.pt", "lit_model.pth", "protocol-4.pth", "traced.pt", "scripted.pt", "model.safetensors",
-    "sharded",])
+  @Test(arguments: [
+    "flat.pth", "nested.pt", "lit_model.pth", "protocol-4.pth", "traced.pt", "scripted.pt", "model.safetensors",
+    "sharded",
+  ])
   func whatWasWrittenIsRead(_ name: String) throws {
     let all: [String: Expected] = try Fixtures.decode("Checkpoints/expected.json")
     let expected = try #require(all[name])
