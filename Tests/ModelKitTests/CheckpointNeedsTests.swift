@@ -49,6 +49,50 @@ import Testing
     }
   }
 
+  /// A CTranslate2 file with no more than what says how large the model is.
+  @Test func aWhisperOfWhichMostIsMissingIsDescribed() throws {
+    var file = ByteWriter()
+    func name(_ text: String) {
+      file.put(UInt16(text.utf8.count + 1))
+      file.bytes += Array(text.utf8) + [0]
+    }
+    let tensors: [(String, [Int])] = [
+      ("encoder/conv1/weight", [8, 4, 3]), ("encoder/position_encodings/encodings", [6, 8]),
+      ("decoder/position_encodings/encodings", [5, 8]), ("decoder/embeddings/weight", [10, 8]),
+      ("encoder/layer_0/ffn/linear_0/weight", [12, 8]), ("decoder/layer_0/ffn/linear_0/weight", [12, 8]),
+      ("decoder/other", [1]),
+    ]
+    let settings: [(String, UInt8)] = [
+      ("encoder/num_heads", 2), ("decoder/num_heads", 2), ("decoder/activation", 3),
+    ]
+    file.put(UInt32(6))
+    name("WhisperSpec")
+    file.put(UInt32(3))
+    file.put(UInt32(tensors.count + settings.count))
+    for (text, shape) in tensors {
+      name(text)
+      file.put(UInt8(shape.count))
+      for dimension in shape { file.put(UInt32(dimension)) }
+      file.put(UInt8(0))
+      file.put(UInt32(shape.reduce(4, *)))
+      file.bytes += [UInt8](repeating: 0, count: shape.reduce(4, *))
+    }
+    for (text, value) in settings {
+      name(text)
+      for byte in [0, 1, 1, 0, 0, 0, value] as [UInt8] { file.put(byte) }
+    }
+    file.put(UInt32(0))
+    try Fixtures.withFile(file.bytes) { path in
+      let checkpoint = try Checkpoints.open(path)
+      let found = try CheckpointNeeds.whisper.differences(checkpoint)
+      #expect(found.missing.contains(NeededTensor("encoder/layer_0/ffn/linear_1/weight", [8, 12])))
+      #expect(found.missing.contains(NeededTensor("decoder/layer_0/attention/linear_1/weight", [16, 8])))
+      #expect(found.missing.contains(NeededTensor("decoder/projection/weight", [10, 8])))
+      #expect(found.misshapen.isEmpty)
+      #expect(found.unexpected == ["decoder/other"])
+    }
+  }
+
   @Test func fetchedModelsLackNothing() throws {
     for (model, kinds) in [
       ("whisper-tiny.en", ["whisper-encoder", "whisper-decoder"]), ("whisper-base", ["whisper-encoder"]),
