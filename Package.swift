@@ -115,7 +115,10 @@ let package = Package(
       name: "DataflowRuntimeTests",
       dependencies: ["Dataflow", "DataflowRuntime", "DataflowTesting", "GraphFile", "Messages", "VoiceGate"],
       swiftSettings: strict),
-    .testTarget(name: "AntiphonTests", dependencies: ["Antiphon", "ZeroMQ"], swiftSettings: strict),
+    .testTarget(
+      name: "AntiphonTests",
+      dependencies: ["Antiphon", "Catalog", "DataflowRuntime", "GraphFile", "Messages", "Tensors", "ZeroMQ"],
+      swiftSettings: strict),
     .testTarget(
       name: "CascadeTests",
       dependencies: ["Catalog", "Dataflow", "DataflowRuntime", "DataflowTesting", "Messages", "ModelKit"],

@@ -49,6 +49,9 @@ public struct AudioCaptureNode: Node {
     }
   }
 
+  public static var libraries: [Library] { AudioFile.libraries + Resampler.libraries }
+  public static func goesByTheClock(_ parameters: Parameters) -> Bool { parameters.pace != .fast }
+
   private let parameters: Parameters
   private let context: NodeContext
 

@@ -1,8 +1,14 @@
 internal import CSndfile
+internal import Dataflow
 internal import Glibc
 
 /// An audio file of any format that libsndfile knows, read block by block and mixed down to mono.
 final class AudioFile: SampleSource {
+  static var libraries: [Library] {
+    // "libsndfile-1.2.0"
+    [Library("libsndfile", version: String(cString: sf_version_string()).replacing("libsndfile-", with: ""))]
+  }
+
   let rate: Int
   private let path: String
   private let channels: Int

@@ -1,8 +1,15 @@
 #if Resampling
   internal import CSampleRate
+  internal import Dataflow
 
   /// Changes the rate of a source with libsamplerate, as a stream.
   final class Resampler: SampleSource {
+    static var libraries: [Library] {
+      // "libsamplerate-0.2.2 (c) 2002-2008 Erik de Castro Lopo"
+      let words = String(cString: src_get_version()).replacing("libsamplerate-", with: "").split(separator: " ")
+      return [Library("libsamplerate", version: words.first.map(String.init) ?? "?")]
+    }
+
     let rate: Int
     private let source: any SampleSource
     private let path: String
@@ -65,8 +72,12 @@
     }
   }
 #else
+  internal import Dataflow
+
   /// Stands in where the package is built without its trait `Resampling`.
   final class Resampler: SampleSource {
+    static let libraries: [Library] = []
+
     let rate: Int
 
     init(_ source: any SampleSource, to rate: Int, path: String) throws(AudioFileError) {

@@ -13,7 +13,7 @@ public struct ChatPromptNode: Node {
     public let model: String
     public let system: String
     public init(_ read: inout ParameterReader) {
-      model = read(
+      model = read.model(
         "model", default: "smollm2-135m-instruct",
         help: "The model whose tokenizer is used: its name in the model cache, its folder or its file.")
       system = read(

@@ -13,6 +13,8 @@
   enum Flite {
     /// Samples per second of every voice offered here.
     static let rate = 16_000
+    /// The version of the headers; the library itself does not tell.
+    static let version = FLITE_PROJECT_VERSION
 
     private static let voices = Mutex<[String: UnsafeMutablePointer<cst_voice>]>([:])
 

@@ -33,6 +33,8 @@
       }
     }
 
+    public static var libraries: [Library] { [Library("flite", version: Flite.version)] }
+
     /// What is known of a turn.
     private struct Speech {
       var sentences = SentenceSplitter()

@@ -21,7 +21,7 @@ public struct LLMStepNode: Node {
     public let context: Keeping
 
     public init(_ read: inout ParameterReader) {
-      model = read(
+      model = read.model(
         "model", default: "smollm2-135m-instruct",
         help: "The model: its name in the model cache, its folder or its file.")
       limit = read(
@@ -46,7 +46,7 @@ public struct LLMStepNode: Node {
       prompt = bind.input("prompt", type: type, help: "The prompt; the turn's end on this input completes it.")
       token = bind.input("token", type: type, help: "The token that was chosen; a feedback edge brings it.")
       hidden = bind.output(
-        "hidden",
+        "hidden", found: .features(dim: try ModelHeader.hiddenWidth(parameters.model)),
         help: "The last position's hidden state after the final norm, one row for the prompt and one for each token.")
     }
   }

@@ -43,6 +43,8 @@ public struct SpeakerNode: Node {
     }
   }
 
+  public static func goesByTheClock(_ parameters: Parameters) -> Bool { parameters.pace != .fast }
+
   /// Nanoseconds that a device plays at once.
   private static let block: Int64 = 10_000_000
 

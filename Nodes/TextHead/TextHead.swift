@@ -21,7 +21,7 @@ public struct TextHeadNode: Node {
     public let seed: Int
 
     public init(_ read: inout ParameterReader) {
-      model = read(
+      model = read.model(
         "model", default: "smollm2-135m-instruct",
         help: "The model whose head and tokenizer are used: its name in the model cache, its folder or its file.")
       temperature = read(
@@ -49,7 +49,8 @@ public struct TextHeadNode: Node {
 
     public init(_ bind: inout PortBinder, _ parameters: Parameters) throws {
       hidden = bind.input(
-        "hidden", help: "Hidden states; of several rows the last one counts.")
+        "hidden", found: .features(dim: try ModelHeader.hiddenWidth(parameters.model)),
+        help: "Hidden states; of several rows the last one counts.")
       token = bind.output(
         "token", type: .tokens(vocabulary: Tokens.vocabulary(ofModel: parameters.model)),
         help: "The chosen token, for the next step; end tokens are not sent.")

@@ -14,7 +14,7 @@ public struct WhisperDecoderNode: Node {
     public let model: String
     public let language: String
     public init(_ read: inout ParameterReader) {
-      model = read(
+      model = read.model(
         "model", default: "whisper-tiny.en",
         help: "The Whisper model: its name in the model cache, or its folder; the same as the encoder's.")
       language = read(
@@ -27,7 +27,8 @@ public struct WhisperDecoderNode: Node {
     public let text: Output<Text>
     public init(_ bind: inout PortBinder, _ parameters: Parameters) throws {
       features = bind.input(
-        "features", help: "The encoder's output, a message a window.")
+        "features", found: .features(dim: try ModelHeader.whisperWidth(parameters.model)),
+        help: "The encoder's output, a message a window.")
       text = bind.output("text", help: "The transcript, a piece a window; nothing where nobody speaks.")
     }
   }

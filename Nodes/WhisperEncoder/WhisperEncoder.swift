@@ -14,7 +14,7 @@ public struct WhisperEncoderNode: Node {
   public struct Parameters: NodeParameters {
     public let model: String
     public init(_ read: inout ParameterReader) {
-      model = read(
+      model = read.model(
         "model", default: "whisper-tiny.en",
         help: "The Whisper model: its name in the model cache, or its folder.")
     }
@@ -27,7 +27,8 @@ public struct WhisperEncoderNode: Node {
       audio = bind.input(
         "audio", type: .audio(rate: LogMel.sampleRate, channels: 1), help: "Speech; the turn's end completes it.")
       features = bind.output(
-        "features", help: "1500 rows for each 30 s (the rest of the last window is padding).")
+        "features", found: .features(dim: try ModelHeader.whisperWidth(parameters.model)),
+        help: "1500 rows for each 30 s (the rest of the last window is padding).")
     }
   }
 

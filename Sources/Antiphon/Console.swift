@@ -7,26 +7,37 @@ import Synchronization
   import Darwin
 #endif
 
-/// Standard output for results, standard error for everything else.
+/// Standard output for results, standard error for everything else. Each has a lock of its own, so that a reader of the
+/// one who does not read cannot keep the other from being written.
 enum Console {
   private struct Screen {
     /// What stands in the terminal's last line and will be overwritten.
     var status = ""
   }
   private static let screen = Mutex(Screen())
+  private static let output = Mutex(())
   private static let isTerminal = isatty(STDERR_FILENO) == 1
 
   /// A result.
   static func result(_ text: String) {
-    screen.withLock { screen in
-      clear(&screen)
-      write(text + "\n", to: STDOUT_FILENO)
-    }
+    screen.withLock { clear(&$0) }
+    output.withLock { _ in write(text + "\n", to: STDOUT_FILENO) }
   }
 
   /// A line for the user.
   static func say(_ text: String) {
     screen.withLock { screen in
+      clear(&screen)
+      write(text + "\n", to: STDERR_FILENO)
+    }
+  }
+
+  /// A line before the process ends; left out if standard error would not take it at once.
+  static func lastWord(_ text: String) {
+    var standardError = pollfd(fd: STDERR_FILENO, events: Int16(POLLOUT), revents: 0)
+    guard poll(&standardError, 1, 0) > 0 else { return }
+    // A pipe that has room has it for a short line.
+    screen.withLockIfAvailable { screen in
       clear(&screen)
       write(text + "\n", to: STDERR_FILENO)
     }

@@ -38,14 +38,20 @@ struct GraphOptions: ParsableArguments {
     guard (1...64).contains(threads) else { throw ValidationError("--threads must be between 1 and 64.") }
   }
 
-  /// The command that runs a part of this graph with these options, but for the part's name.
-  func command(runDirectory: String) -> [String] {
+  /// The command that runs this graph, or one of its parts, with these options.
+  ///
+  /// - Parameters:
+  ///   - runDirectory: for the parts that a coordinator on this machine starts.
+  ///   - allowingExternal: for a coordinator that starts programs in other languages.
+  func command(runDirectory: String? = nil, allowingExternal: Bool = false) -> [String] {
     var command = [CommandLine.arguments[0], "run", graph]
     if let executable = Bundle.main.executablePath { command[0] = executable }
     if let placement { command += ["--place", placement] }
     for override in overrides { command += ["--set", override] }
     for swap in swaps { command += ["--swap", swap] }
-    command += ["--seed", "\(seed)", "--threads", "\(threads)", "--run-directory", runDirectory]
+    command += ["--seed", "\(seed)", "--threads", "\(threads)"]
+    if let runDirectory { command += ["--run-directory", runDirectory] }
+    if allowingExternal { command += ["--allow-external"] }
     return inproc ? command + ["--inproc"] : command
   }
 
@@ -58,12 +64,20 @@ struct GraphOptions: ParsableArguments {
     return try Placement.load(path: placement)
   }
 
-  func plan(runDirectory: String? = nil) throws -> Plan {
+  /// Reads and plans the graph, and shows warnings.
+  ///
+  /// - Parameters:
+  ///   - runDirectory: where the run's sockets lie, if there is a run.
+  ///   - part: the part that this process is to be, if it is only one of several.
+  /// - Throws: `GraphFileError` with every fault; `ComputeError` for a wrong `ANTIPHON_CPU`, whatever the graph computes:
+  ///   the plan names the kernels, and parts compare them.
+  func plan(runDirectory: String? = nil, part: String? = nil) throws -> Plan {
+    try Compute.check()
     Compute.setThreads(threads)
     let graph = try loadGraph()
     let options = Planner.Options(
       settings: RunSettings(seed: seed, threads: threads, kernels: Compute.description),
-      runDirectory: runDirectory ?? self.runDirectory, forcesInproc: inproc)
+      runDirectory: runDirectory ?? self.runDirectory, forcesInproc: inproc, part: part)
     let plan = try Planner.plan(
       graph, placement: try loadPlacement(), catalog: Catalog.standard, options: options)
     for warning in graph.warnings { Console.say("\(warning)") }

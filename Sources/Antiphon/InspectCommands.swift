@@ -4,9 +4,6 @@ import Dataflow
 import DataflowRuntime
 import Foundation
 import GraphFile
-import ModelKit
-import Tensors
-import ZeroMQ
 
 struct ValidateCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
@@ -15,12 +12,9 @@ struct ValidateCommand: ParsableCommand {
   @OptionGroup var options: GraphOptions
 
   func run() throws {
-    do {
+    try plainly {
       let plan = try options.plan()
       Console.say("\(options.graph): \(plan.nodes.count) nodes, \(plan.edges.count) edges, no faults")
-    } catch let error as GraphFileError {
-      for diagnostic in error.diagnostics { Console.say("\(diagnostic)") }
-      throw ExitCode(1)
     }
   }
 }
@@ -33,20 +27,14 @@ struct PlanCommand: ParsableCommand {
   @OptionGroup var options: GraphOptions
 
   func run() throws {
-    do {
+    try plainly {
       let plan = try options.plan()
       Console.result(plan.report)
-      if options.placement != nil {
-        Console.result("\nEach part is a process of its own:")
-        for part in plan.parts where !part.isExternal {
-          let place = part.host.map { "on \($0), by hand: " } ?? ""
-          Console.result(
-            "  \(place)" + (options.command(runDirectory: "RUN") + ["--part", part.name]).joined(separator: " "))
-        }
+      Console.result("\nTo run it:\n  " + shellCommand(options.command(allowingExternal: plan.startsPrograms)))
+      for part in plan.parts where part.host != nil {
+        let command = plan.programCommand(of: part) ?? shellCommand(options.command() + ["--part", part.name])
+        Console.result("on \(part.host ?? ""):\n  \(command)")
       }
-    } catch let error as GraphFileError {
-      for diagnostic in error.diagnostics { Console.say("\(diagnostic)") }
-      throw ExitCode(1)
     }
   }
 }
@@ -63,7 +51,7 @@ struct DrawCommand: ParsableCommand {
   var format = Format.mermaid
 
   func run() throws {
-    do {
+    try plainly {
       let plan = try options.plan()
       let graph = try options.loadGraph()
       var parts: [String: [String]] = [:]
@@ -71,15 +59,12 @@ struct DrawCommand: ParsableCommand {
         for node in plan.nodes { parts[plan.parts[node.part].name, default: []].append(node.name) }
       }
       let label: (EdgeDescription) -> String? = { edge in
-        plan.edges.first { $0.name == "\(edge.from) -> \(edge.to)" }.map { "\($0.type)" }
+        plan.edges.first { $0.name == "\(edge.from) -> \(edge.to)" }.map { "\($0.knownType)" }
       }
       switch format {
       case .dot: Console.result(graph.dot(parts: parts, label: label))
       case .mermaid: Console.result(graph.mermaid(parts: parts, label: label))
       }
-    } catch let error as GraphFileError {
-      for diagnostic in error.diagnostics { Console.say("\(diagnostic)") }
-      throw ExitCode(1)
     }
   }
 }
@@ -101,26 +86,9 @@ struct NodesCommand: ParsableCommand {
     }
     guard let manifest = Catalog.standard.manifest(of: kind) else {
       let hint = nearest(kind, in: Catalog.nodes.map { $0.kind }).map { "; did you mean '\($0)'?" } ?? ""
-      throw ValidationError("no node is of kind '\(kind)'\(hint)")
+      Console.say("antiphon: no node is of kind '\(kind)'\(hint)")
+      throw ExitCode(1)
     }
     Console.result(manifest.report)
-  }
-}
-
-struct DoctorCommand: ParsableCommand {
-  static let configuration = CommandConfiguration(
-    commandName: "doctor", abstract: "Shows what this machine has: libraries, kernels, models.")
-
-  func run() throws {
-    let zeromq = libraryVersion
-    Console.result("libzmq     \(zeromq.major).\(zeromq.minor).\(zeromq.patch)")
-    Console.result("kernels    \(Compute.description)")
-    Console.result("processors \(ProcessInfo.processInfo.activeProcessorCount)")
-    Console.result("memory     \(ProcessInfo.processInfo.physicalMemory >> 20) MiB")
-    for name in ["whisper-tiny.en", "whisper-base", "smollm2-135m-instruct"] {
-      let state = (try? ModelFolder.path(name)) ?? "missing: tools/models fetch \(name)"
-      Console.result("model      \(name): \(state)")
-    }
-    Console.result("nodes      \(Catalog.nodes.map { $0.kind }.sorted().joined(separator: ", "))")
   }
 }

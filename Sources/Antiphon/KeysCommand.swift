@@ -25,27 +25,49 @@ struct KeysCommand: ParsableCommand {
       for name in names where name.isEmpty || name.contains(where: { "/\\".contains($0) }) || name.hasPrefix(".") {
         throw ValidationError("'\(name)' is no name for a key.")
       }
+      if Set(names).count < names.count { throw ValidationError("a name stands twice.") }
     }
 
-    func run() throws {
+    func run() throws { try plainly(make) }
+
+    /// All or nothing: what was made is taken away again when something fails, so that the command can be repeated.
+    private func make() throws {
+      let existing = names.map(secretFile).filter { FileManager.default.fileExists(atPath: $0) }
+      if !existing.isEmpty { throw KeysExist(files: existing) }
+      try FileManager.default.createDirectory(
+        atPath: directory, withIntermediateDirectories: true, attributes: [.posixPermissions: 0o700])
+      let allowed = "\(directory)/allowed"
+      var list = FileManager.default.fileExists(atPath: allowed) ? try AllowList(file: allowed).entries : []
+      list.removeAll { names.contains($0.name) }
+      var made: [String] = []
       do {
-        try FileManager.default.createDirectory(
-          atPath: directory, withIntermediateDirectories: true, attributes: [.posixPermissions: 0o700])
-        let allowed = "\(directory)/allowed"
-        var list = FileManager.default.fileExists(atPath: allowed) ? try AllowList(file: allowed).entries : []
         for name in names {
           let pair = try CurveKeyPair.generate()
-          try pair.write(secretKeyFile: "\(directory)/\(name).key")
+          try pair.write(secretKeyFile: secretFile(name))
+          made.append(secretFile(name))
           try pair.write(publicKeyFile: "\(directory)/\(name).pub", name: name, replacing: true)
-          list.removeAll { $0.name == name }
           list.append(AllowList.Entry(key: pair.publicKey, name: name))
-          Console.say("\(directory)/\(name).key  \(pair.publicKey.z85)")
         }
         let text = "# Public keys that may connect, one a line.\n" + list.map { "\($0)\n" }.joined()
         try Data(text.utf8).write(to: URL(fileURLWithPath: allowed), options: .atomic)
-      } catch let error as CurveKeyError {
-        throw ValidationError("\(error)")
+      } catch {
+        for file in made { try? FileManager.default.removeItem(atPath: file) }
+        throw error
       }
+      for entry in list where names.contains(entry.name) {
+        Console.say("\(secretFile(entry.name))  \(entry.key.z85)")
+      }
+    }
+
+    private func secretFile(_ name: String) -> String { "\(directory)/\(name).key" }
+  }
+
+  /// A secret key is never overwritten.
+  struct KeysExist: Error, CustomStringConvertible {
+    let files: [String]
+    var description: String {
+      "\(files.joined(separator: ", ")) \(files.count == 1 ? "is" : "are") there already, and nothing was made; "
+        + "leave out those names, or remove the files if the keys are to be replaced"
     }
   }
 
@@ -56,10 +78,8 @@ struct KeysCommand: ParsableCommand {
     var directory = "keys"
 
     func run() throws {
-      do {
+      try plainly {
         for entry in try AllowList(file: "\(directory)/allowed").entries { Console.result("\(entry)") }
-      } catch {
-        throw ValidationError("\(error)")
       }
     }
   }

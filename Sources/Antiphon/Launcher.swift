@@ -24,7 +24,7 @@ struct Launcher {
     isSupervised = part != nil && options.runDirectory != nil
     if let part {
       directory = nil
-      work = .part(try PartRun(plan: try options.plan(), part: part, catalog: Catalog.standard))
+      work = .part(try PartRun(plan: try options.plan(part: part), part: part, catalog: Catalog.standard))
       return
     }
     let directory = try RunDirectory()
@@ -47,28 +47,41 @@ struct Launcher {
     switch work {
     case .graph(let run):
       let directory = directory
-      let signals = SignalWatch { name in
-        Console.say("antiphon: \(name), stopping; again to stop at once")
-        run.stop(because: "stopped by \(name)")
-        // A node that computes without looking up, or a library call that does not return, must not hold us.
-        DispatchQueue.global().asyncAfter(deadline: .now() + Self.patience) {
-          Console.say("antiphon: not everything stopped within \(Int(Self.patience)) s; ending at once")
-          run.kill()
-          directory?.remove()
-          _exit(1)
-        }
-      } second: { number in
+      let endNow: @Sendable (Int32) -> Void = { status in
         run.kill()
         directory?.remove()
-        _exit(128 + number)
+        _exit(status)
+      }
+      let signals = SignalWatch { name in
+        run.stop(because: "stopped by \(name)")
+        // A node that computes without looking up, or a library call that does not return, must not hold us; nor must
+        // whoever does not read what we say.
+        DispatchQueue.global().asyncAfter(deadline: .now() + Self.patience) {
+          Console.lastWord("antiphon: not everything stopped within \(Int(Self.patience)) s; ending at once")
+          endNow(1)
+        }
+        Console.say("antiphon: \(name), stopping; again to stop at once")
+      } second: { number in
+        endNow(128 + number)
       }
       defer { signals.cancel() }
       return try await run.run { reporter.show($0) }
     case .part(let part):
-      // The coordinator hears Ctrl-C too and ends the run in good order.
-      signal(SIGINT, SIG_IGN)
-      try await part.run(startTimeout: startTimeout, parent: isSupervised ? getppid() : nil) {
-        Console.say("antiphon: the coordinator is gone and a node does not end; ending at once")
+      var signals: SignalWatch?
+      if isSupervised {
+        // The coordinator hears Ctrl-C too and ends the run in good order.
+        signal(SIGINT, SIG_IGN)
+      } else {
+        signals = SignalWatch { name in
+          part.stop(because: "stopped by \(name)")
+          Console.say("antiphon: \(name), stopping; again to stop at once")
+        } second: { number in
+          _exit(128 + number)
+        }
+      }
+      defer { signals?.cancel() }
+      try await part.run(startTimeout: startTimeout, parent: isSupervised ? getppid() : nil) { reason in
+        Console.lastWord("antiphon: \(reason), and a node does not end; ending at once")
         _exit(1)
       }
       return nil
@@ -88,7 +101,9 @@ final class SignalWatch {
       signal(number, SIG_IGN)
       let source = DispatchSource.makeSignalSource(signal: number, queue: .global())
       source.setEventHandler {
-        if seen.first() { first(name) } else { second(number) }
+        let isFirst = seen.first()
+        // A source calls once at a time, and the first call may still wait for a terminal that takes nothing.
+        DispatchQueue.global().async { if isFirst { first(name) } else { second(number) } }
       }
       source.resume()
       return source

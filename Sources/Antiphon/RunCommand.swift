@@ -28,6 +28,14 @@ struct RunCommand: AsyncParsableCommand {
   @Option(help: "Give up if the graph is not ready by then, in seconds.")
   var startTimeout: Double = 120
 
+  func validate() throws {
+    let range = GraphRun.Options.startTimeouts
+    guard range.contains(startTimeout) else {
+      throw ValidationError(
+        "--start-timeout must be between \(range.lowerBound) and \(Int(range.upperBound)) seconds.")
+    }
+  }
+
   func run() async throws {
     // A reader of our output that goes away is no reason to die.
     signal(SIGPIPE, SIG_IGN)
@@ -48,7 +56,7 @@ struct RunCommand: AsyncParsableCommand {
         throw ExitCode(1)
       }
       // What failed was named when it did.
-      if summary.turns.contains(where: \.hasFailed) { throw ExitCode(1) }
+      if summary.hasFailedTurns { throw ExitCode(1) }
     } catch let error as GraphFileError {
       for diagnostic in error.diagnostics { Console.say("\(diagnostic)") }
       throw ExitCode(1)

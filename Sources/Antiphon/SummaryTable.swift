@@ -53,6 +53,12 @@ struct SummaryTable {
         "refused: \(refused.unauthenticated) connections without an allowed key, \(refused.strangers) messages from strangers, "
           + "\(refused.malformed) malformed messages")
     }
+    if summary.turnsOmitted > 0 {
+      sections.append("the first \(summary.turnsOmitted) turns are not listed; the last \(summary.turns.count) are")
+    }
+    if summary.traceLost > 0 {
+      sections.append("the trace is incomplete: \(summary.traceLost) entries were too many to keep")
+    }
     sections.append(
       "loaded in \(Self.time(Double(summary.loading))), ran for \(Self.time(Double(summary.duration)))")
     return sections.joined(separator: "\n")

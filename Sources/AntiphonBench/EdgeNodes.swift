@@ -13,10 +13,10 @@ struct Blob: Message {
 
   var type: PortType { PortType(Self.typeName) }
 
-  func encode(into encoder: inout MessageEncoder) { encoder.put(bytes, shape: [bytes.count]) }
+  func encode(into encoder: inout MessageEncoder) { encoder.put(bytes) }
 
   init(from decoder: inout MessageDecoder) throws(MessageCodingError) {
-    bytes = try decoder.takeBuffer(of: UInt8.self, rank: 1).elements
+    bytes = try decoder.takeVector(of: UInt8.self)
   }
 }
 

@@ -10,6 +10,9 @@ import Foundation
 struct RawZeroMQ {
   let course: Course
   let seconds: Double
+  /// Whether the threads that make and take messages hand them over inproc to threads that own the sockets, as nodes do:
+  /// four threads rather than two.
+  var isRelayed = false
 
   /// The receiver binds; the sender connects. @unchecked: each pointer is used by one thread at a time.
   private struct Contexts: @unchecked Sendable {
@@ -17,27 +20,84 @@ struct RawZeroMQ {
     let sender: UnsafeMutableRawPointer?
   }
 
+  /// Contexts may be used by any thread.
+  private struct Context: @unchecked Sendable { let pointer: UnsafeMutableRawPointer? }
+
+  /// Runs `body` with the socket itself, or on a thread of its own behind a relay.
+  private func relayed(
+    from socket: UnsafeMutableRawPointer, _ context: Context,
+    _ body: @escaping @Sendable (UnsafeMutableRawPointer) -> Void
+  ) {
+    guard isRelayed else { return body(socket) }
+    let done = Box<Bool>()
+    spawn("raw-consumer") { [self] in
+      withSocket(ZMQ_PULL, context, { zmq_bind($0, "inproc://consumer") }, body)
+      done.put(true)
+    }
+    withSocket(ZMQ_PUSH, context, { zmq_connect($0, "inproc://consumer") }) { forward(from: socket, to: $0) }
+    _ = done.take()
+  }
+
+  private func relayed(
+    to socket: UnsafeMutableRawPointer, _ context: Context,
+    _ body: @escaping @Sendable (UnsafeMutableRawPointer) -> Void
+  ) {
+    guard isRelayed else { return body(socket) }
+    let done = Box<Bool>()
+    spawn("raw-producer") { [self] in
+      withSocket(ZMQ_PUSH, context, { zmq_connect($0, "inproc://producer") }, body)
+      done.put(true)
+    }
+    withSocket(ZMQ_PULL, context, { zmq_bind($0, "inproc://producer") }) { forward(from: $0, to: socket) }
+    _ = done.take()
+  }
+
+  private func withSocket(
+    _ kind: Int32, _ context: Context, _ attach: (UnsafeMutableRawPointer) -> Int32,
+    _ body: (UnsafeMutableRawPointer) -> Void
+  ) {
+    guard let socket = zmq_socket(context.pointer, kind) else { return }
+    configure(socket, ZMQ_RCVHWM, ZMQ_SNDHWM)
+    if attach(socket) == 0 { body(socket) }
+    zmq_close(socket)
+  }
+
+  /// Passes messages on, the empty one that ends them included.
+  private func forward(from source: UnsafeMutableRawPointer, to target: UnsafeMutableRawPointer) {
+    var message = zmq_msg_t()
+    zmq_msg_init(&message)
+    while zmq_msg_recv(&message, source, 0) >= 0 {
+      let isLast = zmq_msg_size(&message) == 0
+      if zmq_msg_send(&message, target, 0) < 0 || isLast { break }
+    }
+    zmq_msg_close(&message)
+  }
+
   func pace() throws -> Pace {
     let result = Box<Pace>()
-    try withPair(ZMQ_PULL, ZMQ_PUSH) { receiver in
-      var counter = RateCounter(course: course)
-      let clock = SystemTime()
-      receive(receiver) { size in
-        if size == 0 { return false }
-        counter.note(clock.now)
-        return true
+    try withPair(ZMQ_PULL, ZMQ_PUSH) { receiver, context in
+      relayed(from: receiver, context) { receiver in
+        var counter = RateCounter(course: course)
+        let clock = SystemTime()
+        receive(receiver) { size in
+          if size == 0 { return false }
+          counter.note(clock.now)
+          return true
+        }
+        result.put(counter.pace(at: clock.now))
       }
-      result.put(counter.pace(at: clock.now))
-    } sending: { sender in
-      let payload = Payload(size: course.size)
-      let clock = SystemTime()
-      let end = clock.now + Int64(seconds * 1e9)
-      // The clock is looked at now and then.
-      let stride = course.size > 100_000 ? 1 : 64
-      while clock.now < end {
-        for _ in 0..<stride where !payload.send(sender) { return }
+    } sending: { sender, context in
+      relayed(to: sender, context) { sender in
+        let payload = Payload(size: course.size)
+        let clock = SystemTime()
+        let end = clock.now + Int64(seconds * 1e9)
+        // The clock is looked at now and then.
+        let stride = course.size > 100_000 ? 1 : 64
+        while clock.now < end {
+          for _ in 0..<stride where !payload.send(sender) { return }
+        }
+        Payload(size: 0).send(sender)
       }
-      Payload(size: 0).send(sender)
       _ = result.take()
     }
     guard let pace = result.current else { throw BenchError("raw ZeroMQ did not end") }
@@ -46,13 +106,13 @@ struct RawZeroMQ {
 
   func delays() throws -> Delays {
     let result = Box<Delays>()
-    try withPair(ZMQ_PAIR, ZMQ_PAIR) { receiver in
+    try withPair(ZMQ_PAIR, ZMQ_PAIR) { receiver, _ in
       let payload = Payload(size: course.size)
       receive(receiver) { size in
         if size == 0 { return false }
         return payload.send(receiver)
       }
-    } sending: { sender in
+    } sending: { sender, _ in
       let payload = Payload(size: course.size)
       var delays = Delays()
       let clock = SystemTime()
@@ -77,8 +137,9 @@ struct RawZeroMQ {
 
   /// Runs two threads with a socket each, to their ends.
   private func withPair(
-    _ receiverKind: Int32, _ senderKind: Int32, receiving: @escaping @Sendable (UnsafeMutableRawPointer) -> Void,
-    sending: @escaping @Sendable (UnsafeMutableRawPointer) -> Void
+    _ receiverKind: Int32, _ senderKind: Int32,
+    receiving: @escaping @Sendable (UnsafeMutableRawPointer, Context) -> Void,
+    sending: @escaping @Sendable (UnsafeMutableRawPointer, Context) -> Void
   ) throws {
     let first = zmq_ctx_new()
     let second = course.carrier.crossesSockets ? zmq_ctx_new() : first
@@ -102,7 +163,7 @@ struct RawZeroMQ {
         var length = text.count
         zmq_getsockopt(socket, ZMQ_LAST_ENDPOINT, &text, &length)
         address.put(String(decoding: text.prefix(max(0, length - 1)).map(UInt8.init(bitPattern:)), as: UTF8.self))
-        receiving(socket)
+        receiving(socket, Context(pointer: contexts.receiver))
       }
       zmq_close(socket)
       received.put(true)
@@ -112,7 +173,7 @@ struct RawZeroMQ {
       guard let socket = zmq_socket(contexts.sender, senderKind) else { return }
       configure(socket, ZMQ_RCVHWM, ZMQ_SNDHWM)
       if let keys { keys.connect(socket) }
-      if zmq_connect(socket, bound) == 0 { sending(socket) }
+      if zmq_connect(socket, bound) == 0 { sending(socket, Context(pointer: contexts.sender)) }
       zmq_close(socket)
       sent.put(true)
     }

@@ -66,6 +66,11 @@ struct RuntimeCommand: AsyncParsableCommand {
           let pace = isOurs ? try await ours.pace() : try raw.pace()
           result[isOurs].rate.add(pace.rate)
           result[isOurs].cost.add(pace.cost)
+          if !isOurs, course.carrier.crossesSockets {
+            let pace = try RawZeroMQ(course: course, seconds: seconds, isRelayed: true).pace()
+            result.relayed.rate.add(pace.rate)
+            result.relayed.cost.add(pace.cost)
+          }
         }
         if !throughputOnly {
           let delays = isOurs ? try await ours.delays() : try raw.delays()
@@ -81,21 +86,22 @@ struct RuntimeCommand: AsyncParsableCommand {
     print("Edges of a graph beside raw libzmq (its C API), \(rounds) rounds in alternating order, medians (least-most)")
     print(machine.description + "\n")
     var rates = TextTable([
-      "throughput", "antiphon /s", "", "raw zmq /s", "", "antiphon MB/s", "of raw", "CPU µs", "raw",
+      "throughput", "antiphon /s", "", "raw zmq /s", "", "of raw", "with our threads /s", "of it", "CPU µs", "raw",
+      "threads",
     ])
     var delays = TextTable(["one way, µs", "antiphon p50", "p99", "raw zmq p50", "p99", "p50 of raw"])
     for result in results {
       let name = "\(result.course.carrier.title) \(sizeText(result.course.size))"
-      let (ours, raw) = (result.ours, result.raw)
+      let (ours, raw, relayed) = (result.ours, result.raw, result.relayed)
       rates.add([
         name, rateText(ours.rate.median), spread(ours.rate), rateText(raw.rate.median), spread(raw.rate),
-        String(format: "%.0f", ours.rate.median * Double(result.course.size) / 1e6),
-        String(format: "%.2f", ours.rate.median / raw.rate.median), microsecondText(ours.cost.median, 2),
-        microsecondText(raw.cost.median, 2),
+        ratio(ours.rate, raw.rate), relayed.rate.isEmpty ? "" : rateText(relayed.rate.median),
+        ratio(ours.rate, relayed.rate), microsecondText(ours.cost.median, 2), microsecondText(raw.cost.median, 2),
+        relayed.cost.isEmpty ? "" : microsecondText(relayed.cost.median, 2),
       ])
       delays.add([
         name, microsecondText(ours.p50.median), microsecondText(ours.p99.median), microsecondText(raw.p50.median),
-        microsecondText(raw.p99.median), String(format: "%.2f", ours.p50.median / raw.p50.median),
+        microsecondText(raw.p99.median), ratio(ours.p50, raw.p50),
       ])
     }
     if !latencyOnly { print(rates.description + "\n") }
@@ -104,7 +110,9 @@ struct RuntimeCommand: AsyncParsableCommand {
       """
       direct is compared with raw inproc. Hops of a message, ours: direct, node - mailbox - node; inproc, the same with
       two sockets between; ipc and tcp, node - wire thread - I/O thread - network - I/O thread - wire thread - node.
-      Raw: thread - socket - thread; over ipc and tcp, thread - I/O thread - network - I/O thread - thread.
+      Raw: thread - socket - thread; over ipc and tcp, thread - I/O thread - network - I/O thread - thread. Raw with our
+      threads: the thread that makes messages and the one that takes them are not those that own the sockets, but hand
+      over inproc, as nodes do; its rate is what a graph's own threads leave of libzmq's.
       """)
     if !dora.isEmpty {
       var table = TextTable(["dora-rs, its Python API", "messages /s", "MB/s", "one way p50 µs", "p99"])
@@ -116,6 +124,10 @@ struct RuntimeCommand: AsyncParsableCommand {
       }
       print("\n" + table.description)
     }
+  }
+
+  private func ratio(_ a: Samples, _ b: Samples) -> String {
+    a.isEmpty || b.isEmpty ? "" : String(format: "%.2f", a.median / b.median)
   }
 
   private func spread(_ samples: Samples) -> String {
@@ -162,6 +174,8 @@ struct RuntimeResult: Codable {
   var course: Course
   var ours = Side()
   var raw = Side()
+  /// Raw libzmq with as many threads as our edges have; rates alone.
+  var relayed = Side()
 
   init(course: Course) { self.course = course }
 

@@ -18,7 +18,9 @@ public protocol Message: Sendable {
 }
 
 /// A message, or a mark in the stream, with all that the runtime knows of it.
-public struct Envelope: Sendable {
+///
+/// A reference: from node to node in a process nothing else is handed over.
+public final class Envelope: Sendable {
   public enum Content: Sendable {
     case value(any Message)
     /// All of the turn has been sent on this edge.
@@ -29,14 +31,17 @@ public struct Envelope: Sendable {
     case sessionEnded
   }
 
-  public var content: Content
-  public var turn: Turn
-  public var stamp: Stamp
+  public let content: Content
+  public let turn: Turn
+  public let stamp: Stamp
+  /// Whether it is a message, not a mark.
+  public let isValue: Bool
 
   public init(_ content: Content, turn: Turn, stamp: Stamp = Stamp()) {
     self.content = content
     self.turn = turn
     self.stamp = stamp
+    isValue = if case .value = content { true } else { false }
   }
 }
 

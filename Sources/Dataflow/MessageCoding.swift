@@ -32,15 +32,42 @@ extension Int32: BufferElement { public static var elementType: ElementType { .i
 extension Float: BufferElement { public static var elementType: ElementType { .float32 } }
 
 /// An array on its way to or from the wire: element type, shape and bytes.
-public struct WireBuffer: @unchecked Sendable {
+package struct WireBuffer: @unchecked Sendable {
   // @unchecked: the bytes are never written, and `owner` keeps them alive.
-  public let elementType: ElementType
-  public let shape: [Int]
+  package let elementType: ElementType
+  package let shape: Shape
   package let bytes: UnsafeRawBufferPointer
-  package let owner: any AnyObject & Sendable
+  package let owner: AnyObject
+
+  /// Extents, the outermost first. One alone needs no memory of its own: most buffers are vectors.
+  package enum Shape: Sendable {
+    case vector(Int)
+    case array([Int])
+
+    package var rank: Int {
+      switch self {
+      case .vector: 1
+      case .array(let extents): extents.count
+      }
+    }
+
+    package subscript(dimension: Int) -> Int {
+      switch self {
+      case .vector(let count): count
+      case .array(let extents): extents[dimension]
+      }
+    }
+
+    package var extents: [Int] {
+      switch self {
+      case .vector(let count): [count]
+      case .array(let extents): extents
+      }
+    }
+  }
 
   package init(
-    elementType: ElementType, shape: [Int], bytes: UnsafeRawBufferPointer, owner: any AnyObject & Sendable
+    elementType: ElementType, shape: Shape, bytes: UnsafeRawBufferPointer, owner: AnyObject
   ) {
     self.elementType = elementType
     self.shape = shape
@@ -49,16 +76,43 @@ public struct WireBuffer: @unchecked Sendable {
   }
 }
 
+/// The buffers of a message. One alone, which is the usual case, needs no memory of its own.
+package struct WireBuffers: Sendable {
+  private var first: WireBuffer?
+  private var others: [WireBuffer] = []
+
+  package init() {}
+
+  package var count: Int { first == nil ? 0 : 1 + others.count }
+  package var isEmpty: Bool { first == nil }
+
+  package mutating func append(_ buffer: WireBuffer) {
+    if first == nil { first = buffer } else { others.append(buffer) }
+  }
+
+  package mutating func popFirst() -> WireBuffer? {
+    guard let buffer = first.take() else { return nil }
+    if !others.isEmpty { first = others.removeFirst() }
+    return buffer
+  }
+
+  package func forEach(_ body: (WireBuffer) throws -> Void) rethrows {
+    guard let first else { return }
+    try body(first)
+    for buffer in others { try body(buffer) }
+  }
+}
+
 /// Takes a message apart into fields and buffers.
 public struct MessageEncoder: Sendable {
   package private(set) var fields: [UInt8] = []
-  package private(set) var buffers: [WireBuffer] = []
+  package private(set) var buffers = WireBuffers()
 
   package init() {}
 
   package mutating func reset() {
     if !fields.isEmpty { fields.removeAll(keepingCapacity: true) }
-    if !buffers.isEmpty { buffers.removeAll(keepingCapacity: true) }
+    buffers = WireBuffers()
   }
 
   public mutating func put(_ value: some FixedWidthInteger) {
@@ -73,8 +127,13 @@ public struct MessageEncoder: Sendable {
     fields.append(contentsOf: text.utf8)
   }
 
+  /// A vector.
+  public mutating func put<E: BufferElement>(_ buffer: SharedBuffer<E>) { put(buffer, .vector(buffer.count)) }
+
   /// The product of `shape` must be the buffer's count.
-  public mutating func put<E: BufferElement>(_ buffer: SharedBuffer<E>, shape: [Int]) {
+  public mutating func put<E: BufferElement>(_ buffer: SharedBuffer<E>, shape: [Int]) { put(buffer, .array(shape)) }
+
+  private mutating func put<E: BufferElement>(_ buffer: SharedBuffer<E>, _ shape: WireBuffer.Shape) {
     let (bytes, owner) = buffer.memory
     buffers.append(WireBuffer(elementType: E.elementType, shape: shape, bytes: bytes, owner: owner))
   }
@@ -83,12 +142,12 @@ public struct MessageEncoder: Sendable {
 /// Puts a message together again; every read is checked.
 public struct MessageDecoder {
   private var fields: UnsafeRawBufferPointer.SubSequence
-  private var buffers: ArraySlice<WireBuffer>
+  private var buffers: WireBuffers
 
   /// `fields` is read only while the decoder lives.
-  package init(fields: UnsafeRawBufferPointer, buffers: [WireBuffer]) {
+  package init(fields: UnsafeRawBufferPointer, buffers: WireBuffers) {
     self.fields = fields[...]
-    self.buffers = buffers[...]
+    self.buffers = buffers
   }
 
   public mutating func take<I: FixedWidthInteger>(_: I.Type = I.self) throws(MessageCodingError) -> I {
@@ -116,14 +175,28 @@ public struct MessageDecoder {
     of _: E.Type, rank: Int
   ) throws(MessageCodingError) -> (elements: SharedBuffer<E>, shape: [Int]) {
     guard let buffer = buffers.popFirst() else { throw MessageCodingError("a buffer is missing") }
-    guard buffer.elementType == E.elementType, buffer.shape.count == rank else {
+    let elements = try elements(of: buffer, as: E.self, rank: rank)
+    return (elements, buffer.shape.extents)
+  }
+
+  /// The next buffer, which must be a vector of `E`.
+  public mutating func takeVector<E: BufferElement>(of _: E.Type) throws(MessageCodingError) -> SharedBuffer<E> {
+    guard let buffer = buffers.popFirst() else { throw MessageCodingError("a buffer is missing") }
+    return try elements(of: buffer, as: E.self, rank: 1)
+  }
+
+  private func elements<E: BufferElement>(
+    of buffer: WireBuffer, as _: E.Type, rank: Int
+  ) throws(MessageCodingError) -> SharedBuffer<E> {
+    guard buffer.elementType == E.elementType, buffer.shape.rank == rank else {
       throw MessageCodingError(
-        "a buffer holds \(buffer.elementType) of rank \(buffer.shape.count), not \(E.elementType) of rank \(rank)")
+        "a buffer holds \(buffer.elementType) of rank \(buffer.shape.rank), not \(E.elementType) of rank \(rank)")
     }
+    // The product cannot overflow: whoever made the buffer has compared it with the bytes there are.
     guard let elements = SharedBuffer<E>(adopting: buffer.bytes, owner: buffer.owner),
-      elements.count == buffer.shape.reduce(1, *)
-    else { throw MessageCodingError("a buffer's size does not fit its shape \(buffer.shape)") }
-    return (elements, buffer.shape)
+      elements.count == (0..<rank).reduce(1, { $0 * buffer.shape[$1] })
+    else { throw MessageCodingError("a buffer's size does not fit its shape \(buffer.shape.extents)") }
+    return elements
   }
 
   /// Nothing may be left over.

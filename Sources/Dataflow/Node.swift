@@ -28,6 +28,10 @@ public protocol Node: SendableMetatype {
   static var ending: Ending { get }
   /// Whether the node opens turns with ``NodeContext/beginTurn(in:)``. Downstream of it the stream is one of turns.
   static var opensTurns: Bool { get }
+  /// The system libraries that this kind of node calls, for `antiphon doctor`.
+  static var libraries: [Library] { get }
+  /// Whether a node with these parameters goes by the clock, so that what it does depends on how fast the machine is.
+  static func goesByTheClock(_ parameters: Parameters) -> Bool
 
   /// Loads what the node needs. The graph is ready when every node's initializer has returned.
   init(_ parameters: Parameters, _ context: NodeContext) throws
@@ -42,6 +46,21 @@ public protocol Node: SendableMetatype {
 extension Node {
   public static var ending: Ending { .following }
   public static var opensTurns: Bool { false }
+  public static var libraries: [Library] { [] }
+  public static func goesByTheClock(_ parameters: Parameters) -> Bool { false }
+}
+
+/// A library of the system, as this process has it.
+public struct Library: Hashable, Sendable {
+  /// For example `libsndfile`.
+  public let name: String
+  /// What the library says of itself.
+  public let version: String
+
+  public init(_ name: String, version: String) {
+    self.name = name
+    self.version = version
+  }
 }
 
 /// Who ends turns and sessions on a node's outputs.
@@ -140,16 +159,19 @@ public struct NodeManifest: Sendable {
   public let parameters: [ParameterDescription]
   public let inputs: [PortDescription]
   public let outputs: [PortDescription]
+  /// See ``Node/goesByTheClock(_:)``.
+  public let goesByTheClock: Bool
 
   public init(
     kind: String, summary: String, parameters: [ParameterDescription], inputs: [PortDescription],
-    outputs: [PortDescription]
+    outputs: [PortDescription], goesByTheClock: Bool = false
   ) {
     self.kind = kind
     self.summary = summary
     self.parameters = parameters
     self.inputs = inputs
     self.outputs = outputs
+    self.goesByTheClock = goesByTheClock
   }
 }
 
@@ -172,7 +194,8 @@ extension Node {
       errors.append(ParameterError("ports", "\(error)"))
     }
     let manifest = NodeManifest(
-      kind: kind, summary: summary, parameters: reader.descriptions, inputs: binder.inputs, outputs: binder.outputs)
+      kind: kind, summary: summary, parameters: reader.descriptions, inputs: binder.inputs, outputs: binder.outputs,
+      goesByTheClock: goesByTheClock(parameters))
     return (manifest, errors)
   }
 }

@@ -10,17 +10,33 @@ public enum ParameterValue: Hashable, Sendable {
 }
 
 extension ParameterValue {
-  /// As JSON has it: NSNull aside, null becomes an empty list.
-  package var jsonObject: Any {
+  /// The value as JSON: 1.0 stays a number with a point, keys are sorted. JSON knows finite numbers only; any other
+  /// becomes null.
+  package var json: String {
     switch self {
-    case .null: [Any]()
-    case .bool(let value): value
-    case .int(let value): value
-    case .double(let value): value
-    case .string(let value): value
-    case .list(let values): values.map(\.jsonObject)
-    case .map(let values): values.mapValues(\.jsonObject)
+    case .null: "null"
+    case .bool(let value): String(value)
+    case .int(let value): String(value)
+    case .double(let value): value.isFinite ? "\(value)" : "null"
+    case .string(let value): Self.json(value)
+    case .list(let values): "[" + values.map(\.json).joined(separator: ",") + "]"
+    case .map(let values):
+      "{" + values.sorted { $0.key < $1.key }.map { "\(Self.json($0.key)):\($0.value.json)" }.joined(separator: ",") + "}"
     }
+  }
+
+  private static func json(_ text: String) -> String {
+    var result = "\""
+    for scalar in text.unicodeScalars {
+      switch scalar {
+      case "\"", "\\": result += "\\\(scalar)"
+      case "\0"..<" ":
+        let digits = String(scalar.value, radix: 16)
+        result += "\\u" + String(repeating: "0", count: 4 - digits.count) + digits
+      default: result.unicodeScalars.append(scalar)
+      }
+    }
+    return result + "\""
   }
 }
 
@@ -42,7 +58,7 @@ extension ParameterValue: CustomStringConvertible {
 /// What `antiphon nodes KIND` shows of a parameter.
 public struct ParameterDescription: Hashable, Sendable {
   public let name: String
-  /// `number`, `integer`, `text`, `flag`, `path`, or the allowed words.
+  /// `number`, `integer`, `text`, `flag`, `path`, `model`, or the allowed words.
   public let form: String
   public let unit: String
   /// Nil: the parameter must be given.
@@ -98,9 +114,6 @@ public struct ParameterReader: Sendable {
     self.values = values
     self.resolvePath = resolvePath
   }
-
-  /// The value as it was given, if it was.
-  package func value(of name: String) -> ParameterValue? { values[name] }
 
   /// A number.
   public mutating func callAsFunction(
@@ -165,6 +178,20 @@ public struct ParameterReader: Sendable {
     case .some(let value): return value.description
     }
   }
+
+  /// A model: its name in the model cache, or a path to it. ``formOfModel`` marks it in the catalogue.
+  public mutating func model(_ name: String, default standard: String, help: String) -> String {
+    let value: String = self(name, default: standard, help: help)
+    if let last = descriptions.popLast() {
+      descriptions.append(
+        ParameterDescription(
+          name: last.name, form: Self.formOfModel, unit: last.unit, defaultValue: last.defaultValue, help: last.help))
+    }
+    return value
+  }
+
+  /// The form of parameters that name models.
+  package static let formOfModel = "model"
 
   /// One of a few words.
   public mutating func callAsFunction<Choice>(

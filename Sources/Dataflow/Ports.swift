@@ -9,16 +9,36 @@ public protocol PortSet: Sendable {
 public struct PortDescription: Hashable, Sendable {
   public let name: String
   public let type: PortType
+  /// What files on this machine add to the type; nil if the type is all there is to know.
+  public let found: FoundType?
   /// Whether the graph may leave the port unconnected. Outputs always may: what they send is then discarded.
   public let isOptional: Bool
   public let help: String
 
-  public init(name: String, type: PortType, isOptional: Bool, help: String) {
+  public init(name: String, type: PortType, found: FoundType? = nil, isOptional: Bool, help: String) {
     self.name = name
     self.type = type
+    self.found = found
     self.isOptional = isOptional
     self.help = help
   }
+}
+
+extension PortDescription {
+  /// The type with all that is known here.
+  public var knownType: PortType {
+    if case .known(let more)? = found { type.merged(with: more) } else { type }
+  }
+}
+
+/// What a node finds out about a port's type from files such as a model's, when a graph is checked.
+///
+/// It is compared with the other end's and shown, but is no part of what processes agree on: another machine of the run
+/// may not have the file.
+public enum FoundType: Hashable, Sendable {
+  case known(PortType)
+  /// Particulars stay open.
+  case unknown(because: String)
 }
 
 /// Hands a node its ports.
@@ -30,19 +50,33 @@ public struct PortBinder {
   /// - Parameter connection: nil to describe the ports only.
   package init(connecting connection: (any PortConnection)? = nil) { self.connection = connection }
 
-  /// - Parameter type: the type with its particulars; what is left open agrees with anything.
+  /// Declares an input.
+  ///
+  /// - Parameters:
+  ///   - type: the type with its particulars; what is left open agrees with anything.
+  ///   - found: reads what files on this machine add to the type; called only to describe the port.
+  ///   - optional: whether the graph may leave the port unconnected.
+  ///   - help: what comes in, for `antiphon nodes`.
   public mutating func input<Value: Message>(
-    _ name: String, _: Value.Type = Value.self, type: PortType? = nil, optional: Bool = false, help: String
+    _ name: String, _: Value.Type = Value.self, type: PortType? = nil, found: @autoclosure () -> FoundType? = nil,
+    optional: Bool = false, help: String
   ) -> Input<Value> {
     inputs.append(
-      PortDescription(name: name, type: type ?? PortType(Value.typeName), isOptional: optional, help: help))
+      PortDescription(
+        name: name, type: type ?? PortType(Value.typeName), found: connection == nil ? found() : nil,
+        isOptional: optional, help: help))
     return Input(port: inputs.count - 1, inbox: connection?.inbox)
   }
 
+  /// Declares an output; the parameters are those of ``input(_:_:type:found:optional:help:)``.
   public mutating func output<Value: Message>(
-    _ name: String, _: Value.Type = Value.self, type: PortType? = nil, help: String
+    _ name: String, _: Value.Type = Value.self, type: PortType? = nil, found: @autoclosure () -> FoundType? = nil,
+    help: String
   ) -> Output<Value> {
-    outputs.append(PortDescription(name: name, type: type ?? PortType(Value.typeName), isOptional: true, help: help))
+    outputs.append(
+      PortDescription(
+        name: name, type: type ?? PortType(Value.typeName), found: connection == nil ? found() : nil,
+        isOptional: true, help: help))
     return Output(outlet: connection?.outlet(outputs.count - 1))
   }
 }

@@ -4,7 +4,7 @@
 /// another one; what arrives from the wire is adopted where it lies. Elements are little-endian, as on the wire.
 public struct SharedBuffer<Element: BitwiseCopyable & Sendable>: @unchecked Sendable {
   // @unchecked: the memory is never written after it was filled, and `owner` keeps it alive.
-  private let owner: any AnyObject & Sendable
+  private let owner: AnyObject
   private let start: UnsafePointer<Element>
   public let count: Int
 
@@ -15,13 +15,13 @@ public struct SharedBuffer<Element: BitwiseCopyable & Sendable>: @unchecked Send
 
   /// Lets `fill` write every element of fresh memory.
   public init(count: Int, fill: (UnsafeMutableBufferPointer<Element>) throws -> Void) rethrows {
-    let storage = BufferStorage(bytes: count * MemoryLayout<Element>.stride)
-    let typed = storage.memory.bindMemory(to: Element.self)
-    try fill(UnsafeMutableBufferPointer(start: typed.baseAddress, count: count))
-    self.init(owner: storage, start: UnsafePointer(storage.base.assumingMemoryBound(to: Element.self)), count: count)
+    let (owner, base) = BufferStorage.make(bytes: count * MemoryLayout<Element>.stride)
+    let typed = base.bindMemory(to: Element.self, capacity: count)
+    try fill(UnsafeMutableBufferPointer(start: typed, count: count))
+    self.init(owner: owner, start: UnsafePointer(typed), count: count)
   }
 
-  private init(owner: any AnyObject & Sendable, start: UnsafePointer<Element>, count: Int) {
+  private init(owner: AnyObject, start: UnsafePointer<Element>, count: Int) {
     self.owner = owner
     self.start = start
     self.count = count
@@ -30,7 +30,7 @@ public struct SharedBuffer<Element: BitwiseCopyable & Sendable>: @unchecked Send
   /// Reads raw bytes where they lie, as long as `owner` lives; copies them if they are not aligned.
   ///
   /// - Returns: nil if the bytes are not a whole number of elements.
-  package init?(adopting bytes: UnsafeRawBufferPointer, owner: any AnyObject & Sendable) {
+  package init?(adopting bytes: UnsafeRawBufferPointer, owner: AnyObject) {
     let (count, rest) = bytes.count.quotientAndRemainder(dividingBy: MemoryLayout<Element>.stride)
     guard rest == 0 else { return nil }
     if let base = bytes.baseAddress, UInt(bitPattern: base) % UInt(MemoryLayout<Element>.alignment) == 0 {
@@ -46,7 +46,7 @@ public struct SharedBuffer<Element: BitwiseCopyable & Sendable>: @unchecked Send
   }
 
   /// The bytes, and the object that must be kept for as long as they are read.
-  package var memory: (bytes: UnsafeRawBufferPointer, owner: any AnyObject & Sendable) {
+  package var memory: (bytes: UnsafeRawBufferPointer, owner: AnyObject) {
     (UnsafeRawBufferPointer(start: start, count: count * MemoryLayout<Element>.stride), owner)
   }
 }
@@ -70,16 +70,27 @@ extension SharedBuffer: Equatable where Element: Equatable {
 }
 
 /// Memory of a ``SharedBuffer`` that was made here.
-private final class BufferStorage: @unchecked Sendable {
-  // @unchecked: written only before it is shared.
-  let memory: UnsafeMutableRawBufferPointer
+private final class BufferStorage {
   let base: UnsafeMutableRawPointer
 
-  init(bytes: Int) {
-    // Whole cache lines are worth asking for only where there are several.
-    base = .allocate(byteCount: Swift.max(bytes, 1), alignment: bytes < 512 ? 16 : 64)
-    memory = UnsafeMutableRawBufferPointer(start: base, count: bytes)
-  }
+  private init(bytes: Int) { base = .allocate(byteCount: bytes, alignment: 64) }
 
   deinit { base.deallocate() }
+
+  /// Whole cache lines, which vector units like, are worth asking for only where there are several; a short buffer lies
+  /// in its owner's own allocation.
+  static func make(bytes: Int) -> (owner: AnyObject, base: UnsafeMutableRawPointer) {
+    if bytes < 512 {
+      let storage = ShortStorage.make(bytes: bytes)
+      return (storage, storage.withUnsafeMutablePointerToElements { UnsafeMutableRawPointer($0) })
+    }
+    let storage = BufferStorage(bytes: bytes)
+    return (storage, storage.base)
+  }
+
+  private final class ShortStorage: ManagedBuffer<Void, SIMD2<UInt64>> {
+    static func make(bytes: Int) -> ShortStorage {
+      unsafeDowncast(create(minimumCapacity: (bytes + 15) / 16) { _ in () }, to: ShortStorage.self)
+    }
+  }
 }

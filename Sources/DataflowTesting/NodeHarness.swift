@@ -153,7 +153,8 @@ public func withNode<N: Node>(
   let catalog = NodeCatalog(
     nodes: [type, HarnessFeederNode.self, HarnessStreamFeederNode.self, HarnessCollectorNode.self],
     messages: MessageTypes.all)
-  var nodes: [String: Any] = ["node": ["kind": N.kind, "with": parameters.mapValues(\.jsonObject)]]
+  let with = try JSONSerialization.jsonObject(with: Data(Dataflow.ParameterValue.map(parameters).json.utf8))
+  var nodes: [String: Any] = ["node": ["kind": N.kind, "with": with]]
   if !manifest.inputs.isEmpty {
     let feeder = N.opensTurns ? HarnessStreamFeederNode.kind : HarnessFeederNode.kind
     nodes["feeder"] = ["kind": feeder, "with": ["id": id]]

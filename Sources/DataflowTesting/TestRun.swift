@@ -57,8 +57,10 @@ package final class TestRun: Sendable {
       var all: [String: Any] = [:]
       for (index, nodes) in apart.enumerated() { all["part\(index)"] = part(nodes, index + 1) }
       all["rest"] = part(["*"], apart.count + 1)
-      placement = try Placement.load(
-        path: try directory.write(["antiphon": 1, "parts": all], to: "placement.yaml"))
+      var contents: [String: Any] = ["antiphon": 1, "parts": all]
+      // Nobody lives there: all parts are in this process.
+      if carrier == .tcp { contents["coordinator"] = "tcp://127.0.0.250:1" }
+      placement = try Placement.load(path: try directory.write(contents, to: "placement.yaml"))
     }
     let plan = try Planner.plan(
       description, placement: placement, catalog: catalog,

@@ -34,7 +34,7 @@ public enum EdgePolicy: String, CaseIterable, Hashable, Sendable {
   case dropOldest = "drop-oldest"
   /// Only the newest message is kept; the loss is counted.
   case latest
-  /// The turn fails, and its failure names the edge.
+  /// The node that sends fails, and its failure names the edge.
   case fail
 }
 
@@ -50,7 +50,7 @@ public enum EdgeTransport: String, CaseIterable, Hashable, Sendable {
 public struct EdgeDescription: Sendable {
   public var from: Endpoint
   public var to: Endpoint
-  /// Messages that the queue holds; nil where the graph does not say and the input port's own depth holds.
+  /// Messages that the queue holds; nil where the graph does not say, and the runtime's standard of 16 holds.
   public var depth: Located<Int>?
   public var policy: Located<EdgePolicy>
   /// Declared to close a cycle; `depth` is then its initial credit.

@@ -25,7 +25,7 @@ public struct Placement: Sendable {
   public struct Security: Sendable {
     /// The folder with this side's keys.
     public var keys: Located<String>
-    /// The file or folder of public keys that may connect.
+    /// The file of public keys that may connect.
     public var allow: Located<String>
   }
 

@@ -190,7 +190,7 @@ package struct PlacementReader {
     }
   }
 
-  /// Addresses that leave the machine need security, and a coordinator that can be reached from outside.
+  /// Addresses that leave the machine need security, and who is started by hand a coordinator that it can reach.
   private func checkReach(_ placement: Placement, _ fields: Fields) {
     let remote = placement.parts.compactMap(\.host).first { !Placement.isLoopback($0.value) }
     var exposed = remote
@@ -208,6 +208,10 @@ package struct PlacementReader {
       log.error(
         "the part on '\(remote.value)' cannot reach the coordinator; add coordinator: tcp://HOST:PORT with an address"
           + " of this machine", at: placement.coordinator?.location ?? remote.location)
+    } else if let host = placement.parts.lazy.compactMap(\.host).first, fields["coordinator"] == nil {
+      log.error(
+        "the part on '\(host.value)' is started by hand and cannot find the coordinator; add coordinator:"
+          + " tcp://HOST:PORT", at: host.location)
     }
   }
 

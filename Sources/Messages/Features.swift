@@ -30,7 +30,19 @@ public struct Features: Message, Equatable {
   }
 }
 
+extension FoundType {
+  /// Features of the width that `dim` reads from a model's file; open, with the reason, where it cannot.
+  public static func features(dim: @autoclosure () throws -> Int) -> FoundType {
+    do {
+      return .known(.features(dim: try dim()))
+    } catch {
+      return .unknown(because: "\(error)")
+    }
+  }
+}
+
 extension PortType {
+  /// - Parameter dim: values a row; nil leaves it open.
   public static func features(dim: Int? = nil) -> PortType {
     PortType(Features.typeName, dim.map { ["dim": .number($0)] } ?? [:])
   }

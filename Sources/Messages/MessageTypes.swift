@@ -5,7 +5,4 @@ public enum MessageTypes {
   public static let all: [any Message.Type] = [
     AudioChunk.self, Control.self, Features.self, ImageFrame.self, Text.self, Tokens.self,
   ]
-
-  /// The type that goes by `name` in graph files, if there is one.
-  public static func named(_ name: String) -> (any Message.Type)? { all.first { $0.typeName == name } }
 }

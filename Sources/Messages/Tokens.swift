@@ -19,12 +19,12 @@ public struct Tokens: Message, Equatable {
 
   public func encode(into encoder: inout MessageEncoder) {
     encoder.put(vocabulary)
-    encoder.put(ids, shape: [ids.count])
+    encoder.put(ids)
   }
 
   public init(from decoder: inout MessageDecoder) throws(MessageCodingError) {
     vocabulary = try decoder.takeString()
-    ids = try decoder.takeBuffer(of: Int32.self, rank: 1).elements
+    ids = try decoder.takeVector(of: Int32.self)
   }
 }
 

@@ -9,8 +9,12 @@ public enum ModelFolder {
   /// `ANTIPHON_MODELS`, or `antiphon/models` in the user's cache folder.
   public static var root: String {
     if let root = variable("ANTIPHON_MODELS") { return root }
-    let cache = variable("XDG_CACHE_HOME") ?? (variable("HOME") ?? "") + "/.cache"
-    return cache + "/antiphon/models"
+    return cache + "/models"
+  }
+
+  /// `antiphon` in the user's cache folder.
+  package static var cache: String {
+    (variable("XDG_CACHE_HOME") ?? (variable("HOME") ?? "") + "/.cache") + "/antiphon"
   }
 
   /// The path of a model: a name such as `whisper-tiny.en` stands for a fetched one, whatever holds a slash for itself.
@@ -24,6 +28,22 @@ public enum ModelFolder {
       throw ModelError(file: path, .cannotOpen(isName ? "\(reason); run: tools/models fetch \(name)" : reason))
     }
     return path
+  }
+
+  /// Files that a folder must hold for each kind of model.
+  package static let kinds = [WhisperModel.files, CausalLM.files]
+
+  /// What a folder lacks to be a model of the kind that it most looks like; empty if it is one.
+  public static func missingFiles(at path: String) -> [String] {
+    let missing = kinds.map { files in files.filter { access("\(path)/\($0)", R_OK) != 0 } }
+    return missing.min { $0.count < $1.count } ?? []
+  }
+
+  /// The GGUF file of a language model that is given as a file, or as the folder it lies in.
+  static func languageModelFile(_ path: String) -> String {
+    var status = stat()
+    let isFolder = stat(path, &status) == 0 && status.st_mode & S_IFMT == S_IFDIR
+    return isFolder ? "\(path)/\(CausalLM.files[0])" : path
   }
 
   private static func variable(_ name: String) -> String? {

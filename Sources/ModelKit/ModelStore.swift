@@ -35,9 +35,7 @@ public final class ModelStore: Sendable {
   ///
   /// - Throws: ``ModelError``; `ComputeError` for a wrong `ANTIPHON_CPU`; what `checkCancelled` throws.
   public func causalLM(at path: String, checkCancelled: CancellationCheck = {}) throws -> CausalLM {
-    var path = path
-    if Self.isDirectory(path) { path += "/model.gguf" }
-    return try load(path, checkCancelled) { try CausalLM(gguf: $0, checkCancelled: checkCancelled) }
+    return try load(ModelFolder.languageModelFile(path), checkCancelled) { try CausalLM(gguf: $0, checkCancelled: checkCancelled) }
   }
 
   /// The Whisper model in a folder with `model.bin`, `tokenizer.json` and `config.json`.
@@ -79,11 +77,6 @@ public final class ModelStore: Sendable {
         }
       }
     }
-  }
-
-  private static func isDirectory(_ path: String) -> Bool {
-    var status = stat()
-    return stat(path, &status) == 0 && status.st_mode & S_IFMT == S_IFDIR
   }
 
   /// The canonical path, and what tells a replaced file from the one before.

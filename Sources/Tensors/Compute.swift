@@ -20,6 +20,17 @@ public enum KernelPath: String, Sendable, CaseIterable {
     }
   }
 
+  /// Whether this program has the path.
+  public var isCompiled: Bool {
+    #if arch(x86_64)
+      self != .neon
+    #elseif arch(arm64)
+      self == .portable || self == .neon
+    #else
+      self == .portable
+    #endif
+  }
+
   /// Whether this machine's processor runs the path.
   public var isSupported: Bool { ck_path_supported(code) != 0 }
 }
@@ -75,12 +86,14 @@ public enum Compute {
     openblas_set_num_threads(ck_threads())
   }
 
+  /// What OpenBLAS says of itself: version, options, core.
+  public static var libraryConfiguration: String { openblas_get_config().map { String(cString: $0) } ?? "" }
+
   /// What results depend on: kernel path, OpenBLAS version and core, thread count.
   ///
   /// OpenBLAS picks its core by the processor; `OPENBLAS_CORETYPE` makes machines agree.
   public static var description: String {
-    let configuration = openblas_get_config().map { String(cString: $0) } ?? ""
-    let version = configuration.split(separator: " ").dropFirst().first.map(String.init) ?? "?"
+    let version = libraryConfiguration.split(separator: " ").dropFirst().first.map(String.init) ?? "?"
     let core = openblas_get_corename().map { String(cString: $0) } ?? "?"
     return "\(path.rawValue), OpenBLAS \(version) \(core), \(threads) thread\(threads == 1 ? "" : "s")"
   }

@@ -35,7 +35,11 @@ final class Command: Sendable {
   /// - Parameters:
   ///   - launcher: a program that runs the command, for example in another network namespace.
   ///   - endsInput: standard input is at its end from the beginning.
-  init(_ arguments: [String], launcher: [String] = [], in folder: Scratch, endsInput: Bool = true) throws {
+  ///   - gate: nobody reads standard output before it is opened.
+  init(
+    _ arguments: [String], launcher: [String] = [], in folder: Scratch, endsInput: Bool = true,
+    readingAfter gate: Latch? = nil
+  ) throws {
     // What is typed to a process that has ended is an error of the test's, not the end of all tests.
     signal(SIGPIPE, SIG_IGN)
     let process = Process()
@@ -55,7 +59,7 @@ final class Command: Sendable {
     try process.run()
     identifier = process.processIdentifier
     self.process = Mutex(process)
-    read(output) { $0.output.append($1) }
+    read(output, after: gate) { $0.output.append($1) }
     read(errors) { $0.errors.append($1) }
     Thread.detachNewThread {
       ended.wait()
@@ -67,10 +71,20 @@ final class Command: Sendable {
     if endsInput { closeInput() }
   }
 
-  private func read(_ pipe: Pipe, _ keep: @escaping @Sendable (inout State, Data) -> Void) {
+  private func read(
+    _ pipe: Pipe, after gate: Latch? = nil, _ keep: @escaping @Sendable (inout State, Data) -> Void
+  ) {
     let handle = pipe.fileHandleForReading
     Thread.detachNewThread {
-      while let data = try? handle.read(upToCount: 65536), !data.isEmpty { self.change { keep(&$0, data) } }
+      gate?.wait()
+      // Not the handle's own `read(upToCount:)`, which waits until it has as much as that.
+      var bytes = [UInt8](repeating: 0, count: 65536)
+      while true {
+        let count = Foundation.read(handle.fileDescriptor, &bytes, bytes.count)
+        if count < 0, errno == EINTR { continue }
+        guard count > 0 else { break }
+        self.change { keep(&$0, Data(bytes.prefix(count))) }
+      }
       self.change { $0.open -= 1 }
     }
   }
@@ -216,12 +230,23 @@ struct Summary: Decodable {
     var isCompleted: Bool { outcome["completed"] != nil }
     var failure: String? { outcome["failed"]?["reason"] }
   }
+  struct Timing: Decodable {
+    var realTimeFactor: Double?
+  }
+  struct Node: Decodable {
+    var node: String
+    var received: Int
+    var p50: Double?
+    var p99: Double?
+  }
   struct Refused: Decodable {
     var malformed: Int
     var strangers: Int
     var unauthenticated: Int
   }
   var turns: [Turn]
+  var timings: [Timing]
+  var nodes: [Node]
   var refused: Refused
   var failure: String?
 

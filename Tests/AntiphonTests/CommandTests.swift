@@ -144,4 +144,35 @@ import Testing
       #expect(command.output.isEmpty)
     }
   }
+
+  @Test(arguments: ["nan", "inf", "1e300", "-1", "0"])
+  func aTimeToStartThatCannotBeIsRefused(time: String) async throws {
+    let folder = try Scratch()
+    let command = try Command(["run", Command.graph("echo.yaml"), "--start-timeout=\(time)"], in: folder)
+    #expect(await command.ends() == Command.Exit(status: 64))
+    #expect(command.errors.contains("--start-timeout must be between 0.1 and 2592000 seconds"), "\(command.errors)")
+  }
+
+  @Test func aTraceThatCannotBeWrittenIsRefusedBeforeTheRun() async throws {
+    let folder = try Scratch()
+    let file = folder.file("no-such-folder/trace.json")
+    let command = try Command(
+      ["run", Command.graph("echo.yaml"), "--set", "input=\(Command.question)", "--trace", file], in: folder)
+    #expect(await command.ends() == Command.Exit(status: 1))
+    #expect(command.errors.contains("the trace cannot be written to '\(file)': No such file"), "\(command.errors)")
+    #expect(folder.read("echo.wav") == nil)
+  }
+
+  @Test func theSummaryAsJSONHoldsWhatTheTableShows() async throws {
+    let folder = try Scratch()
+    let command = try Command(["run", Command.graph("say.yaml"), "--json"], in: folder)
+    #expect(await command.ends() == Command.Exit(status: 0), "\(command.errors)")
+    let summary = try Summary(command)
+    for node in summary.nodes where node.received > 0 {
+      let (p50, p99) = (try #require(node.p50), try #require(node.p99))
+      #expect(p50 > 0 && p50 <= p99, "\(node.node)")
+    }
+    #expect(summary.nodes.contains { $0.received > 0 })
+    #expect(try #require(summary.timings.first?.realTimeFactor) > 0)
+  }
 }

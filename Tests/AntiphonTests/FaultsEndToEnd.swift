@@ -49,7 +49,7 @@ import ZeroMQ
     let command = try await talking(folder)
     kill(try #require(command.parts[part]), SIGKILL)
     await command.says("part \(part): was ended by signal 9")
-    await command.says("part \(part): is started again")
+    await command.says("part \(part): joined", times: 2)
     command.type("and now a short one.")
     command.closeInput()
     #expect(await command.ends() == Command.Exit(status: 1), "\(command.errors)")
@@ -169,19 +169,14 @@ import ZeroMQ
     #expect(command.errors.contains("still missing") && command.errors.contains("speaker"), "\(command.errors)")
   }
 
-  @Test(.enabled(if: getuid() == 0, "a full disk takes root to make"))
+  @Test(.enabled(if: FileManager.default.fileExists(atPath: "/dev/full"), "there is no /dev/full"))
   func aFullDiskNamesTheFile() async throws {
     let folder = try Scratch()
-    let disk = folder.file("disk")
-    try FileManager.default.createDirectory(atPath: disk, withIntermediateDirectories: true)
-    guard system("mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", disk) else { return }
-    defer { system("umount", disk) }
     let command = try Command(
-      [
-        "run", Command.graph("echo.yaml"), "--set", "input=\(Command.question)", "--set", "speaker.path=\(disk)/out.wav",
-      ], in: folder)
+      ["run", Command.graph("echo.yaml"), "--set", "input=\(Command.question)", "--set", "speaker.path=/dev/full"],
+      in: folder)
     #expect(await command.ends() == Command.Exit(status: 1))
-    #expect(command.errors.contains("\(disk)/out.wav"), "\(command.errors)")
+    #expect(command.errors.contains("/dev/full"), "\(command.errors)")
     #expect(command.errors.lowercased().contains("no space"), "\(command.errors)")
   }
 
@@ -220,20 +215,19 @@ import ZeroMQ
 
   @Test func keysDecideWhoMayJoin() async throws {
     let folder = try Scratch()
-    for (names, directory) in [(["coordinator", "near", "far"], "keys"), (["far"], "false")] {
+    for (names, directory) in [(["coordinator", "near", "far"], "keys"), (["far"], "strange")] {
       let keys = try Command(["keys", "new"] + names + ["--directory", folder.file(directory)], in: folder)
       #expect(await keys.ends() == Command.Exit(status: 0), "\(keys.errors)")
     }
     let mode = try FileManager.default.attributesOfItem(atPath: folder.file("keys/far.key"))[.posixPermissions] as? Int
     #expect(mode == 0o600)
     for name in ["coordinator.pub", "near.pub"] {
-      try FileManager.default.copyItem(atPath: folder.file("keys/\(name)"), toPath: folder.file("false/\(name)"))
+      try FileManager.default.copyItem(atPath: folder.file("keys/\(name)"), toPath: folder.file("strange/\(name)"))
     }
     let (graph, place, port) = try apart(folder, security: "security: { keys: keys, allow: keys/allowed }")
     let text = try String(contentsOfFile: place, encoding: .utf8)
-    let otherPlace = try folder.write(text.replacing("keys: keys, allow: keys", with: "keys: false, allow: false"), to: "other.yaml")
+    let otherPlace = try folder.write(text.replacing("keys: keys, allow: keys", with: "keys: strange, allow: strange"), to: "other.yaml")
     let command = try Command(["run", graph, "--place", place, "--json"], in: folder, endsInput: false)
-    let near = try Command(["run", graph, "--place", place, "--part", "near"], in: folder, endsInput: false)
     await command.says("part near: joined")
     // A key that nobody has allowed.
     let stranger = try Command(
@@ -245,14 +239,13 @@ import ZeroMQ
     // The right one.
     let far = try Command(["run", graph, "--place", place, "--part", "far"], in: folder)
     await command.says("session said")
-    near.type("hello there.")
-    near.closeInput()
-    #expect(await command.ends() == Command.Exit(status: 0), "\(command.errors)\n\(near.errors)")
+    command.type("hello there.")
+    command.closeInput()
+    #expect(await command.ends() == Command.Exit(status: 0), "\(command.errors)\n\(far.errors)")
     let summary = try Summary(command)
     #expect(summary.turns.map(\.isCompleted) == [true])
     #expect(summary.refused.unauthenticated > 0, "\(command.output)")
     #expect(await far.ends() == Command.Exit(status: 0), "\(far.errors)")
-    #expect(await near.ends() == Command.Exit(status: 0), "\(near.errors)")
     #expect(isPlayable(folder.read("said.wav")))
   }
 

@@ -65,8 +65,7 @@ struct NetworkEndToEnd {
     let place = try place(folder, cable, near: "text, speech", far: "speaker")
     let arguments = ["run", graph, "--place", place, "--start-timeout", "10"]
     let command = try Command(arguments + ["--json"], launcher: cable.nearSide, in: folder, endsInput: false)
-    let far = try Command(
-      arguments + ["--part", "far", "--set", "speaker.path=said.wav"].dropLast(2), launcher: cable.farSide, in: folder)
+    let far = try Command(arguments + ["--part", "far"], launcher: cable.farSide, in: folder)
     await command.says("session said")
     command.type(FaultsEndToEnd.long)
     try await eventually("the first sound") { (folder.read("said.wav")?.count ?? 0) > 10_000 }

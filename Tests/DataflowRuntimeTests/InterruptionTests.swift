@@ -50,7 +50,7 @@ import Testing
   }
 
   @Test func aNodeThatDoesNotPollIsNamedWhenPatienceEnds() async throws {
-    let (computing, done) = (Latch(), Latch())
+    let (computing, heard, done) = (Latch(), Latch(), Latch())
     let clock = ManualClock()
     let run = try RunTests.run(
       [
@@ -62,12 +62,23 @@ import Testing
             try await ports.output.send(text.value, following: text)
           }
         },
-        "sink": .printer,
+        "sink": .node { context, ports in
+          for try await event in ports.input.events {
+            switch event {
+            case .turnCut: heard.open()
+            case .sessionEnded(let session): context.print("\(session.name) over")
+            case .message, .sessionBegan, .turnEnded: break
+            }
+          }
+        },
       ], ["source.out -> worker.in", "worker.out -> sink.in"], clock: clock)
     async let summary = run.run()
     await computing.wait()
     await run.until { !$0.begun.isEmpty }
     run.interrupt(session: nil)
+    await heard.wait()
+    // It acknowledges when it comes back for more, which it does at once.
+    try await Task.sleep(for: .milliseconds(500))
     clock.advance(by: 60_000_000_000)
     await run.until { !$0.turns.isEmpty }
     done.open()

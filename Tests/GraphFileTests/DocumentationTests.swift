@@ -40,6 +40,13 @@ import Testing
     #expect(page.components(separatedBy: "```yaml\n").count - 1 == (try Self.examples().count))
   }
 
+  @Test(arguments: [("README.md", "Graphs/echo.yaml"), ("docs/writing-a-node.md", "Nodes/VoiceGate/VoiceGate.swift")])
+  func filesThatAreShownWholeAre(page: String, file: String) throws {
+    let root = URL(fileURLWithPath: Self.docs).deletingLastPathComponent().path
+    let text = try String(contentsOfFile: root + "/" + page, encoding: .utf8)
+    #expect(text.contains("\n" + (try String(contentsOfFile: root + "/" + file, encoding: .utf8)) + "```"))
+  }
+
   static func schema(_ name: String) throws -> [String: Any] {
     let data = try Data(contentsOf: URL(fileURLWithPath: docs + "/" + name))
     return try #require(try JSONSerialization.jsonObject(with: data) as? [String: Any])

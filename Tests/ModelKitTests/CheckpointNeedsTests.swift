@@ -49,61 +49,41 @@ import Testing
     }
   }
 
-  /// A CTranslate2 file with no more than what says how large the model is.
-  @Test func aWhisperOfWhichMostIsMissingIsDescribed() throws {
-    var file = ByteWriter()
-    func name(_ text: String) {
-      file.put(UInt16(text.utf8.count + 1))
-      file.bytes += Array(text.utf8) + [0]
+  @Test func theSameHoldsForWhisper() throws {
+    var model = SmallWhisper()
+    let needs = try #require(CheckpointNeeds.of(kind: "whisper-decoder"))
+    func differences() throws -> CheckpointNeeds.Differences {
+      try Fixtures.withFile(model.weights) { try needs.differences(Checkpoints.open($0)) }
     }
-    let tensors: [(String, [Int])] = [
-      ("encoder/conv1/weight", [8, 4, 3]), ("encoder/position_encodings/encodings", [6, 8]),
-      ("decoder/position_encodings/encodings", [5, 8]), ("decoder/embeddings/weight", [10, 8]),
-      ("encoder/layer_0/ffn/linear_0/weight", [12, 8]), ("decoder/layer_0/ffn/linear_0/weight", [12, 8]),
-      ("decoder/other", [1]),
-    ]
-    let settings: [(String, UInt8)] = [
-      ("encoder/num_heads", 2), ("decoder/num_heads", 2), ("decoder/activation", 3),
-    ]
-    file.put(UInt32(6))
-    name("WhisperSpec")
-    file.put(UInt32(3))
-    file.put(UInt32(tensors.count + settings.count))
-    for (text, shape) in tensors {
-      name(text)
-      file.put(UInt8(shape.count))
-      for dimension in shape { file.put(UInt32(dimension)) }
-      file.put(UInt8(0))
-      file.put(UInt32(shape.reduce(4, *)))
-      file.bytes += [UInt8](repeating: 0, count: shape.reduce(4, *))
-    }
-    for (text, value) in settings {
-      name(text)
-      for byte in [0, 1, 1, 0, 0, 0, value] as [UInt8] { file.put(byte) }
-    }
-    file.put(UInt32(0))
-    try Fixtures.withFile(file.bytes) { path in
-      let checkpoint = try Checkpoints.open(path)
-      let found = try CheckpointNeeds.whisper.differences(checkpoint)
-      #expect(found.missing.contains(NeededTensor("encoder/layer_0/ffn/linear_1/weight", [8, 12])))
-      #expect(found.missing.contains(NeededTensor("decoder/layer_0/attention/linear_1/weight", [16, 8])))
-      #expect(found.missing.contains(NeededTensor("decoder/projection/weight", [10, 8])))
-      #expect(found.misshapen.isEmpty)
-      #expect(found.unexpected == ["decoder/other"])
-    }
+    #expect(try differences() == CheckpointNeeds.Differences())
+    model.variables.removeAll { $0.name == "decoder/layer_0/attention/linear_1/weight" }
+    model.reshape("encoder/layer_norm/beta", [3])
+    model.variables.append(SmallWhisper.Variable(name: "decoder/other", shape: [1], bytes: [0, 0, 0, 0]))
+    let found = try differences()
+    #expect(found.missing == [NeededTensor("decoder/layer_0/attention/linear_1/weight", [16, 8])])
+    #expect(found.misshapen.map(\.needed) == [NeededTensor("encoder/layer_norm/beta", [8])])
+    #expect(found.unexpected == ["decoder/other"])
+    // Matrices of 8-bit integers need their scales.
+    model = SmallWhisper()
+    model.variables.append(
+      SmallWhisper.Variable(name: "decoder/projection/weight_scale", shape: [1], bytes: [0, 0, 0, 0]))
+    #expect(try differences().unexpected == ["decoder/projection/weight_scale"])
   }
 
-  @Test func fetchedModelsLackNothing() throws {
-    for (model, kinds) in [
-      ("whisper-tiny.en", ["whisper-encoder", "whisper-decoder"]), ("whisper-base", ["whisper-encoder"]),
-      ("smollm2-135m-instruct", ["llm-step", "text-head"]),
-    ] where Fixtures.has(model) {
-      let checkpoint = try Checkpoints.open(ModelFolder.path(model))
-      for kind in kinds {
-        let needs = try #require(CheckpointNeeds.of(kind: kind))
-        #expect(try needs.differences(checkpoint) == CheckpointNeeds.Differences(), "\(model) for \(kind)")
-      }
-    }
+  @Test(.needs("whisper-tiny.en"), arguments: ["whisper-encoder", "whisper-decoder"])
+  func aFetchedWhisperLacksNothing(kind: String) throws {
+    try expectWhole("whisper-tiny.en", for: kind)
+  }
+
+  @Test(.needs("smollm2-135m-instruct"), arguments: ["llm-step", "text-head"])
+  func aFetchedLanguageModelLacksNothing(kind: String) throws {
+    try expectWhole("smollm2-135m-instruct", for: kind)
+  }
+
+  private func expectWhole(_ model: String, for kind: String) throws {
+    let needs = try #require(CheckpointNeeds.of(kind: kind))
+    let found = try needs.differences(Checkpoints.open(ModelFolder.path(model)))
+    #expect(found == CheckpointNeeds.Differences())
   }
 
   @Test func aReportSaysTheSameAsTextAndAsJSON() throws {

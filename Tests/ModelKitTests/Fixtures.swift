@@ -27,12 +27,8 @@ enum Fixtures {
     try JSONDecoder().decode(Value.self, from: Data(contentsOf: golden.appendingPathComponent(name)))
   }
 
-  /// Whether a fetched model is there; says what to do when not.
-  static func has(_ model: String) -> Bool {
-    if (try? ModelFolder.path(model)) != nil { return true }
-    print("skipped: \(model) is not fetched (tools/models fetch \(model))")
-    return false
-  }
+  /// Recordings that may lie beside the package.
+  static let hasSharedClips = samples("../shared/samples/jfk.wav") != nil
 
   /// 16-bit mono samples of a WAV file with the plain 44-byte header; nil when the file is missing.
   static func samples(_ clip: String) -> [Float]? {
@@ -72,6 +68,16 @@ enum Fixtures {
       try attempt((0..<count).map { _ in .random(in: 0...255, using: &generator) })
     }
   }
+}
+
+extension Trait where Self == ConditionTrait {
+  /// Skips the test where a model has not been fetched.
+  static func needs(_ model: String) -> Self {
+    .enabled(if: (try? ModelFolder.path(model)) != nil, "\(model) is not there; tools/models fetch \(model)")
+  }
+
+  /// Skips the test where the shared recordings do not lie beside the package.
+  static var needsSharedClips: Self { .enabled(if: Fixtures.hasSharedClips, "there is no ../shared/samples") }
 }
 
 /// Builds files in little-endian.

@@ -15,8 +15,8 @@ import Testing
     var chat: [Message]?
   }
 
-  @Test func greedyContinuationsEqualTheReference() throws {
-    guard Fixtures.has("smollm2-135m-instruct") else { return }
+  @Test(.needs("smollm2-135m-instruct"))
+  func greedyContinuationsEqualTheReference() throws {
     let model = try ModelStore.shared.causalLM(at: ModelFolder.path("smollm2-135m-instruct"))
     let runner = CausalLMRunner(model)
     let head = LanguageHeadRunner(model.head)

@@ -72,9 +72,6 @@ package struct Hand {
     package let lane: Int
   }
 
-  /// Whether there is nothing that the mailbox does not know or have.
-  var isSettled: Bool { looked == 0 && entries.isEmpty }
-
-  /// The mailbox has heard of all.
-  mutating func settled() { (looked, waited) = (0, 0) }
+  /// The mailbox has heard of what the node has looked at.
+  mutating func counted() { (looked, waited) = (0, 0) }
 }

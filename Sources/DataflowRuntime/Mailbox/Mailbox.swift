@@ -23,8 +23,9 @@ final class Mailbox: Sendable {
   /// - Throws: `CancellationError` if the run is stopping.
   func deliver(_ envelope: Envelope, lane: Int) throws -> Int? {
     let now = clock.now
-    var outcome = state.withLock { $0.offer(envelope, lane: lane, now: now) }
-    if case .full = outcome { outcome = withAll { $0.offer(envelope, lane: lane, now: now) } }
+    var outcome = state.withLockSoon { $0.offer(envelope, lane: lane, now: now) }
+    // The state may count too many: ask the node's side what it has looked at.
+    if case .full = outcome { outcome = withCounts { $0.offer(envelope, lane: lane, now: now) } }
     switch outcome {
     case .delivered(let node, let lost):
       node?.resume()
@@ -39,35 +40,19 @@ final class Mailbox: Sendable {
   /// - Returns: how many values the lane lost; nil if it is full.
   /// - Throws: `CancellationError` if the run is stopping.
   func deliver(_ envelopes: [Envelope], lane: Int) throws -> Int? {
-    let now = clock.now
-    var (done, lost, nodes) = (0, 0, [Waiter]())
-    func offerRest(_ state: inout MailboxState) -> MailboxState.Offer? {
-      while done < envelopes.count {
-        let outcome = state.offer(envelopes[done], lane: lane, now: now)
-        guard case .delivered(let node, let more) = outcome else { return outcome }
-        if let node { nodes.append(node) }
-        (done, lost) = (done + 1, lost + more)
-      }
-      return nil
-    }
-    var problem = state.withLock { offerRest(&$0) }
-    if case .full? = problem { problem = withAll { offerRest(&$0) } }
-    for node in nodes { node.resume() }
-    switch problem {
-    case nil, .delivered?: return lost
-    case .full?: return nil
-    case .stopped?: throw CancellationError()
-    }
+    var delivery = MailboxState.Delivery(envelopes, lane: lane, now: clock.now)
+    defer { delivery.wake?.resume() }
+    let isDone = try state.withLockSoon { try $0.advance(&delivery) } || withCounts { try $0.advance(&delivery) }
+    return isDone ? delivery.lost : nil
   }
 
   /// Values that wait in a lane.
-  func values(inLane lane: Int) -> Int { withAll { $0.lanes[lane].values } }
+  func values(inLane lane: Int) -> Int { withCounts { $0.lanes[lane].values } }
 
   /// Whether the lane could take one more if it had so many others to take as well.
   func hasRoom(inLane lane: Int, beside others: Int) -> Bool {
-    // The state alone may count too many; then the node's side is asked as well.
-    state.withLock { $0.lanes[lane].values + others < $0.lanes[lane].kind.depth }
-      || withAll { $0.lanes[lane].values + others < $0.lanes[lane].kind.depth }
+    state.withLockSoon { $0.lanes[lane].values + others < $0.lanes[lane].kind.depth }
+      || withCounts { $0.lanes[lane].values + others < $0.lanes[lane].kind.depth }
   }
 
   /// Waits until the lane may have room.
@@ -82,7 +67,7 @@ final class Mailbox: Sendable {
     Waiter.waitInPlace { sender in
       withAll { $0.wait(forRoomIn: lane, sender) }
     } withdraw: { pause in
-      state.withLock { $0.withdraw(senderTo: lane, pause) }
+      state.withLockSoon { $0.withdraw(senderTo: lane, pause) }
     }
   }
 
@@ -90,7 +75,7 @@ final class Mailbox: Sendable {
   ///
   /// - Parameter worked: set to how long the node worked on what it had taken before.
   func next(on ports: UInt64, now: Int64, worked: inout Int64?) -> Hand.Next? {
-    let (next, time) = hand.withLock { hand -> (Hand.Next?, Int64?) in
+    let (next, time) = hand.withLockSoon { hand -> (Hand.Next?, Int64?) in
       var time: Int64?
       return (hand.next(on: ports, now: now, worked: &time), time)
     }
@@ -100,10 +85,10 @@ final class Mailbox: Sendable {
 
   /// - Parameter worked: set to how long the node worked on what it had taken before.
   func take(on ports: UInt64, now: Int64, worked: inout Int64?) -> MailboxState.Take {
-    let (take, time, wake) = hand.withLock { hand -> (MailboxState.Take, Int64?, [Waiter]) in
+    let (take, time, wake) = hand.withLockSoon { hand -> (MailboxState.Take, Int64?, [Waiter]) in
       let time = hand.worked(now: now)
       var wake: [Waiter] = []
-      let take = state.withLock { state in
+      let take = state.withLockSoon { state in
         state.settle(&hand)
         return state.take(on: ports, now: now, hand: &hand, wake: &wake)
       }
@@ -116,7 +101,7 @@ final class Mailbox: Sendable {
 
   /// Waits until ``take(on:now:worked:)`` may find something.
   func arrival(on ports: UInt64) async {
-    await Waiter.suspend { node in state.withLock { $0.wait(on: ports, node) } }
+    await Waiter.suspend { node in state.withLockSoon { $0.wait(on: ports, node) } }
   }
 
   /// Waits on the node's thread until ``take(on:now:worked:)`` may find something.
@@ -124,17 +109,17 @@ final class Mailbox: Sendable {
   /// - Returns: false if that cannot be, and the task must be suspended.
   func arrivalInPlace(on ports: UInt64) -> Bool {
     Waiter.waitInPlace { node in
-      state.withLock { $0.wait(on: ports, node) }
+      state.withLockSoon { $0.wait(on: ports, node) }
     } withdraw: { pause in
-      state.withLock { $0.withdraw(pause) }
+      state.withLockSoon { $0.withdraw(pause) }
     }
   }
 
-  func begin(_ session: Session) -> Bool { state.withLock { $0.begin(session) } }
-  func end(_ session: Session) -> Bool { state.withLock { $0.end(session) } }
+  func begin(_ session: Session) -> Bool { state.withLockSoon { $0.begin(session) } }
+  func end(_ session: Session) -> Bool { state.withLockSoon { $0.end(session) } }
 
-  func close(lane: Int) { state.withLock { $0.close(lane: lane) }?.resume() }
-  func reopen(lane: Int) { state.withLock { $0.reopen(lane: lane) } }
+  func close(lane: Int) { state.withLockSoon { $0.close(lane: lane) }?.resume() }
+  func reopen(lane: Int) { state.withLockSoon { $0.reopen(lane: lane) } }
 
   /// - Returns: how many values each lane lost.
   func fence(_ turn: Turn) -> [Int] {
@@ -158,16 +143,38 @@ final class Mailbox: Sendable {
 
   /// Name and load of every incoming edge.
   var edges: [(name: String, waiting: Int, statistics: EdgeStatistics)] {
-    withAll { $0.lanes.map { ($0.kind.name, $0.values, $0.statistics) } }
+    withCounts { $0.lanes.map { ($0.kind.name, $0.values, $0.statistics) } }
+  }
+
+  /// Works on a state that knows all of what the node has done.
+  private func withCounts<Result>(_ body: (inout MailboxState) throws -> sending Result) rethrows -> sending Result {
+    try hand.withLockSoon { hand in
+      try state.withLockSoon { state in
+        state.count(&hand)
+        return try body(&state)
+      }
+    }
   }
 
   /// Works on a state that knows all of what the node has done, and has all of what it has not looked at.
   private func withAll<Result>(_ body: (inout MailboxState) -> sending Result) -> sending Result {
-    hand.withLock { hand in
-      state.withLock { state in
+    hand.withLockSoon { hand in
+      state.withLockSoon { state in
         state.settle(&hand)
         return body(&state)
       }
     }
+  }
+}
+
+extension Mutex where Value: ~Copyable {
+  /// Looks for the lock to become free for a moment before it asks the kernel: whoever holds a mailbox's lock does not
+  /// hold it long.
+  borrowing func withLockSoon<Result>(_ body: (inout sending Value) throws -> sending Result) rethrows -> sending Result
+  {
+    for _ in 0..<100 {
+      if let result = try withLockIfAvailable(body) { return result }
+    }
+    return try withLock(body)
   }
 }

@@ -38,6 +38,12 @@ package struct MailboxState {
     var ample: Int { kind.depth / 2 }
     var hasRoom: Bool { values < kind.depth }
 
+    mutating func countArrival() {
+      values += 1
+      statistics.delivered += 1
+      if values > statistics.deepest { statistics.deepest = values }
+    }
+
     mutating func takeWaiters() -> [Waiter] {
       defer { waiters.removeAll() }
       return waiters
@@ -73,40 +79,71 @@ package struct MailboxState {
 
   package mutating func offer(_ envelope: Envelope, lane index: Int, now: Int64) -> Offer {
     if isStopped { return .stopped }
-    let kind = lanes[index].kind
-    var lost = 0
+    let isValue = envelope.isValue
     if isFinished {
-      guard envelope.content.isValue else { return .delivered(wake: nil, lost: 0) }
-      lanes[index].statistics.dropped += 1
-      return .delivered(wake: nil, lost: 1)
+      if isValue { lanes[index].statistics.dropped += 1 }
+      return .delivered(wake: nil, lost: isValue ? 1 : 0)
     }
     // Stale marks are no use either: the node hears of the cut.
     if envelope.turn.isCut {
-      guard envelope.content.isValue else { return .delivered(wake: nil, lost: 0) }
-      lanes[index].statistics.stale += 1
-      return .delivered(wake: nil, lost: 1)
+      if isValue { lanes[index].statistics.stale += 1 }
+      return .delivered(wake: nil, lost: isValue ? 1 : 0)
     }
-    if case .value = envelope.content {
-      switch kind.policy {
+    var lost = 0
+    if isValue {
+      switch lanes[index].kind.policy {
       case .block, .fail:
-        if lanes[index].values >= kind.depth { return .full }
+        if !lanes[index].hasRoom { return .full }
       case .dropOldest:
-        while lanes[index].values >= kind.depth, dropOldest(lane: index) { lost += 1 }
+        while !lanes[index].hasRoom, dropOldest(lane: index) { lost += 1 }
       case .latest:
         while lanes[index].values > 0, dropOldest(lane: index) { lost += 1 }
       }
-      lanes[index].values += 1
-      lanes[index].statistics.delivered += 1
-      lanes[index].statistics.deepest = max(lanes[index].statistics.deepest, lanes[index].values)
+      lanes[index].countArrival()
     }
     tickets += 1
     lanes[index].queue.append(Lane.Entry(envelope: envelope, ticket: tickets, arrived: now))
-    return .delivered(wake: wake(for: kind.port), lost: lost)
+    return .delivered(wake: wake(for: lanes[index].kind.port), lost: lost)
+  }
+
+  /// Several envelopes on their way into a lane.
+  struct Delivery {
+    let envelopes: [Envelope]
+    let lane: Int
+    let now: Int64
+    /// How many have been delivered.
+    var done = 0
+    /// How many values the lane lost by it.
+    var lost = 0
+    /// The node, if it was waiting.
+    var wake: Waiter?
+
+    init(_ envelopes: [Envelope], lane: Int, now: Int64) {
+      (self.envelopes, self.lane, self.now) = (envelopes, lane, now)
+    }
+  }
+
+  /// Delivers in order what has not been delivered yet.
+  ///
+  /// - Returns: false if the lane is full.
+  /// - Throws: `CancellationError` if the run is stopping.
+  mutating func advance(_ delivery: inout Delivery) throws -> Bool {
+    while delivery.done < delivery.envelopes.count {
+      switch offer(delivery.envelopes[delivery.done], lane: delivery.lane, now: delivery.now) {
+      case .delivered(let node, let lost):
+        if let node { delivery.wake = node }
+        delivery.lost += lost
+        delivery.done += 1
+      case .full: return false
+      case .stopped: throw CancellationError()
+      }
+    }
+    return true
   }
 
   /// Marks are never dropped: a turn's end must arrive.
   private mutating func dropOldest(lane index: Int) -> Bool {
-    guard let victim = lanes[index].queue.firstIndex(where: { $0.envelope.content.isValue }) else { return false }
+    guard let victim = lanes[index].queue.firstIndex(where: { $0.envelope.isValue }) else { return false }
     lanes[index].queue.remove(at: victim)
     lanes[index].values -= 1
     lanes[index].statistics.dropped += 1
@@ -176,12 +213,13 @@ package struct MailboxState {
       return .empty
     }
     let entry = lanes[index].queue.removeFirst()
-    if entry.envelope.content.isValue {
+    let isValue = entry.envelope.isValue
+    if isValue {
       lanes[index].values -= 1
       lanes[index].statistics.waited += now - entry.arrived
       if !lanes[index].waiters.isEmpty, lanes[index].values <= lanes[index].ample { wake += lanes[index].takeWaiters() }
     }
-    hand.hold(entry.envelope.content.isValue ? .value : .mark(entry.envelope, lane: index), now: now)
+    hand.hold(isValue ? .value : .mark(entry.envelope, lane: index), now: now)
     fill(&hand, from: index, ports)
     return .arrival(.envelope(entry.envelope, port: lanes[index].kind.port), lane: index)
   }
@@ -201,19 +239,26 @@ package struct MailboxState {
     }
     let limit = lanes[index].waiters.isEmpty ? Hand.size : min(Hand.size, lanes[index].values - lanes[index].ample)
     while hand.entries.count < limit, let next = lanes[index].queue.popFirst() {
-      guard next.envelope.content.isValue else { return lanes[index].queue.prepend(next) }
+      guard next.envelope.isValue else { return lanes[index].queue.prepend(next) }
       hand.entries.append(next)
     }
   }
 
-  /// Takes back what the node has not looked at yet, and notes what it has.
+  /// Notes what the node has looked at, and leaves it the rest.
+  package mutating func count(_ hand: inout Hand) {
+    if hand.looked == 0 { return }
+    lanes[hand.lane].values -= hand.looked
+    lanes[hand.lane].statistics.waited += hand.waited
+    hand.counted()
+  }
+
+  /// Notes what the node has looked at, and takes back the rest.
   package mutating func settle(_ hand: inout Hand) {
-    if hand.isSettled { return }
+    count(&hand)
+    if hand.entries.isEmpty { return }
     let index = hand.lane
-    lanes[index].values -= hand.looked
-    lanes[index].statistics.waited += hand.waited
+    if lanes[index].queue.isEmpty { return swap(&hand.entries, &lanes[index].queue) }
     while let entry = hand.entries.popLast() { lanes[index].queue.prepend(entry) }
-    hand.settled()
   }
 
   private enum Readiness {
@@ -225,15 +270,16 @@ package struct MailboxState {
   private func readiness(of ports: UInt64) -> Readiness {
     var oldest: (lane: Int, ticket: UInt64)?
     var mayCome = false
-    for (index, lane) in lanes.enumerated() {
-      let isWanted = ports & (1 << UInt64(lane.kind.port)) != 0
-      if isWanted, let front = lane.queue.first {
-        if front.ticket < oldest?.ticket ?? .max { oldest = (index, front.ticket) }
-      } else if isWanted, lane.kind.isFeedback {
+    // By index throughout: to look at a lane or an entry as a whole is to copy it.
+    for index in lanes.indices where ports & (1 << UInt64(lanes[index].kind.port)) != 0 {
+      if !lanes[index].queue.isEmpty {
+        let ticket = lanes[index].queue[0].ticket
+        if ticket < oldest?.ticket ?? .max { oldest = (index, ticket) }
+      } else if lanes[index].kind.isFeedback {
         // A loop goes round as long as there is anything to go round for.
         mayCome = mayCome || !sessions.isEmpty || lanes.contains { !$0.kind.isFeedback && !$0.isClosed }
-      } else if isWanted {
-        mayCome = mayCome || !lane.isClosed
+      } else {
+        mayCome = mayCome || !lanes[index].isClosed
       }
     }
     if let oldest { return .ready(lane: oldest.lane) }
@@ -277,7 +323,7 @@ package struct MailboxState {
       var kept = Deque<Lane.Entry>()
       for entry in lanes[index].queue {
         if entry.envelope.turn.isCut {
-          if entry.envelope.content.isValue { lost[index] += 1 }
+          if entry.envelope.isValue { lost[index] += 1 }
         } else {
           kept.append(entry)
         }
@@ -354,11 +400,5 @@ package struct MailboxState {
     }
     marks[mark] = seen
     return nil
-  }
-}
-
-extension Envelope.Content {
-  var isValue: Bool {
-    if case .value = self { true } else { false }
   }
 }

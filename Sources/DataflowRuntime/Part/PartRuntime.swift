@@ -110,7 +110,7 @@ final class PartRuntime: Sendable {
       gate.open()
     case .fence(let session, let name, let epoch):
       let session = sessions.session(session, named: name)
-      session.raiseWatermark(to: epoch + 1)
+      session.raiseWatermark(to: epoch == .max ? .max : epoch + 1)
       session.noteEpoch(epoch)
       let turn = Turn(session, epoch: epoch)
       wire?.fence(turn)
@@ -145,6 +145,7 @@ final class PartRuntime: Sendable {
         NamedEdgeStatistics(edge: $0.name, waiting: $0.waiting, statistics: $0.statistics)
       }
     }
+    if let lost = services.tracer?.lost, lost > 0 { report.traceLost = lost }
     if let wire {
       wire.addLosses(to: &report.edges)
       report.refused = wire.refused

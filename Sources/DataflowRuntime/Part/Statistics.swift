@@ -3,6 +3,8 @@ public struct PartReport: Sendable, Codable, Equatable {
   public var nodes: [NodeStatistics] = []
   public var edges: [NamedEdgeStatistics] = []
   public var refused = Refusals()
+  /// Entries that the process did not keep for the trace, if there were any.
+  public var traceLost: Int?
   public init() {}
 
   /// What a process of another release, or in another language, does not report is taken as nothing.
@@ -11,6 +13,7 @@ public struct PartReport: Sendable, Codable, Equatable {
     nodes = try values.decodeIfPresent([NodeStatistics].self, forKey: .nodes) ?? []
     edges = try values.decodeIfPresent([NamedEdgeStatistics].self, forKey: .edges) ?? []
     refused = try values.decodeIfPresent(Refusals.self, forKey: .refused) ?? Refusals()
+    traceLost = try values.decodeIfPresent(Int.self, forKey: .traceLost)
   }
 }
 
@@ -61,8 +64,17 @@ public struct NodeStatistics: Sendable, Codable, Equatable {
 /// Counts of durations, in buckets that grow by an eighth: quantiles are right to within 12 %.
 public struct Histogram: Sendable, Codable, Equatable {
   private var counts: [Int] = []
+  /// Those of all durations that there are.
+  private static let buckets = bucket(of: UInt64(Int64.max)) + 1
 
   public init() {}
+
+  /// Reads what was written elsewhere: buckets that cannot be are left out, and counts are bounded so that they can be
+  /// added up.
+  public init(from decoder: any Decoder) throws {
+    let values = try decoder.container(keyedBy: CodingKeys.self)
+    counts = try values.decode([Int].self, forKey: .counts).prefix(Self.buckets).map { min(max($0, 0), 1 << 44) }
+  }
 
   public mutating func add(_ nanoseconds: Int64) {
     let index = Self.bucket(of: UInt64(max(nanoseconds, 0)))

@@ -19,6 +19,18 @@ package struct TraceEntry: Sendable, Codable, Equatable {
   var turn = ""
   /// The same at both ends of a message's way.
   var flow: UInt64 = 0
+
+  package init(
+    kind: Kind, node: Int, time: Int64, duration: Int64 = 0, what: String = "", turn: String = "", flow: UInt64 = 0
+  ) {
+    self.kind = kind
+    self.node = node
+    self.time = time
+    self.duration = duration
+    self.what = what
+    self.turn = turn
+    self.flow = flow
+  }
 }
 
 /// Remembers what the nodes of a process do and when, up to a bound.
@@ -73,6 +85,9 @@ final class Tracer: Sendable {
       return state.entries
     }
   }
+
+  /// Entries that were not kept.
+  var lost: Int { state.withLock { $0.lost } }
 
   private func add(_ entry: TraceEntry) {
     state.withLock { state in

@@ -103,6 +103,8 @@ public struct PlannedEdge: Sendable {
   public var to: End
   /// What both ends say of the type, together.
   public var type: PortType
+  /// ``type`` with what files on this machine add to it, which others of the run need not have.
+  public var knownType: PortType
   public var depth: Int
   public var policy: EdgePolicy
   public var isFeedback: Bool

@@ -1,4 +1,5 @@
 public import Dataflow
+import Foundation
 import GraphFile
 
 extension Plan {
@@ -13,16 +14,17 @@ extension Plan {
           let port = node.manifest.outputs[edge.from.port].name
           let target = nodes[edge.to.node]
           let details = [
-            "\(edge.type)", "depth \(edge.depth)", edge.policy.rawValue, edge.isFeedback ? "feedback" : "",
+            "\(edge.knownType)", "depth \(edge.depth)", edge.policy.rawValue, edge.isFeedback ? "feedback" : "",
           ]
           .filter { !$0.isEmpty }.joined(separator: ", ")
           lines.append(
             "    .\(port) -> \(target.name).\(target.manifest.inputs[edge.to.port].name)  \(details)  \(edge.transport)"
           )
         }
-        if let command = node.external?.arguments {
-          lines.append("    starts: \(command.map(Self.quoted).joined(separator: " "))")
+        for port in node.manifest.inputs + node.manifest.outputs {
+          if case .unknown(let reason)? = port.found { lines.append("    .\(port.name) is checked later: \(reason)") }
         }
+        if let command = node.external?.arguments { lines.append("    starts: \(shellCommand(command))") }
       }
     }
     if parts.count > 1 { lines.append("\ncoordinator \(coordinator)") }
@@ -43,15 +45,42 @@ extension Plan {
     edges.filter { $0.policy == .dropOldest || $0.policy == .latest }.map {
       "\($0.name) drops messages when its receiver is slow (\($0.policy.rawValue))"
     }
-      + nodes.filter { node in
-        node.manifest.parameters.contains { $0.name == "pace" } && node.parameters.paceIsLive
-      }.map { "\($0.name) goes by the clock" }
+      + nodes.filter(\.manifest.goesByTheClock).map { "\($0.name) goes by the clock" }
       + nodes.filter { $0.external != nil }.map { "\($0.name) is another program, of which this one knows nothing" }
   }
+}
 
-  private static func quoted(_ argument: String) -> String {
-    argument.contains(where: { " '\"\\$`".contains($0) })
-      ? "'" + argument.replacing("'", with: "'\\''") + "'" : argument
+/// A command as a shell's user writes it: arguments with other characters than these in quotes.
+package func shellCommand(_ arguments: [String]) -> String {
+  arguments.map { argument in
+    let isPlain = argument.utf8.allSatisfy { byte in
+      (48...57).contains(byte) || (65...90).contains(byte) || (97...122).contains(byte) || "-_./:=,@%+".utf8.contains(byte)
+    }
+    return isPlain && !argument.isEmpty ? argument : "'" + argument.replacing("'", with: "'\\''") + "'"
+  }.joined(separator: " ")
+}
+
+extension Plan {
+  /// Whether the coordinator starts programs in other languages, which must be allowed.
+  package var startsPrograms: Bool { parts.contains { $0.isExternal && $0.host == nil } }
+
+  /// How to start a part that is a program in another language by hand; nil for any other part.
+  package func programCommand(of part: PlannedPart) -> String? {
+    guard let node = nodes.first(where: { $0.external != nil && $0.name == part.name }), let external = node.external
+    else { return nil }
+    let variables = programEnvironment(of: part)
+    let folder = external.directory.isEmpty ? [] : ["-C", external.directory]
+    return shellCommand(
+      ["env"] + folder + variables.sorted { $0.key < $1.key }.map { "\($0.key)=\($0.value)" } + external.arguments)
+  }
+
+  /// What a program in another language gets in its environment: the placement's variables, and where to join.
+  func programEnvironment(of part: PlannedPart) -> [String: String] {
+    var variables = part.environment
+    variables["ANTIPHON_CONTROL"] = coordinator
+    variables["ANTIPHON_PART"] = part.name
+    if let keys = security?.keys { variables["ANTIPHON_KEYS"] = URL(fileURLWithPath: keys).path }
+    return variables
   }
 }
 
@@ -78,8 +107,8 @@ extension NodeManifest {
         if !help.isEmpty { lines.append("  " + String(repeating: " ", count: names) + "  " + help) }
       }
     }
-    section("inputs", inputs.map { ($0.name, "\($0.type)" + ($0.isOptional ? ", optional" : ""), $0.help) })
-    section("outputs", outputs.map { ($0.name, "\($0.type)", $0.help) })
+    section("inputs", inputs.map { ($0.name, "\($0.knownType)" + ($0.isOptional ? ", optional" : ""), $0.help) })
+    section("outputs", outputs.map { ($0.name, "\($0.knownType)", $0.help) })
     section(
       "parameters",
       parameters.map { parameter in
@@ -88,12 +117,5 @@ extension NodeManifest {
         return (parameter.name, "\(parameter.form)\(unit), \(standard ?? "must be given")", parameter.help)
       })
     return lines.joined(separator: "\n")
-  }
-}
-
-extension ParameterReader {
-  /// Whether a `pace` parameter asks for anything but as fast as possible.
-  var paceIsLive: Bool {
-    if case .string(let pace)? = value(of: "pace") { pace != "fast" } else { false }
   }
 }

@@ -11,19 +11,25 @@ public struct Planner {
     public var runDirectory: String?
     /// Carries edges within a process over ZeroMQ inproc sockets, whatever the graph says.
     public var forcesInproc = false
+    /// The part that this process is to be, if it is only one of several.
+    public var part: String?
 
-    public init(settings: RunSettings = RunSettings(), runDirectory: String? = nil, forcesInproc: Bool = false) {
+    public init(
+      settings: RunSettings = RunSettings(), runDirectory: String? = nil, forcesInproc: Bool = false,
+      part: String? = nil
+    ) {
       self.settings = settings
       self.runDirectory = runDirectory
       self.forcesInproc = forcesInproc
+      self.part = part
     }
   }
 
-  private let graph: GraphDescription
-  private let placement: Placement?
+  let graph: GraphDescription
+  let placement: Placement?
+  let options: Options
+  var faults: [Diagnostic] = []
   private let catalog: NodeCatalog
-  private let options: Options
-  private var faults: [Diagnostic] = []
 
   /// - Throws: `GraphFileError` with every fault, and nothing else.
   public static func plan(
@@ -56,7 +62,8 @@ public struct Planner {
       name: graph.name, hash: graph.hash, nodes: nodes, edges: edges, parts: parts.map(\.part),
       settings: options.settings)
     trace(&plan)
-    assignAddresses(&plan)
+    assignAddresses(&plan, parts)
+    checkPart(plan)
     try stop()
     return plan
   }
@@ -106,6 +113,15 @@ public struct Planner {
       declared.compactMap { port in
         guard let type = parse(port.type) else { return nil }
         return PortDescription(name: port.name.value, type: type, isOptional: true, help: "")
+      }
+    }
+    for entry in described.with.entries {
+      for value in entry.value.notFinite {
+        faults.append(
+          Diagnostic(
+            at: value.location,
+            "node \(described.id), parameter \(entry.key.value): \(value) is no number that a program in another "
+              + "language can be given"))
       }
     }
     let manifest = NodeManifest(
@@ -169,16 +185,17 @@ public struct Planner {
     guard let (from, output) = port(described.from, "output", \.outputs),
       let (to, input) = port(described.to, "input", \.inputs)
     else { return nil }
-    if let problem = output.type.mismatch(feeding: input.type) {
+    if let problem = output.knownType.mismatch(feeding: input.knownType) {
       faults.append(
         Diagnostic(
           at: described.location,
-          "\(described.from) sends \(output.type), but \(described.to) takes \(input.type): \(problem)"))
+          "\(described.from) sends \(output.knownType), but \(described.to) takes \(input.knownType): \(problem)"))
       return nil
     }
     let sameProcess = nodes[from.node].part == nodes[to.node].part
     return PlannedEdge(
       name: "\(described.from) -> \(described.to)", from: from, to: to, type: output.type.merged(with: input.type),
+      knownType: output.knownType.merged(with: input.knownType),
       depth: described.depth?.value ?? Self.standardDepth, policy: described.policy.value,
       isFeedback: described.isFeedback,
       transport: !sameProcess
@@ -211,7 +228,7 @@ public struct Planner {
   private mutating func resolveTypes(_ nodes: [PlannedNode], _ edges: inout [PlannedEdge]) {
     for index in edges.indices {
       for other in edges.indices where other < index && edges[other].from == edges[index].from {
-        if let problem = edges[other].type.mismatch(feeding: edges[index].type) {
+        if let problem = edges[other].knownType.mismatch(feeding: edges[index].knownType) {
           faults.append(
             Diagnostic(
               at: edges[index].location,
@@ -222,6 +239,7 @@ public struct Planner {
     for index in edges.indices {
       for other in edges.indices where edges[other].from == edges[index].from {
         edges[index].type = edges[index].type.merged(with: edges[other].type)
+        edges[index].knownType = edges[index].knownType.merged(with: edges[other].knownType)
       }
     }
   }
@@ -249,96 +267,6 @@ public struct Planner {
       }
     }
   }
-
-  // MARK: Places
-
-  struct PartLayout {
-    var part: PlannedPart
-    var nodes: Set<String>
-  }
-
-  /// A part for each of the placement's, or one for all; every node in another language is a part of its own.
-  private mutating func layOut() throws(GraphFileError) -> [PartLayout] {
-    let external = graph.nodes.filter { $0.external != nil }
-    var layouts: [PartLayout] = []
-    if let placement {
-      let placed = try placement.resolve(nodeIDs: graph.nodes.map(\.id))
-      for part in placement.parts {
-        var planned = PlannedPart(name: part.name.value)
-        // The coordinator's own machine needs no name: what lives there is started by it.
-        planned.host = part.host?.value == coordinatorHost ? nil : part.host?.value
-        planned.ports = part.ports?.value
-        planned.location = part.name.location
-        for variable in part.environment { planned.environment[variable.name.value] = variable.value }
-        if let limit = part.restart?.max { planned.restarts.limit = limit }
-        if let backoff = part.restart?.backoff { planned.restarts.backoff = backoff }
-        let nodes = Set(placed[part.name.value] ?? []).subtracting(external.map(\.id))
-        // A part of nothing but one external node is that node's process.
-        if !nodes.isEmpty { layouts.append(PartLayout(part: planned, nodes: nodes)) }
-      }
-    } else if external.count < graph.nodes.count {
-      layouts.append(
-        PartLayout(part: PlannedPart(name: "main"), nodes: Set(graph.nodes.map(\.id)).subtracting(external.map(\.id))))
-    }
-    for node in external {
-      layouts.append(PartLayout(part: PlannedPart(name: node.id, isExternal: true), nodes: [node.id]))
-    }
-    return layouts
-  }
-
-  private mutating func assignAddresses(_ plan: inout Plan) {
-    let directory = options.runDirectory ?? "RUN"
-    plan.security = placement?.security.map {
-      PlannedSecurity(keys: resolve($0.keys.value), allow: resolve($0.allow.value))
-    }
-    switch placement?.coordinator?.value {
-    case .tcp(let host, let port)?: plan.coordinator = "tcp://\(host):\(port)"
-    case .ipc(let path)?: plan.coordinator = "ipc://\(path)"
-    case nil: plan.coordinator = "ipc://\(directory)/control"
-    }
-    var used: [Int: UInt16] = [:]
-    for index in plan.edges.indices {
-      guard case .wire = plan.edges[index].transport else { continue }
-      let edge = plan.edges[index]
-      let (sender, receiver) = (plan.nodes[edge.from.node].part, plan.nodes[edge.to.node].part)
-      if plan.parts[sender].host == plan.parts[receiver].host {
-        plan.edges[index].transport = .wire(address: "ipc://\(directory)/\(index)")
-        continue
-      }
-      let part = plan.parts[receiver]
-      guard let host = part.host ?? coordinatorHost, let ports = part.ports else {
-        faults.append(
-          Diagnostic(
-            at: part.location ?? edge.location,
-            "part \(part.name) gets \(edge.name) from another host: give it host and ports"
-              + (coordinatorHost == nil ? ", and the placement a coordinator at tcp://HOST:PORT" : "")))
-        continue
-      }
-      let offset = used[receiver, default: 0]
-      guard Int(ports.lowerBound) + Int(offset) <= Int(ports.upperBound) else {
-        faults.append(
-          Diagnostic(at: part.location ?? edge.location, "part \(part.name) has more inbound edges than ports"))
-        continue
-      }
-      used[receiver] = offset + 1
-      plan.edges[index].transport = .wire(address: "tcp://\(host):\(ports.lowerBound + offset)")
-      if !Placement.isLoopback(host), plan.security == nil {
-        faults.append(
-          Diagnostic(
-            at: part.location ?? edge.location,
-            "\(edge.name) leaves this machine at \(host): the placement must name its keys under security"))
-      }
-    }
-  }
-
-  private var coordinatorHost: String? {
-    if case .tcp(let host, _)? = placement?.coordinator?.value { host } else { nil }
-  }
-
-  private func resolve(_ path: String) -> String {
-    if path.hasPrefix("/") { return path }
-    return ((placement?.directory ?? "") as NSString).appendingPathComponent(path)
-  }
 }
 
 extension ParameterMap {
@@ -358,6 +286,18 @@ extension GraphFile.ParameterValue {
     case .string(let value): .string(value)
     case .list(let values): .list(values.map(\.plain))
     case .map(let values): .map(values.plain)
+    }
+  }
+}
+
+extension GraphFile.ParameterValue {
+  /// The numbers within that are infinite, or none at all.
+  fileprivate var notFinite: [Self] {
+    switch content {
+    case .double(let value): value.isFinite ? [] : [self]
+    case .list(let values): values.flatMap(\.notFinite)
+    case .map(let values): values.entries.flatMap(\.value.notFinite)
+    case .null, .bool, .int, .string: []
     }
   }
 }

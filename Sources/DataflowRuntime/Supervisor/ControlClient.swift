@@ -5,6 +5,9 @@ import Synchronization
 import ZeroMQ
 
 /// A part's end of its control connection.
+///
+/// What the socket does not take is kept and offered again. While the coordinator takes nothing, because nobody reads
+/// the results, nodes that would say more are held up.
 final class ControlClient: ControlChannel {
   private struct State {
     var outgoing = Deque<PartEvent>()
@@ -13,18 +16,21 @@ final class ControlClient: ControlChannel {
     var command: (@Sendable (PartCommand) -> Void)?
     /// Commands that came before anybody could take them.
     var early: [PartCommand] = []
+    /// The process leaves the run; nothing more is said.
+    var hasLeft: String?
   }
   private let address: String
   private let joining: Joining
   private let keys: WireKeys?
-  private let context: Context
-  private let wakeup: Wakeup
+  private let thread: SocketThread
   private let state = Mutex(State())
-  private let stopping = Atomic<Bool>(false)
-  private let finished = Atomic<Bool>(true)
+  private let backlog = Backlog(limit: 4 << 20)
   private let lost: @Sendable (String) -> Void
   /// The process that started this one, if this one is to end with it.
   private let parent: Int32?
+
+  /// Nanoseconds for which a process that was told to stop goes on offering what it has to say.
+  private static let parting: Int64 = 2_000_000_000
 
   /// - Parameters:
   ///   - parent: the process that started this one, if this one is to end with it.
@@ -38,33 +44,34 @@ final class ControlClient: ControlChannel {
     self.joining = joining
     self.keys = keys
     self.lost = lost
-    context = try Context(ioThreads: 1)
-    wakeup = try Wakeup()
+    thread = try SocketThread()
   }
 
   /// Connects and asks to take part, until the coordinator answers or the deadline has passed.
   ///
   /// - Throws: ``JoinError``, or a `ZeroMQError` if there can be no connection.
   func join(timeout: Duration) async throws -> Acceptance {
-    finished.store(false, ordering: .releasing)
     let deadline = SystemTime().now + Int64(timeout / .nanoseconds(1))
     let acceptance: Acceptance = try await withCheckedThrowingContinuation { continuation in
-      state.withLock { $0.joining = continuation }
-      let thread = Thread {
+      let left = state.withLock { state in
+        if state.hasLeft == nil { state.joining = continuation }
+        return state.hasLeft
+      }
+      if let left { return continuation.resume(throwing: JoinError(description: left)) }
+      thread.start(named: "antiphon-control") {
         do {
           var socket = try self.makeSocket()
           self.serve(&socket, joinBy: deadline)
         } catch {
-          self.state.withLock { $0.joining.take() }?.resume(throwing: error)
+          self.giveUpJoining(error)
         }
-        self.finished.store(true, ordering: .releasing)
       }
-      thread.name = "antiphon-control"
-      thread.start()
     }
     if let refusal = acceptance.refusal { throw JoinError(description: "the coordinator refused: \(refusal)") }
     return acceptance
   }
+
+  private func giveUpJoining(_ error: any Error) { state.withLock { $0.joining.take() }?.resume(throwing: error) }
 
   /// Commands go to `take` from now on, on the control thread.
   func takeCommands(_ take: @escaping @Sendable (PartCommand) -> Void) {
@@ -77,23 +84,33 @@ final class ControlClient: ControlChannel {
   }
 
   func post(_ event: PartEvent) {
-    state.withLock { $0.outgoing.append(event) }
-    wakeup.signal()
+    if event.canWait { backlog.waitForRoom() }
+    let isKept = state.withLock { state in
+      if state.hasLeft != nil { return false }
+      state.outgoing.append(event)
+      backlog.add(event.weight)
+      return true
+    }
+    if isKept { thread.wakeup.signal() }
   }
 
-  func close() async {
-    stopping.store(true, ordering: .releasing)
-    wakeup.signal()
-    while !finished.load(ordering: .acquiring) { try? await Task.sleep(for: .milliseconds(1)) }
-    context.close()
+  /// Says nothing more, as if the process had died: the coordinator may wait for another in its place.
+  func leave(because reason: String) {
+    let joining = state.withLock { state in
+      state.hasLeft = state.hasLeft ?? reason
+      state.outgoing.removeAll()
+      return state.joining.take()
+    }
+    backlog.lift()
+    joining?.resume(throwing: JoinError(description: reason))
   }
+
+  func close() async { await thread.close() }
 
   private func makeSocket() throws -> Socket {
-    var socket = try Socket(.dealer, in: context)
+    var socket = try Socket(.dealer, in: thread.context)
     try socket.set(.maxMessageSize, to: ControlWire.maximumMessage)
     try socket.set(.linger, to: .seconds(1))
-    try socket.set(.heartbeatInterval, to: .seconds(1))
-    try socket.set(.heartbeatTimeout, to: .seconds(5))
     try socket.set(.reconnectInterval, to: .milliseconds(20))
     try socket.set(.maxReconnectInterval, to: .milliseconds(500))
     if address.hasPrefix("tcp://"), let keys, let server = keys.peers[Plan.coordinatorName] {
@@ -106,72 +123,109 @@ final class ControlClient: ControlChannel {
   private func serve(_ socket: inout Socket, joinBy deadline: Int64) {
     let clock = SystemTime()
     var poller = Poller()
-    _ = poller.add(wakeup)
-    _ = poller.add(socket, for: .readable)
+    _ = poller.add(thread.wakeup)
+    let slot = poller.add(socket, for: .readable)
     var incoming = Multipart()
+    var outbox = Outbox()
     var (spoke, heard, isLost): (Int64, Int64, Bool) = (0, clock.now, false)
+    var stopped: Int64?
     while true {
       let isJoined = state.withLock { $0.acceptance != nil }
       let now = clock.now
       if now - spoke > (isJoined ? ControlServer.silence / 10 : 300_000_000) {
         spoke = now
-        Self.send(isJoined ? ControlWire.bytes(.alive) : ControlWire.bytes(.join, joining), &socket)
+        // If it is not taken now, something else is under way or the next one will be.
+        _ = Self.send(isJoined ? ControlWire.bytes(.alive) : ControlWire.bytes(.join, joining), &socket)
       }
       _ = try? poller.wait(timeout: .milliseconds(100))
-      _ = wakeup.drain()
+      thread.wakeup.drain()
       while (try? socket.tryReceive(into: &incoming, limit: 4)) == true {
         heard = clock.now
         guard let frame = incoming.takeFirst() else { continue }
-        receive(FrameStorage(adopting: frame))
+        if receive(FrameStorage(adopting: frame)) == .stop { stopped = stopped ?? clock.now }
       }
       if !isJoined, clock.now > deadline {
-        state.withLock { $0.joining.take() }?.resume(
-          throwing: JoinError(description: "no coordinator answered at \(address)"))
-        return
+        return giveUpJoining(JoinError(description: "no coordinator answered at \(address)"))
       }
-      let outgoing = state.withLock { state in
-        guard state.acceptance != nil else { return Deque<PartEvent>() }
-        defer { state.outgoing.removeAll() }
-        return state.outgoing
-      }
-      for event in outgoing { Self.send(ControlWire.bytes(.event, event), &socket) }
-      if stopping.load(ordering: .acquiring) { return }
+      let isDone = flush(&outbox, &socket)
+      poller.setEvents(isDone ? .readable : [.readable, .writable], at: slot)
       let isOrphan = parent.map { getppid() != $0 } ?? false
-      if !isJoined, isOrphan {
-        state.withLock { $0.joining.take() }?.resume(throwing: JoinError(description: "the coordinator is gone"))
-        return
+      if thread.isStopping {
+        // What was said before the end is to be heard, if there is anybody to hear it.
+        let isParted = stopped.map { clock.now - $0 > Self.parting } ?? false
+        if isDone || isParted || isOrphan || clock.now - heard > 2 * ControlServer.silence { return }
+        continue
       }
+      if !isJoined, isOrphan { return giveUpJoining(JoinError(description: "the coordinator is gone")) }
       if isJoined, !isLost, clock.now - heard > 2 * ControlServer.silence || isOrphan {
         isLost = true
+        backlog.lift()
         lost("the coordinator is gone")
       }
     }
   }
 
-  private func receive(_ body: FrameStorage) {
+  /// What is being sent.
+  private struct Outbox {
+    var events = Deque<PartEvent>()
+    /// The first of them as it goes out, once it has been offered.
+    var bytes: [UInt8]?
+  }
+
+  /// Sends what the socket takes.
+  ///
+  /// - Returns: whether that was all there is to be sent.
+  private func flush(_ outbox: inout Outbox, _ socket: inout Socket) -> Bool {
+    while true {
+      if outbox.events.isEmpty {
+        outbox.events = state.withLock { state in
+          guard state.acceptance != nil else { return [] }
+          defer { state.outgoing = [] }
+          return state.outgoing
+        }
+      }
+      guard let event = outbox.events.first, state.withLock({ $0.hasLeft == nil }) else { return true }
+      let bytes = outbox.bytes ?? ControlWire.bytes(.event, event)
+      guard Self.send(bytes, &socket) else {
+        outbox.bytes = bytes
+        return false
+      }
+      outbox.bytes = nil
+      outbox.events.removeFirst()
+      backlog.remove(event.weight)
+    }
+  }
+
+  /// - Returns: the command that came, if it was one.
+  private func receive(_ body: FrameStorage) -> PartCommand? {
     var reader = ByteReader(body.bytes)
     switch try? reader.takePreamble() {
     case .accept:
-      guard let acceptance = ControlWire.value(Acceptance.self, reader) else { return }
+      guard let acceptance = ControlWire.value(Acceptance.self, reader) else { return nil }
       let joining = state.withLock { state in
         if acceptance.refusal == nil { state.acceptance = acceptance }
         return state.joining.take()
       }
       joining?.resume(returning: acceptance)
+      return nil
     case .command:
-      guard let command = ControlWire.value(PartCommand.self, reader) else { return }
+      guard let command = ControlWire.value(PartCommand.self, reader) else { return nil }
+      // Of a run that is being stopped nobody waits for room.
+      if command == .stop { backlog.lift() }
       let take = state.withLock { state in
         if state.command == nil { state.early.append(command) }
         return state.command
       }
       take?(command)
-    default: break
+      return command
+    default: return nil
     }
   }
 
-  private static func send(_ bytes: [UInt8], _ socket: inout Socket) {
-    guard var frame = try? Frame(copying: bytes) else { return }
-    _ = try? socket.trySend(&frame, more: false)
+  /// - Returns: whether the socket took it.
+  private static func send(_ bytes: [UInt8], _ socket: inout Socket) -> Bool {
+    guard var frame = try? Frame(copying: bytes) else { return false }
+    return (try? socket.trySend(&frame, more: false)) ?? false
   }
 }
 

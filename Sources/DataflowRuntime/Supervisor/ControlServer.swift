@@ -7,6 +7,10 @@ import ZeroMQ
 
 /// The coordinator's end of the control connections: sockets of their own, in a context of its own, so that no data
 /// ever stands before a command.
+///
+/// Commands that a process does not take yet are kept for it, within bounds. While nobody reads the results nothing more
+/// is taken from the processes, which then hold up their nodes; they are still told that this end is alive, and none of
+/// them is called silent, since nobody listens.
 final class ControlServer: Sendable {
   private struct State {
     var outgoing = Deque<(part: Int, command: PartCommand)>()
@@ -17,11 +21,8 @@ final class ControlServer: Sendable {
   private let coordinator: Coordinator
   private let token: String
   private let isTraced: Bool
-  private let context: Context
-  private let wakeup: Wakeup
+  private let thread: SocketThread
   private let state = Mutex(State())
-  private let stopping = Atomic<Bool>(false)
-  private let finished = Atomic<Bool>(true)
   private let counters = WireCounters()
   private let notice: @Sendable (_ part: Int, _ notice: Notice) -> Void
 
@@ -35,6 +36,8 @@ final class ControlServer: Sendable {
 
   /// Nanoseconds after which a part counts as silent; it says that it is alive ten times as often.
   static let silence: Int64 = 5_000_000_000
+  /// Commands that may wait for a process.
+  private static let unsentLimit = 100_000
 
   init(
     plan: Plan, coordinator: Coordinator, token: String, isTraced: Bool,
@@ -45,15 +48,13 @@ final class ControlServer: Sendable {
     self.token = token
     self.isTraced = isTraced
     self.notice = notice
-    context = try Context(ioThreads: 1)
-    wakeup = try Wakeup()
+    thread = try SocketThread()
   }
 
   /// Binds the coordinator's address and serves it on a thread of its own.
   func start() async throws {
-    finished.store(false, ordering: .releasing)
     try await withCheckedThrowingContinuation { (continuation: CheckedContinuation<Void, any Error>) in
-      let thread = Thread {
+      thread.start(named: "antiphon-control") {
         do {
           var socket = try self.makeSocket()
           continuation.resume()
@@ -61,16 +62,13 @@ final class ControlServer: Sendable {
         } catch {
           continuation.resume(throwing: error)
         }
-        self.finished.store(true, ordering: .releasing)
       }
-      thread.name = "antiphon-control"
-      thread.start()
     }
   }
 
   func send(_ command: PartCommand, to part: Int) {
     state.withLock { $0.outgoing.append((part, command)) }
-    wakeup.signal()
+    thread.wakeup.signal()
   }
 
   /// The part's process has ended.
@@ -79,21 +77,18 @@ final class ControlServer: Sendable {
   /// Connections and processes that were not let in.
   var refused: Refusals { counters.values }
 
-  func close() async {
-    stopping.store(true, ordering: .releasing)
-    wakeup.signal()
-    while !finished.load(ordering: .acquiring) { try? await Task.sleep(for: .milliseconds(1)) }
-    context.close()
-  }
+  func close() async { await thread.close() }
 
   private func makeSocket() throws -> Socket {
-    var socket = try Socket(.router, in: context)
+    var socket = try Socket(.router, in: thread.context)
     try socket.set(.maxMessageSize, to: ControlWire.maximumMessage)
+    // What waits here while nothing is taken is bounded by both.
+    try socket.set(.receiveHighWaterMark, to: 64)
+    // Otherwise what a peer does not take now would be dropped without a word.
+    try socket.set(.routerMandatory, to: true)
     try socket.set(.linger, to: .milliseconds(500))
-    try socket.set(.heartbeatInterval, to: .seconds(1))
-    try socket.set(.heartbeatTimeout, to: .seconds(5))
     if plan.coordinator.hasPrefix("tcp://"), let keys = try plan.keys(of: Plan.coordinatorName) {
-      let authenticator = try Authenticator(context: context, allowing: keys.allowed)
+      let authenticator = try Authenticator(context: thread.context, allowing: keys.allowed)
       counters.watch(authenticator)
       try socket.secureAsServer(keys: keys.own, domain: WireKeys.domain, authenticator: authenticator)
     }
@@ -106,45 +101,72 @@ final class ControlServer: Sendable {
     var incarnation: UInt64
     var heard: Int64
     var isSilent = false
+    /// What its connection has not yet taken.
+    var unsent = Deque<[UInt8]>()
   }
 
   private func serve(_ socket: inout Socket) {
     var poller = Poller()
-    _ = poller.add(wakeup)
-    _ = poller.add(socket, for: .readable)
+    _ = poller.add(thread.wakeup)
+    let slot = poller.add(socket, for: .readable)
     var peers: [Int: Peer] = [:]
     var incoming = Multipart()
     var spoke: Int64 = 0
     let clock = SystemTime()
     while true {
-      _ = try? poller.wait(timeout: .milliseconds(100))
-      _ = wakeup.drain()
-      for _ in 0..<256 {
-        guard (try? socket.tryReceive(into: &incoming, limit: 4)) == true, incoming.count == 2,
-          let routing = incoming.takeFirst(), let body = incoming.takeFirst()
-        else { break }
+      // A router is writable if any peer is, so for the one that is not there is only trying again.
+      let isHurried = coordinator.isCongested || peers.values.contains { !$0.unsent.isEmpty }
+      poller.setEvents(coordinator.isCongested ? [] : .readable, at: slot)
+      _ = try? poller.wait(timeout: .milliseconds(isHurried ? 10 : 100))
+      thread.wakeup.drain()
+      for _ in 0..<256 where !coordinator.isCongested {
+        guard (try? socket.tryReceive(into: &incoming, limit: 4)) == true else { break }
+        guard incoming.count == 2, let routing = incoming.takeFirst(), let body = incoming.takeFirst() else {
+          counters.countMalformed()
+          continue
+        }
         receive(FrameStorage(adopting: routing), FrameStorage(adopting: body), &peers, clock.now, &socket)
       }
       let (outgoing, isStopping) = (
         state.withLock { state in
           defer { state.outgoing.removeAll() }
           return state.outgoing
-        }, stopping.load(ordering: .acquiring)
+        }, thread.isStopping
       )
-      for (part, command) in outgoing {
-        if let peer = peers[part] { Self.send(ControlWire.bytes(.command, command), to: peer.routing, &socket) }
-      }
+      for (part, command) in outgoing { peers[part]?.unsent.append(ControlWire.bytes(.command, command)) }
+      for part in Array(peers.keys) { flush(part, &peers, &socket) }
       if isStopping { return }
       let now = clock.now
+      if coordinator.isCongested {
+        for part in Array(peers.keys) { peers[part]?.heard = now }
+      }
       if now - spoke > Self.silence / 10 {
         spoke = now
         for (part, peer) in peers {
-          Self.send(ControlWire.bytes(.alive), to: peer.routing, &socket)
+          // If it is not taken now, something else is under way.
+          _ = Self.send(ControlWire.bytes(.alive), to: peer.routing, &socket)
           if !peer.isSilent, now - peer.heard > Self.silence {
             peers[part]?.isSilent = true
             notice(part, .silent)
           }
         }
+      }
+    }
+  }
+
+  /// Sends what the part's connection takes.
+  private func flush(_ part: Int, _ peers: inout [Int: Peer], _ socket: inout Socket) {
+    while let routing = peers[part]?.routing, let bytes = peers[part]?.unsent.first {
+      switch Self.send(bytes, to: routing, &socket) {
+      case .taken: peers[part]?.unsent.removeFirst()
+      // Nobody will take it: another process, or another connection, has another address.
+      case .gone: peers[part]?.unsent.removeAll()
+      case .full:
+        if let count = peers[part]?.unsent.count, count > Self.unsentLimit {
+          peers[part]?.unsent.removeAll()
+          coordinator.fail("part \(plan.parts[part].name) does not take what it is told: \(count) commands wait")
+        }
+        return
       }
     }
   }
@@ -166,11 +188,12 @@ final class ControlServer: Sendable {
       notice(part, .back)
     }
     guard kind == .event else { return }
-    if let event = ControlWire.value(PartEvent.self, reader) { return coordinator.handle(event, from: part) }
+    if let event = ControlWire.value(PartEvent.self, reader), coordinator.handle(event, from: part) { return }
     // It may be of a later version, but whoever writes a node in another language wants to know.
     counters.countMalformed()
     let start = String(decoding: body.bytes.dropFirst(WireFormat.preambleSize).prefix(120), as: UTF8.self)
-    coordinator.tell(.part(name: plan.parts[part].name, what: "sent an event that cannot be read: \(start)"))
+    coordinator.tell(
+      .part(name: plan.parts[part].name, what: "sent an event that cannot be read, or cannot be true: \(start)"))
   }
 
   private func join(
@@ -199,22 +222,32 @@ final class ControlServer: Sendable {
         coordinator.note(clock: joining.clock, ofPart: part)
         if isExternal { acceptance.assignment = plan.assignment(ofPart: part) }
         let isFirst = peers[part] == nil
-        peers[part] = Peer(routing: routing, incarnation: joining.incarnation, heard: now)
+        // What the process before it was to be told does not concern it.
+        let unsent = isSame ? peers[part]?.unsent : nil
+        peers[part] = Peer(
+          routing: routing, incarnation: joining.incarnation, heard: now, unsent: unsent ?? [])
         if !isSame { notice(part, .joined(process: joining.process, isFirst: isFirst)) }
       }
     } else {
-      acceptance.refusal = "the placement has no part '\(joining.part)'"
+      acceptance.refusal = "the placement has no part '\(joining.part.prefix(64))'"
     }
     if acceptance.refusal != nil { counters.countStranger() }
-    Self.send(ControlWire.bytes(.accept, acceptance), to: routing, &socket)
+    // Whoever asks, and is not answered because its connection takes nothing, asks again.
+    _ = Self.send(ControlWire.bytes(.accept, acceptance), to: routing, &socket)
   }
 
-  private static func send(_ bytes: [UInt8], to routing: FrameStorage, _ socket: inout Socket) {
+  private enum Sent { case taken, full, gone }
+
+  private static func send(_ bytes: [UInt8], to routing: FrameStorage, _ socket: inout Socket) -> Sent {
     var message = Multipart()
-    guard let address = try? Frame(sharing: routing), let frame = try? Frame(copying: bytes) else { return }
+    guard let address = try? Frame(sharing: routing), let frame = try? Frame(copying: bytes) else { return .full }
     message.append(address)
     message.append(frame)
-    _ = try? socket.trySend(&message)
+    do {
+      return try socket.trySend(&message) ? .taken : .full
+    } catch {
+      return .gone
+    }
   }
 }
 
@@ -258,11 +291,9 @@ extension Plan {
         depth: edge.depth, policy: edge.policy.rawValue, isFeedback: edge.isFeedback, carriesTurns: edge.carriesTurns,
         sources: edge.sources.sorted(), peer: peer, peerName: parts[peer].name)
     }
-    let parameters = try? JSONSerialization.data(
-      withJSONObject: command.parameters.mapValues(\.jsonObject), options: .sortedKeys)
     return Assignment(
       node: node, name: nodes[node].name, graph: hash, seed: settings.seed, threads: settings.threads,
-      parameters: String(decoding: parameters ?? Data("{}".utf8), as: UTF8.self),
+      parameters: Dataflow.ParameterValue.map(command.parameters).json,
       inputs: edges.indices.filter { edges[$0].to.node == node }.compactMap {
         edge($0, nodes[node].manifest.inputs[edges[$0].to.port].name)
       },

@@ -1,14 +1,15 @@
-import Dataflow
+package import Dataflow
 import DequeModule
 import Synchronization
 
 /// The one place that knows the whole run: which nodes are ready, which turns are open, what is to be told to whom.
 ///
-/// Events come from any thread and are handled one at a time; commands go out after the lock is let go.
-final class Coordinator: Sendable {
+/// Events come from any thread and are handled one at a time; commands go out after the lock is let go. What there is to
+/// be told goes to an ``Announcer``, for which nobody waits here.
+package final class Coordinator: Sendable {
   private let plan: Plan
   private let clock: any TimeSource
-  private let observe: @Sendable (RunEvent) -> Void
+  private let announcer: Announcer
   private let state: Mutex<State>
 
   private enum Phase { case loading, running, over }
@@ -25,11 +26,15 @@ final class Coordinator: Sendable {
     var created: Int64
     var started: Int64 = 0
     var timings: [TurnKey: Timing] = [:]
-    var records: [TurnRecord] = []
-    var finished: [TurnTiming] = []
+    var records = Deque<TurnRecord>()
+    var finished = Deque<TurnTiming>()
+    var turnsOmitted = 0
+    var hasFailedTurns = false
     var reports: [Int: PartReport] = [:]
     var failure: String?
     var traces: [Int: [TraceEntry]] = [:]
+    var traced = 0
+    var traceLost = 0
     /// What to add to a process's times to get this one's.
     var clockOffsets: [Int: Int64] = [:]
     /// What is still to be told and sent, in the order in which it was decided on.
@@ -50,10 +55,15 @@ final class Coordinator: Sendable {
 
   private let wireEdges: Set<Int>
 
-  init(plan: Plan, clock: any TimeSource, observe: @escaping @Sendable (RunEvent) -> Void) {
+  /// How many turns the summary tells of, the last ones.
+  package static let recordLimit = 100_000
+  /// Entries of a trace, of all processes; about 150 bytes each.
+  private static let traceLimit = 4_000_000
+
+  package init(plan: Plan, clock: any TimeSource, observe: @escaping @Sendable (RunEvent) -> Void) {
     self.plan = plan
     self.clock = clock
-    self.observe = observe
+    announcer = Announcer(observe: observe)
     wireEdges = Set(
       plan.edges.indices.filter { index in
         if case .wire = plan.edges[index].transport { true } else { false }
@@ -62,11 +72,25 @@ final class Coordinator: Sendable {
   }
 
   /// - Parameter send: takes a command to a process; called from any thread, also while another call is under way.
-  func connect(_ send: @escaping @Sendable (_ part: Int, _ command: PartCommand) -> Void) {
+  package func connect(_ send: @escaping @Sendable (_ part: Int, _ command: PartCommand) -> Void) {
     state.withLock { $0.send = send }
   }
 
-  func handle(_ event: PartEvent, from part: Int) {
+  /// Whether so much waits for the observer that nothing more should be taken from nodes.
+  var isCongested: Bool { announcer.isCongested }
+
+  /// Holds up a node's thread while that is so.
+  func waitForRoom() { announcer.waitForRoom() }
+
+  /// - Returns: whether the event could be true; otherwise nothing has happened.
+  @discardableResult
+  package func handle(_ event: PartEvent, from part: Int) -> Bool {
+    guard let event = event.checked(from: part, in: plan) else { return false }
+    handle(checked: event, from: part)
+    return true
+  }
+
+  private func handle(checked event: PartEvent, from part: Int) {
     let now = clock.now
     perform { state in
       switch event {
@@ -76,7 +100,7 @@ final class Coordinator: Sendable {
         state.readyEdges.insert(edge)
         return self.startIfReady(&state, now)
       case .edgeBroken(let edge, let reason):
-        let name = self.plan.edges.indices.contains(edge) ? self.plan.edges[edge].name : "edge \(edge)"
+        let name = self.plan.edges[edge].name
         if state.phase == .loading {
           state.failure = state.failure ?? "edge \(name): \(reason)"
           return [.stopAll]
@@ -92,7 +116,7 @@ final class Coordinator: Sendable {
       case .turnBegan(let id, let epoch, let node):
         return self.apply(state.ledger.turnBegan(id, epoch: epoch, node: node, now: now), &state)
       case .turnAsked(let id, let epoch):
-        if state.timings.count < 4096 {
+        if state.timings.count < 4096, state.ledger.expects(id, epoch) {
           state.timings[TurnKey(session: id, epoch: epoch), default: Timing()].asked = now
         }
         return []
@@ -122,7 +146,10 @@ final class Coordinator: Sendable {
       case .show(let node, let text): return [.tell(.show(node: self.name(node), text: text))]
       case .trace(let entries):
         let offset = state.clockOffsets[part] ?? 0
-        state.traces[part, default: []] += entries.map { entry in
+        let kept = entries.prefix(Self.traceLimit - state.traced)
+        state.traced += kept.count
+        state.traceLost += entries.count - kept.count
+        state.traces[part, default: []] += kept.map { entry in
           var entry = entry
           entry.time += offset
           return entry
@@ -182,18 +209,22 @@ final class Coordinator: Sendable {
   }
 
   /// A process's clock stands at `theirs` now.
-  func note(clock theirs: Int64, ofPart part: Int) {
-    let now = clock.now
+  package func note(clock theirs: Int64, ofPart part: Int) {
+    let offset = clock.now - min(max(theirs, 0), PartEvent.longest)
     // On one machine the clocks are the same, and what differs is the message's way.
-    state.withLock {
-      $0.clockOffsets[part] = abs(now - theirs) < 1_000_000_000 && plan.parts[part].host == nil ? 0 : now - theirs
-    }
+    let isSame = abs(offset) < 1_000_000_000 && plan.parts[part].host == nil
+    state.withLock { $0.clockOffsets[part] = isSame ? 0 : offset }
   }
 
   /// The trace of all processes, as far as it has come in.
-  var trace: [Int: [TraceEntry]] { state.withLock { $0.traces } }
+  package var trace: [Int: [TraceEntry]] { state.withLock { $0.traces } }
 
-  func tell(_ event: RunEvent) { perform { _ in [.tell(event)] } }
+  /// Entries of the trace that were not kept, here or in the processes.
+  package var traceLost: Int {
+    state.withLock { state in state.traceLost + state.reports.values.reduce(0) { $0 + ($1.traceLost ?? 0) } }
+  }
+
+  func tell(_ event: RunEvent) { announcer.tell(event) }
 
   /// What the graph still waits for before it can start.
   var missing: [String] {
@@ -209,7 +240,7 @@ final class Coordinator: Sendable {
   }
 
   var hasStarted: Bool { state.withLock { $0.phase != .loading } }
-  var hasFailed: Bool { state.withLock { $0.failure != nil } }
+  package var hasFailed: Bool { state.withLock { $0.failure != nil } }
   func hasFinished(_ part: Int) -> Bool { state.withLock { $0.finishedParts.contains(part) } }
 
   /// Every session's latest interruption, for a process that may have missed it.
@@ -240,25 +271,25 @@ final class Coordinator: Sendable {
     }
   }
 
-  var openSessions: Int { state.withLock { $0.ledger.sessions.count } }
-
   /// The run is over: open turns end, and the books are closed.
-  func finish(_ outcome: TurnOutcome) -> RunSummary {
+  package func finish(_ outcome: TurnOutcome) -> RunSummary {
     perform { state in
       state.phase = .over
       return self.apply(state.ledger.close(outcome), &state)
     }
-    let now = clock.now
+    let (now, traceLost) = (clock.now, traceLost)
     return state.withLock { state in
       // The parts know the coordinator, and are known through this: let go, or none would ever be freed.
       state.send = nil
       return RunSummary(
         graph: plan.name, duration: state.started > 0 ? now - state.started : 0,
-        loading: (state.started > 0 ? state.started : now) - state.created, turns: state.records,
-        timings: state.finished, nodes: merged(state.reports.values.flatMap(\.nodes)),
+        loading: (state.started > 0 ? state.started : now) - state.created, turns: Array(state.records),
+        turnsOmitted: state.turnsOmitted, hasFailedTurns: state.hasFailedTurns, timings: Array(state.finished),
+        nodes: merged(state.reports.values.flatMap(\.nodes)),
         edges: plan.edges.compactMap { edge in
           Self.merged(state.reports.values.flatMap(\.edges).filter { $0.edge == edge.name })
-        }, refused: state.reports.values.map(\.refused).reduce(Refusals(), +), failure: state.failure)
+        }, refused: state.reports.values.map(\.refused).reduce(Refusals(), +),
+        traceLost: traceLost, failure: state.failure)
     }
   }
 
@@ -271,8 +302,7 @@ final class Coordinator: Sendable {
   }
 
   private func nodeReady(_ node: Int, _ state: inout State, _ now: Int64) -> [Effect] {
-    guard plan.nodes.indices.contains(node) else { return [] }
-    state.ready.insert(node)
+    guard state.ready.insert(node).inserted else { return [] }
     let missing = plan.nodes.indices.filter { !state.ready.contains($0) }
     return [.tell(.nodeReady(node: name(node), waitingFor: missing.map(name)))] + startIfReady(&state, now)
   }
@@ -306,8 +336,17 @@ final class Coordinator: Sendable {
         return plan.parts.indices.map { .command(part: $0, .fence(session: session, name: name, epoch: epoch)) }
       case .closeSession(let session):
         return plan.parts.indices.map { .command(part: $0, .closeSession(session: session)) }
+      case .overrun(let reason):
+        state.failure = state.failure ?? reason
+        return [.stopAll]
       case .record(let session, let record):
         state.records.append(record)
+        state.hasFailedTurns = state.hasFailedTurns || record.hasFailed
+        if state.records.count > Self.recordLimit {
+          state.records.removeFirst()
+          state.turnsOmitted += 1
+        }
+        if state.finished.count >= Self.recordLimit { state.finished.removeFirst() }
         if let timing = state.timings.removeValue(forKey: TurnKey(session: session, epoch: record.epoch)) {
           state.finished.append(
             TurnTiming(
@@ -328,12 +367,14 @@ final class Coordinator: Sendable {
       state.isActing = true
       return true
     }
-    // Whoever is at it acts for all, so that an observer may call back, and the order is kept.
+    // Whoever is at it acts for all, so that a command may lead to events, and the order is kept.
     while isMine, let (effect, send) = nextEffect() {
       switch effect {
-      case .tell(let event): observe(event)
+      case .tell(let event): announcer.tell(event)
       case .command(let part, let command): send?(part, command)
-      case .stopAll: for part in plan.parts.indices { send?(part, .stop) }
+      case .stopAll:
+        announcer.lift()
+        for part in plan.parts.indices { send?(part, .stop) }
       }
     }
   }
@@ -349,8 +390,8 @@ final class Coordinator: Sendable {
   }
 
   /// Returns when everything decided on has been told and sent.
-  func settle() async {
-    while state.withLock({ $0.isActing }) { try? await Task.sleep(for: .milliseconds(1)) }
+  package func settle() async {
+    while state.withLock({ $0.isActing }) || !announcer.isIdle { try? await Task.sleep(for: .milliseconds(1)) }
   }
 
   private func name(_ node: Int) -> String {

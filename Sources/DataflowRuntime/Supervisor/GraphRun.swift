@@ -14,8 +14,16 @@ public final class GraphRun: Sendable {
     public var command: (@Sendable (_ part: String) -> [String])?
     /// Whether the commands of external nodes may be started.
     public var allowsExternal = false
-    /// Seconds until the graph must be ready.
+    /// Seconds until the graph must be ready; what is not within ``startTimeouts`` is taken as the nearest that is.
     public var startTimeout: Double = 120
+    /// From a tenth of a second to a month.
+    public static let startTimeouts = 0.1...2_592_000.0
+    /// In nanoseconds.
+    var startLimit: Int64 { Int64(Self.within(startTimeout) * 1e9) }
+
+    static func within(_ timeout: Double) -> Double {
+      timeout.isNaN ? 120 : min(max(timeout, startTimeouts.lowerBound), startTimeouts.upperBound)
+    }
     /// Where to write a trace of the run; nil for none.
     public var traceFile: String?
 

@@ -52,11 +52,13 @@ final class HostedPart: Sendable {
   var report: PartReport { part.report }
 }
 
-/// Takes events to a coordinator in the same process, in order, on a queue of its own: no node waits for it, and no
-/// command can come back into the call that caused it.
+/// Takes events to a coordinator in the same process, in order, on a queue of its own: and no
+/// command can come back into the call that caused it. Only a node that says more than can be dealt with, or that anybody
+/// reads, is held up.
 final class LocalControl: ControlChannel {
   private let coordinator: Coordinator
   private let part: Int
+  private let backlog = Backlog(limit: 4 << 20)
   private let queue = DispatchQueue(label: "antiphon.control", qos: .userInteractive)
 
   init(coordinator: Coordinator, part: Int) {
@@ -65,7 +67,16 @@ final class LocalControl: ControlChannel {
   }
 
   func post(_ event: PartEvent) {
-    queue.async { [coordinator, part] in coordinator.handle(event, from: part) }
+    if event.canWait {
+      coordinator.waitForRoom()
+      backlog.waitForRoom()
+    }
+    let weight = event.weight
+    backlog.add(weight)
+    queue.async { [coordinator, part, backlog] in
+      coordinator.handle(event, from: part)
+      backlog.remove(weight)
+    }
   }
 
   /// Returns when everything posted so far has been handled.

@@ -8,6 +8,7 @@ public struct PartRun: Sendable {
   private let plan: Plan
   private let part: Int
   private let catalog: NodeCatalog
+  private let end = End()
 
   /// - Throws: ``JoinError`` if the plan has no such part.
   public init(plan: Plan, part name: String, catalog: NodeCatalog) throws {
@@ -22,27 +23,30 @@ public struct PartRun: Sendable {
   ///
   /// - Parameters:
   ///   - parent: the process that started this one, if this one is to end with it.
-  ///   - stuck: called when the coordinator is gone and a node does not end for a few seconds; end the process.
-  /// - Throws: ``JoinError`` if the coordinator cannot be found or refuses, otherwise the first node's failure.
+  ///   - stuck: called when the part is to end, for the reason given, and a node does not for a few seconds; end the
+  ///     process.
+  /// - Throws: ``JoinError`` if the coordinator cannot be found or refuses, or the part was stopped, otherwise the first
+  ///   node's failure.
   public func run(
-    startTimeout: Double = 120, parent: Int32? = nil, stuck: @escaping @Sendable () -> Void = {}
+    startTimeout: Double = 120, parent: Int32? = nil, stuck: @escaping @Sendable (_ reason: String) -> Void = { _ in }
   ) async throws {
     let name = plan.parts[part].name
-    let coordinatorLost = Lost()
     let client = try ControlClient(
       address: plan.coordinator,
       joining: Joining(
         part: name, graph: plan.hash, settings: plan.settings, incarnation: .random(in: 1...UInt64.max),
         process: ProcessInfo.processInfo.processIdentifier, clock: SystemTime().now),
-      keys: try plan.keys(of: name), parent: parent, lost: { coordinatorLost.report($0) })
+      keys: try plan.keys(of: name), parent: parent, lost: { [end] in end.come(because: $0) })
+    end.act { client.leave(because: $0) }
     do {
-      let acceptance = try await client.join(timeout: .seconds(startTimeout))
+      let acceptance = try await client.join(timeout: .seconds(GraphRun.Options.within(startTimeout)))
       let hosted = try HostedPart(
         plan: plan, part: part, clock: SystemTime(), catalog: catalog, token: acceptance.token,
         isTraced: acceptance.isTraced, control: client)
-      coordinatorLost.act { _ in
+      end.act { reason in
+        client.leave(because: reason)
         hosted.handle(.stop)
-        DispatchQueue.global().asyncAfter(deadline: .now() + 3, execute: stuck)
+        DispatchQueue.global().asyncAfter(deadline: .now() + 3) { stuck(reason) }
       }
       client.takeCommands { hosted.handle($0) }
       try await hosted.run()
@@ -51,16 +55,20 @@ public struct PartRun: Sendable {
       throw error
     }
     await client.close()
-    if let reason = coordinatorLost.reason { throw JoinError(description: reason) }
+    if let reason = end.reason { throw JoinError(description: reason) }
   }
 
-  /// Remembers that the coordinator is gone, and acts on it once it can.
-  private final class Lost: Sendable {
+  /// Ends the part, but not the run: its coordinator finds that it is gone and may wait for another in its place. May be
+  /// called at any time, from any thread.
+  public func stop(because reason: String) { end.come(because: reason) }
+
+  /// Remembers why the part is to end before the run does, and acts on it once it can.
+  private final class End: Sendable {
     private let state = Mutex<(reason: String?, action: (@Sendable (String) -> Void)?)>((nil, nil))
     var reason: String? { state.withLock { $0.reason } }
-    func report(_ reason: String) {
+    func come(because reason: String) {
       state.withLock { state in
-        state.reason = reason
+        state.reason = state.reason ?? reason
         return state.action
       }?(reason)
     }

@@ -37,6 +37,7 @@ final class Supervisor: RunningGraph {
     plan: Plan, clock: any TimeSource, catalog: NodeCatalog, options: GraphRun.Options,
     observe: @escaping @Sendable (RunEvent) -> Void
   ) throws {
+    if let file = options.traceFile { try TraceFile.check(file) }
     (self.plan, self.clock, self.options) = (plan, clock, options)
     let coordinator = Coordinator(plan: plan, clock: clock, observe: observe)
     self.coordinator = coordinator
@@ -95,7 +96,8 @@ final class Supervisor: RunningGraph {
     for part in hosted { coordinator.handle(.report(part.report), from: part.index) }
     if let file = options.traceFile {
       do {
-        try TraceFile(plan: plan).json(coordinator.trace).write(to: URL(fileURLWithPath: file))
+        try TraceFile(plan: plan).json(coordinator.trace, lost: coordinator.traceLost)
+          .write(to: URL(fileURLWithPath: file))
       } catch {
         coordinator.fail("the trace could not be written to \(file): \(error.localizedDescription)")
       }
@@ -120,13 +122,11 @@ final class Supervisor: RunningGraph {
     let planned = plan.parts[part]
     let ended: @Sendable (ChildProcess.Exit) -> Void = { [notify] in notify.yield(.exited(part, $0)) }
     let child: ChildProcess
-    if planned.isExternal, let command = plan.nodes.first(where: { $0.part == part })?.external {
+    if planned.isExternal, planned.host == nil, let command = plan.nodes.first(where: { $0.part == part })?.external {
       guard options.allowsExternal else { throw ExternalNotAllowed(node: planned.name, command: command.arguments) }
-      var environment = ["ANTIPHON_CONTROL": plan.coordinator, "ANTIPHON_PART": planned.name]
-      if let keys = plan.security?.keys { environment["ANTIPHON_KEYS"] = URL(fileURLWithPath: keys).path }
       child = try ChildProcess(
-        command.arguments, directory: command.directory,
-        environment: planned.environment.merging(environment) { _, new in new }, ended: ended)
+        command.arguments, directory: command.directory, environment: plan.programEnvironment(of: planned),
+        ended: ended)
     } else if planned.host == nil, let command = options.command {
       child = try ChildProcess(
         command(planned.name), directory: nil, environment: planned.environment, ended: ended)
@@ -171,13 +171,14 @@ final class Supervisor: RunningGraph {
 
   private func tick(since created: Int64) {
     let now = clock.now
-    if !coordinator.hasStarted, !coordinator.isOver, now - created > Int64(options.startTimeout * 1e9) {
+    let seconds = options.startLimit / 1_000_000_000
+    if !coordinator.hasStarted, !coordinator.isOver, now - created > options.startLimit {
       coordinator.fail(
-        "the graph was not ready after \(Int(options.startTimeout)) s; still missing: "
+        "the graph was not ready after \(seconds) s; still missing: "
           + coordinator.missing.joined(separator: ", "))
     }
-    for (part, since) in state.withLock({ $0.silent }) where now - since > Int64(options.startTimeout * 1e9) {
-      coordinator.fail("part \(plan.parts[part].name) has not come back for \(Int(options.startTimeout)) s")
+    for (part, since) in state.withLock({ $0.silent }) where now - since > options.startLimit {
+      coordinator.fail("part \(plan.parts[part].name) has not come back for \(seconds) s")
     }
     let due = state.withLock { state in
       let due = state.due.filter { $0.value <= now }.map(\.key)

@@ -51,6 +51,8 @@ package struct TurnLedger {
 
     mutating func noteClosed(_ epoch: UInt32) {
       closed.insert(epoch)
+      // A turn that is so far behind the others will not be opened any more.
+      if closed.count > 4096, let first = closed.min() { closedThrough = first - 1 }
       while closed.remove(closedThrough &+ 1) != nil { closedThrough += 1 }
     }
   }
@@ -68,12 +70,17 @@ package struct TurnLedger {
     case fence(session: UInt64, name: String, epoch: UInt32)
     case record(session: UInt64, TurnRecord)
     case closeSession(UInt64)
+    /// There is more of something than can be kept: the run cannot go on.
+    case overrun(reason: String)
   }
 
   package private(set) var sessions: [UInt64: SessionBook] = [:]
   /// Every session that began, by source: a source that is started again does not repeat them.
   package private(set) var begun: [Int: [String]] = [:]
   private var begunIDs: Set<UInt64> = []
+  /// Bytes of the names in ``begun``.
+  private var begunBytes = 0
+  private var openTurns = 0
   /// Events that came before what they are about, by session: those of different processes come in any order.
   private var early: [UInt64: [Early]] = [:]
   private var earlyCount = 0
@@ -87,6 +94,11 @@ package struct TurnLedger {
   }
   /// A peer's word is kept only within bounds.
   private static let earlyLimit = 4096
+  package static let openLimit = 65_536
+  package static let sessionLimit = 65_536
+  /// A process that is started anew is told all of them in one message.
+  private static let begunLimit = 4 << 20
+  private static let reasonLimit = 4096
   private let plan: Plan
   private let patience: Int64
 
@@ -100,6 +112,14 @@ package struct TurnLedger {
     guard plan.nodes.indices.contains(node), source(ofSession: id) == node, begunIDs.insert(id).inserted else {
       return []
     }
+    begunBytes += name.utf8.count
+    guard begunIDs.count <= Self.sessionLimit, begunBytes <= Self.begunLimit else {
+      return [
+        .overrun(
+          reason: "node \(plan.nodes[node].name) began a session too many: a run has at most \(Self.sessionLimit), "
+            + "whose names have \(Self.begunLimit) bytes together")
+      ]
+    }
     begun[node, default: []].append(name)
     sessions[id] = SessionBook(name: name, source: node, waiting: plan.sinks(downstreamOf: node))
     return replay(id)
@@ -112,6 +132,12 @@ package struct TurnLedger {
       return []
     }
     guard book.isUnknown(epoch) else { return [] }
+    guard openTurns < Self.openLimit else {
+      return [
+        .overrun(reason: "node \(plan.nodes[node].name) opened a turn while \(Self.openLimit) others had not ended")
+      ]
+    }
+    openTurns += 1
     sessions[id]?.open[epoch] = TurnBook(waiting: plan.sinks(downstreamOf: node))
     sessions[id]?.latest = max(book.latest, epoch)
     let began = Action.turnBegan(session: book.name, epoch: epoch)
@@ -149,7 +175,8 @@ package struct TurnLedger {
       return []
     }
     guard let turn = sessions[id]?.open[epoch] else { return nil }
-    sessions[id]?.open[epoch]?.failure = turn.failure.map { "\($0); \(reason)" } ?? reason
+    let reasons = turn.failure.map { "\($0); \(reason)" } ?? reason
+    if reasons.utf8.count <= Self.reasonLimit { sessions[id]?.open[epoch]?.failure = reasons }
     return []
   }
 
@@ -163,6 +190,9 @@ package struct TurnLedger {
     guard let book = sessions[id] else { return !begunIDs.contains(id) }
     return epoch > 0 && book.isUnknown(epoch)
   }
+
+  /// Whether the turn is open, or yet to be heard of.
+  func expects(_ id: UInt64, _ epoch: UInt32) -> Bool { isEarly(id, epoch) || sessions[id]?.open[epoch] != nil }
 
   private mutating func keep(_ event: Early, of id: UInt64) {
     guard earlyCount < Self.earlyLimit else { return }
@@ -218,15 +248,14 @@ package struct TurnLedger {
 
   private mutating func forget(_ node: Int) -> [Action] {
     var actions: [Action] = []
-    for (id, book) in sessions {
-      for epoch in book.open.keys { actions += acknowledged(id, epoch: epoch, node: node) }
-    }
+    for id in sessions.keys { actions += acknowledged(id, epoch: .max, node: node) }
     return actions
   }
 
   package mutating func acknowledged(_ id: UInt64, epoch: UInt32, node: Int) -> [Action] {
     var actions: [Action] = []
-    for number in (sessions[id]?.open.keys.sorted() ?? []) where number <= epoch {
+    let cut = (sessions[id]?.open ?? [:]).filter { $0.key <= epoch && $0.value.cut != nil }.keys.sorted()
+    for number in cut {
       guard var turn = sessions[id]?.open[number], var cut = turn.cut else { continue }
       cut.unacknowledged.remove(node)
       turn.cut = cut
@@ -274,6 +303,7 @@ package struct TurnLedger {
   ) -> [Action] {
     guard let name = sessions[id]?.name, let turn = sessions[id]?.open.removeValue(forKey: epoch) else { return [] }
     sessions[id]?.noteClosed(epoch)
+    openTurns -= 1
     let record = TurnRecord(
       session: name, epoch: epoch, outcome: outcome, played: turn.played,
       unacknowledged: missing.sorted().map { plan.nodes[$0].name })

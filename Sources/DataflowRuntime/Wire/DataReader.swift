@@ -17,7 +17,7 @@ package protocol PayloadFrames {
   /// Whether all have been taken.
   var isEmpty: Bool { get }
   /// The next one; nil if there is none.
-  mutating func takeNext() -> (bytes: UnsafeRawBufferPointer, owner: any AnyObject & Sendable)?
+  mutating func takeNext() -> (bytes: UnsafeRawBufferPointer, owner: AnyObject)?
 }
 
 /// Reads a data message. Every length is checked against what is there before anything is made of it.
@@ -48,19 +48,17 @@ package struct DataReader {
     }
     remaining -= 1
     let start = bytes.offset
-    let length = Int(try bytes.take(UInt32.self))
-    guard let content = WireFormat.Content(rawValue: try bytes.take()) else { throw WireError("unknown record") }
-    let bufferCount = Int(try bytes.take(UInt8.self))
-    _ = try bytes.take(UInt16.self)
-    let session: UInt64 = try bytes.take()
-    let epoch: UInt32 = try bytes.take()
-    let fieldsLength = Int(try bytes.take(UInt32.self))
-    let sequence: UInt64 = try bytes.take()
-    let time: Int64 = try bytes.take()
-    let trace: UInt64 = try bytes.take()
+    let header = try bytes.takeBytes(WireFormat.recordHeaderSize)
+    func field<I: FixedWidthInteger>(at offset: Int, as _: I.Type = I.self) -> I {
+      I(littleEndian: header.loadUnaligned(fromByteOffset: offset, as: I.self))
+    }
+    let length = Int(field(at: 0, as: UInt32.self))
+    guard let content = WireFormat.Content(rawValue: header[4]) else { throw WireError("unknown record") }
+    let bufferCount = Int(header[5])
+    let fieldsLength = Int(field(at: 20, as: UInt32.self))
     var record = WireRecord(
-      content: content, session: session, epoch: epoch,
-      stamp: Stamp(time: time, trace: trace, sequence: sequence), schema: try bytes.take())
+      content: content, session: field(at: 8), epoch: field(at: 16),
+      stamp: Stamp(time: field(at: 32), trace: field(at: 40), sequence: field(at: 24)), schema: field(at: 48))
     guard bufferCount <= WireFormat.maximumBuffers, content == .value || bufferCount == 0 else {
       throw WireError("\(bufferCount) buffers in a record")
     }
@@ -69,7 +67,7 @@ package struct DataReader {
     for _ in 0..<bufferCount { try BufferHeader.skip(&bytes) }
     let fields = try bytes.takeBytes(fieldsLength)
     try bytes.skip(to: 8)
-    var buffers: [WireBuffer] = []
+    var buffers = WireBuffers()
     for _ in 0..<bufferCount { buffers.append(try buffer(BufferHeader(&headers), &frames)) }
     guard bytes.offset - start == length else { throw WireError("a record's length is not what it holds") }
 
@@ -87,7 +85,7 @@ package struct DataReader {
     let elementType: ElementType
     let isInline: Bool
     let length: Int
-    var shape: [Int] = []
+    let shape: WireBuffer.Shape
 
     static func skip(_ bytes: inout ByteReader) throws(WireError) {
       let start = try bytes.takeBytes(WireFormat.bufferHeaderSize)
@@ -107,15 +105,23 @@ package struct DataReader {
       guard let length = Int(exactly: try bytes.take(UInt64.self)) else { throw WireError("a buffer is too long") }
       self.length = length
       var size = type.stride
-      shape.reserveCapacity(rank)
-      for _ in 0..<rank {
+      func extent(_ bytes: inout ByteReader) throws(WireError) -> Int {
         guard let extent = Int(exactly: try bytes.take(UInt64.self)) else { throw WireError("a shape is too large") }
         let (product, overflow) = size.multipliedReportingOverflow(by: extent)
         guard !overflow else { throw WireError("a shape is too large") }
         size = product
-        shape.append(extent)
+        return extent
       }
-      guard size == length else { throw WireError("a buffer of \(length) bytes does not fit its shape \(shape)") }
+      if rank == 1 {
+        shape = .vector(try extent(&bytes))
+      } else {
+        var extents: [Int] = []
+        for _ in 0..<rank { extents.append(try extent(&bytes)) }
+        shape = .array(extents)
+      }
+      guard size == length else {
+        throw WireError("a buffer of \(length) bytes does not fit its shape \(shape.extents)")
+      }
     }
   }
 
@@ -136,7 +142,7 @@ package struct DataReader {
   }
 
   private static func decode(
-    _ type: any Message.Type, _ fields: UnsafeRawBufferPointer, _ buffers: [WireBuffer]
+    _ type: any Message.Type, _ fields: UnsafeRawBufferPointer, _ buffers: WireBuffers
   ) throws(WireError) -> any Message {
     do {
       var decoder = MessageDecoder(fields: fields, buffers: buffers)

@@ -39,8 +39,15 @@ package struct DataWriter: ~Copyable {
   }
 
   package var isEmpty: Bool { records == 0 }
+
+  /// How many records like those before may be added until the message is full; at least one.
+  package var room: Int {
+    if records == 0 || !frames.isEmpty { return 1 }
+    let average = max(1, bytes.count / Int(records))
+    return max(1, min(WireFormat.batchRecords - Int(records), (WireFormat.batchBytes - bytes.count) / average))
+  }
   package var isFull: Bool {
-    records >= WireFormat.batchRecords || bytes.count >= WireFormat.batchBytes || frames.count >= 16
+    records >= WireFormat.batchRecords || bytes.count >= WireFormat.batchBytes || frames.count >= WireFormat.batchFrames
   }
 
   package mutating func append(_ envelope: Envelope, schema: UInt64) {
@@ -81,18 +88,20 @@ package struct DataWriter: ~Copyable {
     header.put(stamp.time, at: 32)
     header.put(stamp.trace, at: 40)
     header.put(schema, at: 48)
-    for buffer in encoder.buffers {
-      let header = bytes.extend(by: WireFormat.bufferHeaderSize + 8 * buffer.shape.count)
+    encoder.buffers.forEach { buffer in
+      let header = bytes.extend(by: WireFormat.bufferHeaderSize + 8 * buffer.shape.rank)
       header.put(UInt64(0), at: 0)
       header.put(buffer.elementType.rawValue, at: 0)
-      header.put(UInt8(buffer.shape.count), at: 1)
+      header.put(UInt8(buffer.shape.rank), at: 1)
       header.put(UInt8((buffer.bytes.count <= inlineLimit) ? 0 : 1), at: 2)
       header.put(UInt64(buffer.bytes.count), at: 8)
-      for (dimension, extent) in buffer.shape.enumerated() { header.put(UInt64(extent), at: 16 + 8 * dimension) }
+      for dimension in 0..<buffer.shape.rank {
+        header.put(UInt64(buffer.shape[dimension]), at: WireFormat.bufferHeaderSize + 8 * dimension)
+      }
     }
     bytes.put(raw: encoder.fields)
     bytes.pad(to: 8)
-    for buffer in encoder.buffers {
+    encoder.buffers.forEach { buffer in
       if buffer.bytes.count <= inlineLimit {
         bytes.put(raw: buffer.bytes)
         bytes.pad(to: 8)

@@ -18,6 +18,8 @@ final class InboundEdge {
   /// Whether the peer's first value was of the edge's type, with all particulars.
   var hasProvenType = false
   let schema: UInt64
+  /// The session of the last record, which is most often the next one's too.
+  private var known: (session: Session, removals: Int)?
 
   init(
     index: Int, edge: PlannedEdge, mailbox: Mailbox, lane: Int, messageType: any Message.Type, owed: OwedCredit
@@ -29,6 +31,15 @@ final class InboundEdge {
     self.messageType = messageType
     self.owed = owed
     schema = edge.type.schemaID
+  }
+
+  /// The session of a record; nil if it is over here.
+  func session(_ id: UInt64, in sessions: SessionTable) -> Session? {
+    let removals = sessions.removals
+    if let known, known.session.id == id, known.removals == removals { return known.session }
+    let session = sessions.session(id)
+    known = session.map { ($0, removals) }
+    return session
   }
 }
 

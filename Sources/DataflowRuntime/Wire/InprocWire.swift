@@ -99,12 +99,12 @@ final class InprocLink: Link {
   }
 
   func offer(_ envelope: Envelope) throws -> Bool {
-    let isValue = envelope.content.isValue
+    let isValue = envelope.isValue
     let isSent = try sender.withLock { sender in
       // With what is under way the lane would be full, were all of it there. A lane that drops is never full.
       if isValue, isLossless, !mailbox.hasRoom(inLane: lane, beside: values.load(ordering: .acquiring)) { return false }
       if isValue { values.add(1, ordering: .acquiringAndReleasing) }
-      return try send(Parcel(.envelope(envelope)), &sender)
+      return try send(envelope, &sender)
     }
     if !isSent, edge.policy == .fail { throw EdgeFull(edge: edge.name, depth: edge.depth) }
     return isSent
@@ -112,11 +112,11 @@ final class InprocLink: Link {
 
   func room() async { await mailbox.roomInLane(lane) }
   func roomInPlace() -> Bool { mailbox.roomInLaneInPlace(lane) }
-  func close() { _ = try? sender.withLock { try send(Parcel(.closed), &$0) } }
+  func close() { _ = try? sender.withLock { try send(EndOfEdge(), &$0) } }
 
-  private func send(_ parcel: Parcel, _ sender: inout Sender) throws -> Bool {
+  private func send(_ parcel: some AnyObject & Sendable, _ sender: inout Sender) throws -> Bool {
     guard sender.socket != nil else { throw CancellationError() }
-    try sender.socket?.send(parcel.makeFrame())
+    try sender.socket?.send(InprocFrame.make(parcel))
     return true
   }
 
@@ -127,14 +127,12 @@ final class InprocLink: Link {
   func takeReceiver() -> InprocReceiver? { receiver.withLock { $0.take() } }
   func closeSender() { sender.withLock { $0.socket = nil } }
 
-  fileprivate func deliver(_ parcel: Parcel) {
-    switch parcel.content {
-    case .envelope(let envelope):
-      // It cannot be full, and if the run has been stopped there is nobody to tell.
-      _ = try? mailbox.deliver(envelope, lane: lane)
-      if envelope.content.isValue { values.subtract(1, ordering: .acquiringAndReleasing) }
-    case .closed: mailbox.close(lane: lane)
-    }
+  /// - Parameter parcel: an envelope, or the ``EndOfEdge``.
+  fileprivate func deliver(_ parcel: AnyObject) {
+    guard let envelope = parcel as? Envelope else { return mailbox.close(lane: lane) }
+    // It cannot be full, and if the run has been stopped there is nobody to tell.
+    _ = try? mailbox.deliver(envelope, lane: lane)
+    if envelope.isValue { values.subtract(1, ordering: .acquiringAndReleasing) }
   }
 }
 
@@ -156,43 +154,28 @@ final class InprocReceiver: @unchecked Sendable {
   fileprivate func deliver() -> Bool {
     for _ in 0..<256 {
       guard let frame = try? socket.tryReceive() else { return false }
-      if let parcel = Parcel.open(frame) { link.deliver(parcel) }
+      if let parcel = InprocFrame.open(frame) { link.deliver(parcel) }
     }
     return true
   }
 }
 
-/// What travels through an inproc socket: a frame that holds a reference to this object, and keeps it alive until it is
-/// let go, be it by the receiver or by a context that closes.
-///
-/// @unchecked: constant once it is made.
-private final class Parcel: @unchecked Sendable {
-  enum Content {
-    case envelope(Envelope)
-    case closed
-  }
-  let content: Content
-  /// Where the frame's bytes lie: this object's own address.
-  private let address = UnsafeMutablePointer<UInt>.allocate(capacity: 1)
-
-  init(_ content: Content) {
-    self.content = content
-    address.initialize(to: UInt(bitPattern: Unmanaged.passUnretained(self).toOpaque()))
+/// What travels through an inproc socket: a frame whose bytes are an object's own address and which keeps the object
+/// alive until it is let go, be it by the receiver or by a context that closes. Nobody reads the bytes.
+private enum InprocFrame {
+  static func make(_ object: some AnyObject & Sendable) throws -> Frame {
+    try Frame(
+      retaining: object,
+      bytes: UnsafeRawBufferPointer(start: Unmanaged.passUnretained(object).toOpaque(), count: 1))
   }
 
-  deinit { address.deallocate() }
-
-  func makeFrame() throws -> Frame {
-    try Frame(retaining: self, bytes: UnsafeRawBufferPointer(start: address, count: MemoryLayout<UInt>.size))
-  }
-
-  /// The parcel of a frame, which must have come through a socket of ``InprocWire``'s own context.
-  static func open(_ frame: borrowing Frame) -> Parcel? {
+  /// The object of a frame, which must have come through a socket of ``InprocWire``'s own context.
+  static func open(_ frame: borrowing Frame) -> AnyObject? {
     frame.withUnsafeBytes { bytes in
-      guard bytes.count == MemoryLayout<UInt>.size else { return nil }
-      return UnsafeRawPointer(bitPattern: bytes.loadUnaligned(as: UInt.self)).map {
-        Unmanaged<Parcel>.fromOpaque($0).takeUnretainedValue()
-      }
+      bytes.baseAddress.map { Unmanaged<AnyObject>.fromOpaque($0).takeUnretainedValue() }
     }
   }
 }
+
+/// An edge's last word.
+private final class EndOfEdge: Sendable {}

@@ -10,6 +10,8 @@ final class OutboundEdge: Link {
   private let state: Mutex<OutboundState>
   private let wakeup: Wakeup
   private let schema: UInt64
+  /// What the wire's thread is writing; empty in between.
+  private let items = Mutex<[OutboundState.Next]>([])
 
   init(index: Int, edge: PlannedEdge, wakeup: Wakeup) {
     self.index = index
@@ -20,9 +22,14 @@ final class OutboundEdge: Link {
   }
 
   func offer(_ envelope: Envelope) throws -> Bool {
-    switch state.withLock({ $0.offer(envelope) }) {
+    let (outcome, wasEmpty) = state.withLockSoon { state in
+      let wasEmpty = state.isEmpty
+      return (state.offer(envelope), wasEmpty)
+    }
+    switch outcome {
     case .taken:
-      wakeup.signal()
+      // The wire looks until it finds nothing; where there was something, it has been told.
+      if wasEmpty { wakeup.signal() }
       return true
     case .full:
       if edge.policy == .fail { throw EdgeFull(edge: edge.name, depth: edge.depth) }
@@ -54,7 +61,8 @@ final class OutboundEdge: Link {
     for sender in state.withLock({ change(&$0) }) { sender.resume() }
   }
 
-  func greetAgain() { state.withLock { $0.greetAgain() } }
+  /// - Returns: turns of which something may be lost.
+  func greetAgain() -> [Turn] { state.withLock { $0.greetAgain() } }
   func forget(session: UInt64) { state.withLock { $0.forget(session: session) } }
   var phase: OutboundState.Phase { state.withLock { $0.phase } }
   var isDrained: Bool { state.withLock { $0.isDrained } }
@@ -64,25 +72,26 @@ final class OutboundEdge: Link {
   ///
   /// - Returns: whether anything was.
   func fill(_ writer: inout DataWriter) -> Bool {
-    while !writer.isFull {
-      // Encoding is done outside the lock, so that the node can go on sending.
-      let next = state.withLock { $0.next(upTo: writer.frames.isEmpty ? Self.chunk : 1) }
-      for item in next {
-        switch item {
-        case .envelope(let envelope): writer.append(envelope, schema: schema)
-        case .closed: writer.appendClosed()
+    items.withLock { items in
+      while !writer.isFull {
+        // Encoding is done outside the state's lock, so that the node can go on sending.
+        let room = writer.room
+        state.withLockSoon { $0.next(upTo: room, into: &items) }
+        if items.isEmpty { break }
+        for item in items {
+          switch item {
+          case .envelope(let envelope): writer.append(envelope, schema: schema)
+          case .closed: writer.appendClosed()
+          }
         }
+        items.removeAll(keepingCapacity: true)
       }
-      if next.isEmpty { break }
     }
     return !writer.isEmpty
   }
 
   /// What was filled in has been handed to the socket, or is lost.
   func written() { state.withLock { $0.written() } }
-
-  /// How many envelopes are taken at once; a batch exceeds its size by at most so many.
-  private static let chunk = 16
 }
 
 /// The receiver does not take what this process sends.

@@ -22,6 +22,9 @@ package struct OutboundState {
   package private(set) var credits = 0
   /// Sessions under way on the edge; a receiver that was started anew is told of them again.
   private var sessions: [UInt64: (session: Session, isEnded: Bool)] = [:]
+  /// What was written and has not been answered by credit, by turn and in order: lost if the receiver is another process
+  /// now. Marks, which cost no credit, stand with the values before them.
+  private var unanswered = Deque<(turn: Turn, values: Int)>()
   private var isClosed = false
   private var closeIsSent = false
   /// The wire has taken something that it has not handed to its socket.
@@ -45,11 +48,14 @@ package struct OutboundState {
     case refused(reason: String)
   }
 
+  /// Whether nothing waits to be written: the wire must hear of what comes next.
+  package var isEmpty: Bool { queue.isEmpty }
+
   package mutating func offer(_ envelope: Envelope) -> Offer {
     if isStopped { return .stopped }
     if case .refused(let reason) = phase { return .refused(reason: reason) }
     if envelope.turn.isCut {
-      if envelope.content.isValue { stale += 1 }
+      if envelope.isValue { stale += 1 }
       return .taken
     }
     switch envelope.content {
@@ -71,7 +77,7 @@ package struct OutboundState {
   }
 
   private mutating func dropOldest() {
-    guard let victim = queue.firstIndex(where: { $0.content.isValue }) else { return }
+    guard let victim = queue.firstIndex(where: { $0.isValue }) else { return }
     queue.remove(at: victim)
     values -= 1
     dropped += 1
@@ -101,23 +107,22 @@ package struct OutboundState {
     case closed
   }
 
-  /// What may be written now, in order.
-  package mutating func next(upTo count: Int) -> [Next] {
-    var items: [Next] = []
+  /// Adds to `items` what may be written now, in order, but not more than `count`.
+  package mutating func next(upTo count: Int, into items: inout [Next]) {
     while items.count < count, let item = next() { items.append(item) }
-    return items
   }
 
   private mutating func next() -> Next? {
     guard phase == .ready else { return nil }
-    if let envelope = queue.first {
-      if envelope.content.isValue {
+    if !queue.isEmpty {
+      if queue[0].isValue {
         guard credits > 0 else { return nil }
         credits -= 1
         values -= 1
       }
-      queue.removeFirst()
       isWriting = true
+      let envelope = queue.removeFirst()
+      noteWritten(envelope)
       return .envelope(envelope)
     }
     if isClosed, !closeIsSent {
@@ -126,6 +131,17 @@ package struct OutboundState {
       return .closed
     }
     return nil
+  }
+
+  private mutating func noteWritten(_ envelope: Envelope) {
+    if envelope.turn.epoch == 0 { return }
+    let values = envelope.isValue ? 1 : 0
+    if let last = unanswered.indices.last, unanswered[last].turn == envelope.turn {
+      unanswered[last].values += values
+    } else {
+      if unanswered.first?.values == 0 { unanswered.removeFirst() }
+      unanswered.append((envelope.turn, values))
+    }
   }
 
   /// All that was taken has been handed to the socket.
@@ -154,11 +170,21 @@ package struct OutboundState {
 
   package mutating func credit(_ count: Int) -> [Waiter] {
     credits = min(credits + count, depth)
+    var answered = count
+    while answered > 0, let first = unanswered.first {
+      let values = min(first.values, answered)
+      answered -= values
+      if values == first.values { unanswered.removeFirst() } else { unanswered[0].values -= values }
+    }
     return takeWaiters()
   }
 
-  /// The receiver is another process than before, or has lost count: greet it, and tell it again what is under way.
-  package mutating func greetAgain() {
+  /// The receiver is gone, is another process than before, or has lost count: greet it, and tell it again what is under
+  /// way.
+  ///
+  /// - Returns: turns of which something may be lost.
+  package mutating func greetAgain() -> [Turn] {
+    defer { unanswered.removeAll() }
     phase = .greeting
     credits = 0
     closeIsSent = false
@@ -172,6 +198,7 @@ package struct OutboundState {
         queue.append(Envelope(.sessionEnded, turn: Turn(known.session, epoch: 0)))
       }
     }
+    return Set(unanswered.map(\.turn)).filter { !$0.isCut }
   }
 
   // MARK: The runtime
@@ -179,7 +206,7 @@ package struct OutboundState {
   package mutating func fence() -> [Waiter] {
     let before = values
     queue.removeAll { $0.turn.isCut }
-    values = queue.count { $0.content.isValue }
+    values = queue.count { $0.isValue }
     stale += before - values
     return takeWaiters()
   }

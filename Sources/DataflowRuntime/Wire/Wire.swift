@@ -107,7 +107,12 @@ final class Wire: WireEnds {
   }
 
   func peerRestarted(part: Int) {
-    for edge in outbound where plan.nodes[edge.edge.to.node].part == part { edge.greetAgain() }
+    for edge in outbound where plan.nodes[edge.edge.to.node].part == part {
+      // Turns that were under way when the process died have been cut by now; these began before we heard of it.
+      if edge.greetAgain().isEmpty { continue }
+      shared.report(
+        .edgeBroken(edge: edge.index, reason: "messages to part \(plan.parts[part].name) were lost with its process"))
+    }
     wakeup.signal()
   }
 

@@ -6,23 +6,24 @@ package enum WireFormat {
   static let magic: [UInt8] = Array("APHN".utf8)
 
   static let preambleSize = 8
-  static let dataHeaderSize = 32
   static let recordHeaderSize = 56
   static let bufferHeaderSize = 16
 
   /// Larger buffers travel in frames of their own, without a copy; for smaller ones a frame costs more than a copy.
   package static let inlineLimit = 8 << 10
-  /// A batch is sent when it holds this many records or bytes.
+  /// A batch is sent when it holds this many records, bytes or frames of buffers.
   static let batchRecords = 256
   static let batchBytes = 64 << 10
+  static let batchFrames = 16
 
   // What a reader accepts; beyond it a message is malformed.
   static let maximumRank = 8
   static let maximumBuffers = 64
   static let maximumRecords = 4096
   static let maximumText = 4096
-  /// Frames of a message: two of its own, and buffers.
-  static let maximumFrames = 1100
+  /// Frames of a message: routing id, first frame, what was there before the batch was full, and the last record's
+  /// buffers.
+  package static let maximumFrames = 2 + (batchFrames - 1) + maximumBuffers
   /// Bytes of one frame.
   package static let maximumFrame: Int64 = 1 << 30
 
@@ -111,7 +112,8 @@ package struct ByteWriter: ~Copyable {
   mutating func put(raw: [UInt8]) { raw.withUnsafeBytes { put(raw: $0) } }
 
   mutating func pad(to alignment: Int) {
-    while count % alignment != 0 { put(UInt8(0)) }
+    let missing = (alignment - count % alignment) % alignment
+    if missing > 0 { extend(by: missing).initializeMemory(as: UInt8.self, repeating: 0, count: missing) }
   }
 
   mutating func overwrite(_ value: UInt32, at offset: Int) {

@@ -146,7 +146,9 @@ final class WireLoop {
         sender.number += 1
         do {
           sender.pending.append(try writer.takeHead())
-          for frame in writer.frames { sender.pending.append(try Frame(retaining: frame.owner, bytes: frame.bytes)) }
+          for frame in writer.frames {
+            sender.pending.append(try Frame(retaining: Kept(buffer: frame), bytes: frame.bytes))
+          }
         } catch {
           report(.edgeBroken(edge: sender.end.index, reason: "\(error)"))
           sender.pending.removeAll()
@@ -159,6 +161,12 @@ final class WireLoop {
       poller.setEvents(isSent ? .readable : [.readable, .writable], at: sender.slot)
       if !isSent { return }
     }
+  }
+
+  /// Keeps a buffer's memory until the socket has sent it.
+  private final class Kept: Sendable {
+    private let buffer: WireBuffer
+    init(buffer: WireBuffer) { self.buffer = buffer }
   }
 
   private func isQuiet(_ sender: Sender) -> Bool {
@@ -185,7 +193,8 @@ final class WireLoop {
             report(.edgeBroken(edge: sender.end.index, reason: "refused: \(reason)"))
           case .whoIsThere:
             if sender.end.phase == .ready {
-              sender.end.greetAgain()
+              // What is lost of a live connection the receiver finds by the numbers.
+              _ = sender.end.greetAgain()
               sender.greeted = .min
             }
           }
@@ -297,7 +306,7 @@ final class WireLoop {
       content = .value(value)
     }
     // A session that is over here may still have something under way.
-    guard let session = sessions.session(record.session) else {
+    guard let session = end.session(record.session, in: sessions) else {
       if record.value != nil { end.owed.add(1) }
       return nil
     }
@@ -329,7 +338,7 @@ final class WireLoop {
   private struct Frames: PayloadFrames {
     let loop: WireLoop
     var isEmpty: Bool { loop.incoming.isEmpty }
-    func takeNext() -> (bytes: UnsafeRawBufferPointer, owner: any AnyObject & Sendable)? {
+    func takeNext() -> (bytes: UnsafeRawBufferPointer, owner: AnyObject)? {
       guard let frame = loop.incoming.takeFirst() else { return nil }
       let storage = FrameStorage(adopting: frame)
       return (storage.bytes, storage)

@@ -69,6 +69,9 @@ public final class CausalLM: Sendable {
   /// Tokens that end an answer.
   public let endTokens: Set<Int32>
 
+  /// The file of its folder.
+  static let files = ["model.gguf"]
+
   let embedding: Tensor
   let layers: [Layer]
   let finalNorm: [Float]

@@ -122,9 +122,7 @@ public final class CausalLMRunner {
     guard cache.layers == shape.layers, cache.keyHeads == shape.keyHeads, cache.headWidth == shape.headWidth else {
       throw .foreign("cache")
     }
-    guard room <= cache.capacity - cache.count else {
-      throw .contextFull(needed: cache.count + room, capacity: cache.capacity)
-    }
+    try cache.checkRoom(for: room)
   }
 
   // MARK: Forward
@@ -200,7 +198,7 @@ public final class CausalLMRunner {
           rotary.turn(
             key.start + (row + offset) * keyWidth, heads: shape.keyHeads, position: position, shape.rotaryPairing)
         }
-        cache.store(
+        try cache.store(
           layer: index, keys: key.start + row * keyWidth, values: value.start + row * keyWidth, stride: keyWidth,
           rows: segment.rows)
         let layout = AttentionLayout(

@@ -38,10 +38,20 @@ public final class KVCache {
   func keys(_ layer: Int) -> UnsafeMutablePointer<Float> { floats.start + layer * 2 * keyHeads * headStride }
   func values(_ layer: Int) -> UnsafeMutablePointer<Float> { keys(layer) + keyHeads * headStride }
 
+  /// Checks that so many positions more can be held.
+  ///
+  /// - Throws: ``ModelInputError/contextFull(needed:capacity:)``.
+  func checkRoom(for rows: Int) throws(ModelInputError) {
+    guard rows <= capacity - count else { throw .contextFull(needed: count + rows, capacity: capacity) }
+  }
+
   /// Copies rows of all heads, side by side, to positions from ``count`` on.
+  ///
+  /// - Throws: ``ModelInputError/contextFull(needed:capacity:)``; nothing is written then.
   func store(
     layer: Int, keys newKeys: UnsafePointer<Float>, values newValues: UnsafePointer<Float>, stride: Int, rows: Int
-  ) {
+  ) throws(ModelInputError) {
+    try checkRoom(for: rows)
     for head in 0..<keyHeads {
       for row in 0..<rows {
         let place = head * headStride + (count + row) * headWidth

@@ -38,7 +38,8 @@ public final class WhisperDecoder {
   /// Above this the window is taken for silence, unless the tokens are likely.
   private static let silenceThreshold: Float = 0.6
   private static let likelyThreshold: Float = -1
-  private static let promptRows = 4
+  /// Tokens of the longest prompt: start, language, task, no timestamps.
+  static let promptRows = 4
 
   /// - Throws: ``ModelInputError/noMemory(bytes:)``.
   public init(_ model: WhisperModel) throws(ModelInputError) {
@@ -77,7 +78,7 @@ public final class WhisperDecoder {
     try listen(to: features, checkCancelled)
     past.truncate(to: 0)
     try checkCancelled()
-    forward(prompt)
+    try forward(prompt)
     // The start's logits tell whether anything is said; the prompt's last ones what is said first.
     computeLogits(row: 0)
     let noSpeech = expf(logits.start[Int(model.tokens.noSpeech)] - logSum(skippingSuppressed: false, isFirst: false))
@@ -107,7 +108,7 @@ public final class WhisperDecoder {
       if token < model.tokens.endOfText { try emit(stream.append(token)) }
       guard result.tokens.count < most else { break }
       try checkCancelled()
-      forward([token])
+      try forward([token])
       computeLogits(row: 0)
     }
     try emit(stream.finish())
@@ -188,7 +189,8 @@ public final class WhisperDecoder {
   }
 
   /// Appends tokens, no more than ``promptRows``; leaves their final hidden states in `normed`.
-  private func forward(_ tokens: [Int32]) {
+  private func forward(_ tokens: [Int32]) throws(ModelInputError) {
+    try past.checkRoom(for: tokens.count)
     let (rows, width, decoder) = (tokens.count, shape.width, model.decoder)
     for (row, token) in tokens.enumerated() {
       decoder.embedding.expandRows(Int(token)..<Int(token) + 1, into: x.start + row * width)
@@ -201,7 +203,7 @@ public final class WhisperDecoder {
       heads: shape.decoderHeads, keyHeads: shape.decoderHeads, headWidth: headWidth, queryStride: width,
       outStride: width, keyStride: 2 * width, keyHeadStride: headWidth)
     for (index, block) in decoder.blocks.enumerated() {
-      attend(block, layer: index, rows)
+      try attend(block, layer: index, rows)
       if let cross = block.cross {
         norm(cross.norm, rows)
         cross.query.apply(normed.start, rows: rows, into: queryKeyValue.start, scratch: scratch)
@@ -225,11 +227,11 @@ public final class WhisperDecoder {
     Operations.layerNorm(x.start, norm.weight, norm.bias, epsilon: whisperEpsilon, rows: rows, into: normed.start)
   }
 
-  private func attend(_ block: WhisperModel.Block, layer: Int, _ rows: Int) {
+  private func attend(_ block: WhisperModel.Block, layer: Int, _ rows: Int) throws(ModelInputError) {
     let width = shape.width
     norm(block.attentionNorm, rows)
     block.attentionInput.apply(normed.start, rows: rows, into: queryKeyValue.start, scratch: scratch)
-    past.store(
+    try past.store(
       layer: layer, keys: queryKeyValue.start + width, values: queryKeyValue.start + 2 * width, stride: 3 * width,
       rows: rows)
     let layout = AttentionLayout(

@@ -27,6 +27,9 @@ public final class WhisperModel: Sendable {
   /// Whether the model knows more than English.
   public var isMultilingual: Bool { configuration.vocabularySize >= 51_865 }
 
+  /// The files of its folder: weights, tokenizer, settings.
+  static let files = ["model.bin", "tokenizer.json", "config.json"]
+
   let encoder: Encoder
   let decoder: Decoder
   let tokens: SpecialTokens

@@ -4,6 +4,10 @@ internal import Tensors
 struct WhisperReader {
   let file: CTranslate2
 
+  private static let mostHeads = 1024
+  /// How much wider than the model its feed-forward layers may be; Whisper's are four times as wide.
+  private static let mostExpansion = 16
+
   private func fault(_ part: String, expected: String, found: String) -> ModelError {
     ModelError(file: file.file, part: part, .unexpected(expected: expected, found: found))
   }
@@ -29,11 +33,21 @@ struct WhisperReader {
       guard count > 0 else { throw ModelError(file: file.file, part: "\(part)/layer_0", .missing) }
       return count
     }
+    // Sizes that the tensors in the file do not bound by themselves, or bound too late.
+    func limit(_ name: String, _ found: Int, to range: ClosedRange<Int>, _ what: String) throws(ModelError) {
+      guard range.contains(found) else {
+        throw fault(name, expected: "\(range.lowerBound) to \(range.upperBound) \(what)", found: "\(found)")
+      }
+    }
     let width = convolution[0]
+    let positions = "position_encodings/encodings"
+    try limit("encoder/\(positions)", audio[0], to: 1...LogMel.windowFrames / 2, "positions")
+    try limit("decoder/\(positions)", text[0], to: WhisperDecoder.promptRows + 1...1 << 16, "positions")
+    try limit("decoder/embeddings/weight", vocabulary[0], to: 1...1 << 24, "tokens")
     func heads(_ part: String) throws(ModelError) -> Int {
       let heads = try file.setting("\(part)/num_heads")
-      guard heads > 0, width % heads == 0 else {
-        throw fault("\(part)/num_heads", expected: "a divisor of \(width)", found: "\(heads)")
+      guard (1...Self.mostHeads).contains(heads), width % heads == 0 else {
+        throw fault("\(part)/num_heads", expected: "a divisor of \(width), at most \(Self.mostHeads)", found: "\(heads)")
       }
       return heads
     }
@@ -73,6 +87,10 @@ struct WhisperReader {
 
   private func block(_ name: String, _ width: Int, hasCross: Bool) throws(ModelError) -> WhisperModel.Block {
     let inner = try file.shape("\(name)/ffn/linear_0/weight").first ?? 0
+    guard (1...Self.mostExpansion * width).contains(inner) else {
+      throw fault(
+        "\(name)/ffn/linear_0/weight", expected: "1 to \(Self.mostExpansion * width) rows", found: "\(inner)")
+    }
     var cross: WhisperModel.Cross?
     if hasCross {
       cross = WhisperModel.Cross(

@@ -78,14 +78,35 @@ import Testing
     _ = edge.offer(Envelope(.sessionBegan, turn: Turn(other, epoch: 0)))
     _ = edge.offer(Envelope(.sessionEnded, turn: Turn(Self.session, epoch: 0)))
     expectEqual(edge.sent.count, 3)
-    edge.greetAgain()
+    _ = edge.greetAgain()
     expect(edge.nextOne() == nil)
     _ = edge.welcome(credits: 4)
     expectEqual(edge.marksWritten, ["a began", "b began", "a ended"])
     edge.forget(session: other.id)
-    edge.greetAgain()
+    _ = edge.greetAgain()
     _ = edge.welcome(credits: 4)
     expectEqual(edge.marksWritten, ["a began", "a ended"])
+  }
+
+  @Test func whatALostReceiverMayHaveTakenWithItIsNamed() {
+    var edge = OutboundState(depth: 4, policy: .block)
+    let session = Session(id: 1 << 32 | 3, name: "c")
+    _ = edge.welcome(credits: 4)
+    for (number, epoch) in [(1, 1), (2, 1), (3, 2), (4, 3)] as [(Int, UInt32)] {
+      expectEqual(edge.offer(Self.value(number, epoch: epoch, of: session)), .taken)
+    }
+    expectEqual(edge.sent, [1, 2, 3, 4])
+    // The first turn's values were taken; the second turn was interrupted.
+    _ = edge.credit(2)
+    session.raiseWatermark(to: 3)
+    expectEqual(edge.greetAgain(), [Turn(session, epoch: 3)])
+    expectEqual(edge.greetAgain(), [])
+    // What waits here is not lost.
+    expectEqual(edge.offer(Envelope(.turnEnded, turn: Turn(session, epoch: 4))), .taken)
+    expectEqual(edge.greetAgain(), [])
+    _ = edge.welcome(credits: 4)
+    _ = edge.sent
+    expectEqual(edge.greetAgain(), [Turn(session, epoch: 4)])
   }
 
   /// At no time are more values on their way than the receiver has room for, none is lost uncounted, and when all has
@@ -127,7 +148,7 @@ import Testing
         _ = edge.fence()
         epoch += 1
       default:
-        edge.greetAgain()
+        _ = edge.greetAgain()
         owed = 0
         _ = edge.welcome(credits: depth - atReceiver)
       }
@@ -183,6 +204,8 @@ extension OutboundState {
   /// What may be written next, by itself, and has been.
   fileprivate mutating func nextOne() -> Next? {
     defer { written() }
-    return next(upTo: 1).first
+    var items: [Next] = []
+    next(upTo: 1, into: &items)
+    return items.first
   }
 }

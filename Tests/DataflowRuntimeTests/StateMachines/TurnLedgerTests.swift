@@ -34,7 +34,7 @@ import Testing
         case .record(_, let record): records.append(record)
         case .fence(_, _, let epoch): fences.append(epoch)
         case .closeSession: closed += 1
-        case .turnBegan: break
+        case .turnBegan, .overrun: break
         }
       }
     }

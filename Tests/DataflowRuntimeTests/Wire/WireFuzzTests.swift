@@ -5,6 +5,11 @@ import Testing
 
 /// Bytes of any kind are read or refused; they neither crash the reader nor make it hold more than was sent.
 @Suite struct WireFuzzTests {
+  /// What is read as an event is told to a coordinator.
+  private let coordinator: Coordinator
+
+  init() throws { coordinator = Coordinator(plan: try TurnLedgerTests.plan(), clock: SystemTime()) { _ in } }
+
   @Test func randomBytes() {
     var random = SeededRandom(1)
     for round in 0..<4000 {
@@ -79,9 +84,11 @@ import Testing
       var rest = reader
       _ = try? Greeting(afterPreamble: &rest)
       switch kind {
-      case .join: _ = ControlWire.value(Joining.self, reader)
+      case .join:
+        if let joining = ControlWire.value(Joining.self, reader) { coordinator.note(clock: joining.clock, ofPart: 0) }
       case .accept: _ = ControlWire.value(Acceptance.self, reader)
-      case .event: _ = ControlWire.value(PartEvent.self, reader)
+      case .event:
+        if let event = ControlWire.value(PartEvent.self, reader) { coordinator.handle(event, from: 0) }
       case .command: _ = ControlWire.value(PartCommand.self, reader)
       default: break
       }
@@ -96,6 +103,8 @@ import Testing
   private static func bytes(of value: any Message) -> Int {
     var encoder = MessageEncoder()
     value.encode(into: &encoder)
-    return encoder.fields.count + encoder.buffers.reduce(0) { $0 + $1.bytes.count }
+    var count = encoder.fields.count
+    encoder.buffers.forEach { count += $0.bytes.count }
+    return count
   }
 }

@@ -186,7 +186,7 @@ struct ArrayFrames: PayloadFrames {
   init(_ frames: some Sequence<[UInt8]>) { rest = frames.map { SharedBuffer($0) }[...] }
 
   var isEmpty: Bool { rest.isEmpty }
-  mutating func takeNext() -> (bytes: UnsafeRawBufferPointer, owner: any AnyObject & Sendable)? {
+  mutating func takeNext() -> (bytes: UnsafeRawBufferPointer, owner: AnyObject)? {
     rest.popFirst()?.memory
   }
 }

@@ -13,6 +13,7 @@ from . import wire
 from .mailbox import Edge, Envelope, Mailbox, Overflow
 from .messages import TYPES
 from .outbound import GREETING, READY, OutboundEdge
+from .records import DataMessage, DataWriter, Record, read_data
 from .session import SessionTable, Turn
 from .sockets import Keys, Wakeup, configure, connect
 
@@ -151,7 +152,7 @@ class EdgeThread:
     def _flush(self, sender: _Sender) -> bool:
         while True:
             if sender.pending is None:
-                writer = wire.DataWriter(sender.end.edge.index, self._incarnation, sender.number)
+                writer = DataWriter(sender.end.edge.index, self._incarnation, sender.number)
                 while not writer.full:
                     record = sender.end.next()
                     if record is None:
@@ -209,7 +210,7 @@ class EdgeThread:
                     self._send(receiver.socket, [peer, wire.WhoIsThere().encode()])
                 else:
                     payload = [frame.buffer for frame in frames[2:]]
-                    self._take(receiver, wire.read_data(reader, payload, receiver.type))
+                    self._take(receiver, read_data(reader, payload, receiver.type))
             except ValueError as error:
                 self.malformed += 1
                 if peer == receiver.peer:
@@ -245,7 +246,7 @@ class EdgeThread:
             room = max(0, receiver.edge.depth - self._mailbox.values(receiver.lane))
         self._send(receiver.socket, [peer, wire.Welcome(hello.attempt, room).encode()])
 
-    def _take(self, receiver: _Receiver, message: wire.DataMessage) -> None:
+    def _take(self, receiver: _Receiver, message: DataMessage) -> None:
         edge = receiver.edge
         if message.edge != edge.index or message.incarnation != receiver.incarnation:
             raise wire.WireError("a message of another edge or process")
@@ -257,7 +258,7 @@ class EdgeThread:
         for record in message.records:
             self._record(receiver, record)
 
-    def _record(self, receiver: _Receiver, record: wire.Record) -> None:
+    def _record(self, receiver: _Receiver, record: Record) -> None:
         edge = receiver.edge
         if record.content == wire.CLOSED:
             self._mailbox.set_closed(receiver.lane, True)

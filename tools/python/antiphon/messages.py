@@ -11,7 +11,8 @@ from typing import Dict, Type
 import numpy
 
 from .porttype import PortType
-from .wire import Decoder, Encoder, WireError
+from .records import Decoder, Encoder
+from .wire import WireError
 
 
 def _array(values, dtype: str, rank: int, what: str) -> numpy.ndarray:

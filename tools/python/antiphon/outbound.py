@@ -8,6 +8,7 @@ from typing import Callable, Deque, Dict, Optional, Tuple
 
 from . import wire
 from .mailbox import Edge, Envelope, Stopped
+from .records import Record
 from .session import Session, Turn
 
 GREETING, READY, REFUSED = "greeting", "ready", "refused"
@@ -95,7 +96,7 @@ class OutboundEdge:
 
     # The wire.
 
-    def next(self) -> Optional[wire.Record]:
+    def next(self) -> Optional[Record]:
         """What may be written now."""
         with self._changed:
             if self.phase != READY:
@@ -109,13 +110,13 @@ class OutboundEdge:
                     self._values -= 1
                 self._queue.popleft()
                 session = envelope.turn.session
-                return wire.Record(
+                return Record(
                     envelope.content, session.id, envelope.turn.epoch, envelope.sequence, envelope.time,
                     envelope.trace, self.edge.schema, session.name, envelope.value,
                 )
             if self._closed and not self._close_sent:
                 self._close_sent = True
-                return wire.Record(wire.CLOSED)
+                return Record(wire.CLOSED)
             return None
 
     @property

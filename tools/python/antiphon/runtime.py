@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import random
 import signal
@@ -10,148 +9,19 @@ import sys
 import threading
 import time
 import traceback
-from dataclasses import dataclass, field
 from typing import Any, Callable, Dict, Iterator, List, Optional, Tuple, Type
 
 from . import wire
+from .assignment import Assignment, AssignmentError, check, ports_of
 from .control import ControlThread, JoinError
 from .edges import EdgeThread
-from .mailbox import Edge, Envelope, Mailbox, Received, SessionBegan, SessionEnded, Stopped, TurnEnded, TurnInterrupted
-from .messages import TYPES, Message
-from .node import Input, Node, Output, Port
+from .mailbox import Mailbox, Received, SessionBegan, SessionEnded, Stopped, TurnEnded, TurnInterrupted
+from .node import Input, Node, Output
 from .outbound import OutboundEdge
-from .porttype import PortType, fnv1a
+from .outlet import Current, Meter, Outlet, flow_of, now
+from .porttype import fnv1a
 from .session import Session, SessionTable, Turn
 from .sockets import KeyFileError, Keys
-
-
-class AssignmentError(Exception):
-    """The graph asks of the node what it does not have."""
-
-
-@dataclass
-class Assignment:
-    """What the coordinator tells the process of its node."""
-
-    node: int
-    name: str
-    graph: str
-    seed: int
-    threads: int
-    parameters: Dict[str, Any]
-    inputs: List[Edge]
-    outputs: List[Edge]
-
-    @classmethod
-    def read(cls, body: Dict[str, Any]) -> "Assignment":
-        def edge(item: Dict[str, Any]) -> Edge:
-            type = PortType.parse(item["type"])
-            if type.name not in TYPES:
-                raise AssignmentError(f"edge {item['name']} carries {type}, a type that this package does not know")
-            return Edge(
-                int(item["edge"]), item["name"], item["port"], type, int(item["schema"]), item["address"],
-                int(item["depth"]), item["policy"], bool(item["isFeedback"]), bool(item["carriesTurns"]),
-                tuple(item["sources"]), int(item["peer"]), item["peerName"],
-            )
-
-        try:
-            return cls(
-                int(body["node"]), body["name"], body["graph"], int(body["seed"]), int(body["threads"]),
-                json.loads(body["parameters"]), [edge(item) for item in body["inputs"]],
-                [edge(item) for item in body["outputs"]],
-            )
-        except (KeyError, TypeError, ValueError) as error:
-            raise AssignmentError(f"the coordinator's assignment cannot be read: {error!r}") from None
-
-
-@dataclass
-class Meter:
-    """Counts what the node does, as the summary at the end of a run shows it."""
-
-    received: int = 0
-    sent: int = 0
-    busy: int = 0
-    blocked: int = 0
-    stale: int = 0
-    #: Durations by bucket; the bounds grow by an eighth.
-    latency: List[int] = field(default_factory=list)
-
-    def work(self, nanoseconds: int) -> None:
-        self.busy += nanoseconds
-        value = max(nanoseconds, 0)
-        exponent = value.bit_length() - 1
-        bucket = value if value < 8 else (exponent - 2) * 8 + ((value >> (exponent - 3)) & 7)
-        self.latency += [0] * (bucket + 1 - len(self.latency))
-        self.latency[bucket] += 1
-
-
-class Outlet:
-    """An output of a running node: stamps what the node sends and puts it on every edge that leaves here."""
-
-    def __init__(self, port: Port, edges: List[OutboundEdge], runtime: "Runtime"):
-        self._port, self._edges, self._runtime = port, edges, runtime
-        self._sequence = 0
-
-    @property
-    def connected(self) -> bool:
-        """Whether anybody listens; work for an output that nobody reads can be left out."""
-        return bool(self._edges)
-
-    def send(
-        self, value: Message, turn: Optional[Turn] = None, time: Optional[int] = None, trace: Optional[int] = None
-    ) -> bool:
-        """Sends a value, and waits while an edge with policy `block` is full.
-
-        Turn, time (nanoseconds since the session began) and trace are those of the message being handled unless
-        others are given. Returns False if the turn was interrupted: then nothing was sent.
-        """
-        runtime, current = self._runtime, self._runtime.current
-        turn = turn or current.turn
-        if turn is None:
-            raise ValueError(f"{self._port.name}.send needs a turn: no message is being handled")
-        if turn.cut:
-            runtime.meter.stale += 1
-            return False
-        for edge in self._edges:
-            problem = value.type.mismatch(edge.edge.type)
-            if problem:
-                raise TypeError(f"port {self._port.name} carries {edge.edge.type}, not {value.type}: {problem}")
-        if trace is None:
-            trace = current.trace if current.trace is not None and turn == current.turn else runtime.new_trace()
-        time = (current.time or 0) if time is None else time
-        number, self._sequence = self._sequence, self._sequence + 1
-        for edge in self._edges:
-            runtime.trace("sent", flow=_flow(edge.edge.index, number))
-            started = now()
-            if not edge.send(Envelope(wire.VALUE, turn, value, number, time, trace)):
-                return False
-            waited = now() - started
-            runtime.meter.blocked += waited
-            current.blocked += waited
-        runtime.meter.sent += 1
-        return True
-
-
-@dataclass
-class Current:
-    """What the node is at."""
-
-    turn: Optional[Turn] = None
-    time: Optional[int] = None
-    trace: Optional[int] = None
-    what: str = ""
-    started: int = 0
-    #: Nanoseconds spent waiting for room downstream.
-    blocked: int = 0
-
-
-def _flow(edge: int, sequence: int) -> int:
-    """The same at both ends of a message's way."""
-    return edge << 40 | sequence & 0xFF_FFFF_FFFF
-
-
-def now() -> int:
-    return time.monotonic_ns()
 
 
 class Runtime:
@@ -231,11 +101,11 @@ class Runtime:
         assignment = self.assignment
         self.seed = fnv1a(assignment.name.encode(), assignment.seed ^ 0xCBF29CE484222325)
         self._trace_entries = [] if acceptance.get("isTraced") else None
-        inputs, outputs = _ports(self._type, Input), _ports(self._type, Output)
+        inputs, outputs = ports_of(self._type, Input), ports_of(self._type, Output)
         for edge in assignment.inputs:
-            _check(edge, inputs, "input")
+            check(edge, inputs, "input")
         for edge in assignment.outputs:
-            _check(edge, outputs, "output")
+            check(edge, outputs, "output")
         for name, port in inputs.items():
             if self._type.run is Node.run and not callable(getattr(self._type, port.handler, None)):
                 raise AssignmentError(f"{self._type.__name__} has no method {port.handler}(value, turn)")
@@ -394,7 +264,7 @@ class Runtime:
     def _enter(self, event: Any) -> None:
         if isinstance(event, Received):
             self.meter.received += 1
-            self.trace("taken", flow=_flow(event.edge, event.sequence))
+            self.trace("taken", flow=flow_of(event.edge, event.sequence))
             self.current = Current(event.turn, event.time, event.trace, event.port, now())
         elif isinstance(event, (TurnEnded, TurnInterrupted)):
             what = "end of turn" if isinstance(event, TurnEnded) else "interruption"
@@ -471,26 +341,6 @@ class Runtime:
         if self._edges:
             refused.update(malformed=self._edges.malformed, strangers=self._edges.strangers)
         return {"nodes": [node], "edges": edges, "refused": refused}
-
-
-def _ports(node: Type[Node], kind: Type[Port]) -> Dict[str, Any]:
-    found = {}
-    for owner in reversed(node.__mro__):
-        for value in vars(owner).values():
-            if isinstance(value, kind):
-                found[value.name] = value
-    return found
-
-
-def _check(edge: Edge, ports: Dict[str, Port], what: str) -> None:
-    port = ports.get(edge.port)
-    if port is None:
-        known = ", ".join(sorted(ports)) or "none"
-        raise AssignmentError(f"the graph names an {what} '{edge.port}', but the program's {what}s are: {known}")
-    sides: Tuple[PortType, PortType] = (edge.type, port.type)
-    problem = sides[0].mismatch(sides[1])
-    if problem:
-        raise AssignmentError(f"the graph says that {what} '{edge.port}' is {edge.type}, the program {port.type}: {problem}")
 
 
 def _describe(error: BaseException) -> str:

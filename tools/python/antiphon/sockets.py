@@ -32,7 +32,7 @@ class Wakeup:
 
 
 class KeyFileError(Exception):
-    """A key is not there."""
+    """A key is not there, or is no secret."""
 
 
 class Keys:
@@ -47,6 +47,8 @@ class Keys:
         path = os.path.join(self._folder, file)
         try:
             with open(path, encoding="utf-8") as lines:
+                if prefix and os.fstat(lines.fileno()).st_mode & 0o077:
+                    raise KeyFileError(f"{path}: others than its owner may read or write it; chmod 600 {path}")
                 for line in lines:
                     # No key begins with the # of a comment.
                     words = line.split()
@@ -62,10 +64,12 @@ class Keys:
         socket.curve_serverkey = self._read(f"{peer}.pub", "")
 
 
-def connect(context: zmq.Context, address: str, peer: str, keys: Optional[Keys], linger: int, limit: int) -> zmq.Socket:
+def connect(
+    context: zmq.Context, address: str, peer: str, keys: Optional[Keys], linger: int, limit: int, heartbeats: bool = True
+) -> zmq.Socket:
     """A DEALER that keeps trying to reach the address."""
     socket = context.socket(zmq.DEALER)
-    configure(socket, linger, limit)
+    configure(socket, linger, limit, heartbeats)
     socket.reconnect_ivl, socket.reconnect_ivl_max = 20, 500
     if keys and address.startswith("tcp://"):
         keys.secure(socket, peer)
@@ -73,6 +77,7 @@ def connect(context: zmq.Context, address: str, peer: str, keys: Optional[Keys],
     return socket
 
 
-def configure(socket: zmq.Socket, linger: int, limit: int) -> None:
+def configure(socket: zmq.Socket, linger: int, limit: int, heartbeats: bool = True) -> None:
     socket.linger, socket.maxmsgsize = linger, limit
-    socket.heartbeat_ivl, socket.heartbeat_timeout = 1000, 5000
+    if heartbeats:
+        socket.heartbeat_ivl, socket.heartbeat_timeout = 1000, 5000

@@ -11,6 +11,7 @@ import zmq
 import antiphon
 from antiphon import wire
 from antiphon.messages import TYPES
+from antiphon.records import DataWriter, Record, read_data
 from antiphon.runtime import Runtime
 
 TIMEOUT = 20_000
@@ -163,7 +164,7 @@ class End:
         self.credits = answer.credits
 
     def send(self, *records):
-        writer = wire.DataWriter(self.item["edge"], 5, self.number)
+        writer = DataWriter(self.item["edge"], 5, self.number)
         for record in records:
             record.schema = self.item["schema"]
             writer.append(record)
@@ -171,10 +172,10 @@ class End:
         self.socket.send_multipart(writer.frames)
 
     def value(self, value, epoch=1, **more):
-        self.send(wire.Record(wire.VALUE, 1 << 32 | 1, epoch, value=value, **more))
+        self.send(Record(wire.VALUE, 1 << 32 | 1, epoch, value=value, **more))
 
     def mark(self, content, epoch=0, session=1 << 32 | 1, name="kitchen"):
-        self.send(wire.Record(content, session, epoch, name=name))
+        self.send(Record(content, session, epoch, name=name))
 
     def answer(self):
         return wire.read_answer(self.socket.recv())
@@ -206,7 +207,7 @@ class End:
             frames = self.socket.recv_multipart()
             reader = wire.Reader(frames[1])
             if reader.preamble() == wire.DATA:
-                message = wire.read_data(reader, frames[2:], self.type)
+                message = read_data(reader, frames[2:], self.type)
                 assert message.number == self.number, (message.number, self.number)
                 self.number += 1
                 self.records += message.records

@@ -22,6 +22,7 @@ class KeyTests(unittest.TestCase):
     def write(self, name, data):
         with open(os.path.join(self.folder, name), "wb") as file:
             file.write(data)
+        os.chmod(file.name, 0o600 if name.endswith(".key") else 0o644)
 
     def test_a_process_proves_itself(self):
         context = zmq.Context()
@@ -50,6 +51,14 @@ class KeyTests(unittest.TestCase):
         self.write("empty.key", b"# nothing\n")
         with self.assertRaisesRegex(KeyFileError, "holds no key"):
             Keys(self.folder, "empty")
+
+    def test_a_secret_that_others_can_read_is_refused(self):
+        for mode in (0o640, 0o604, 0o660):
+            os.chmod(os.path.join(self.folder, "shout.key"), mode)
+            with self.assertRaisesRegex(KeyFileError, "chmod 600"):
+                Keys(self.folder, "shout")
+        os.chmod(os.path.join(self.folder, "shout.key"), 0o400)
+        Keys(self.folder, "shout")
 
 
 if __name__ == "__main__":

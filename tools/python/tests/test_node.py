@@ -7,6 +7,7 @@ import numpy
 
 import antiphon
 from antiphon import wire
+from antiphon.records import Record
 from tests.harness import Run
 
 BEGAN, VALUE, TURN_ENDED, ENDED, CLOSED = (
@@ -73,7 +74,7 @@ class NodeTests(unittest.TestCase):
             text, loud = run.inputs["text"], run.outputs["loud"]
             for number in (1, 2):
                 text.mark(BEGAN, session=1 << 32 | number, name=f"s{number}")
-                text.send(wire.Record(VALUE, 1 << 32 | number, 1, value=antiphon.Text(f"s{number}")))
+                text.send(Record(VALUE, 1 << 32 | number, 1, value=antiphon.Text(f"s{number}")))
             text.mark(ENDED, session=1 << 32 | 2)
             found = [loud.record() for _ in range(5)]
             self.assertEqual([r.session & 0xFF for r in found], [1, 1, 2, 2, 2])
@@ -320,6 +321,24 @@ class LifeTests(unittest.TestCase):
             self.assertEqual(run.event("interrupt"), {"session": 1 << 32 | 1, "reason": "because"})
             self.assertEqual(run.event("turnFailed")["reason"], "no idea")
             self.assertEqual(run.event("print")["text"], "kitchen")
+
+    def test_nothing_is_lost_on_a_coordinator_that_takes_its_time(self):
+        lines = 20_000
+
+        class Talker(Shout):
+            def on_session_ended(self, session):
+                for number in range(lines):
+                    self.print(f"{number} " + "x" * 500)
+
+        with Run(Talker, **PORTS) as run:
+            text = run.inputs["text"]
+            text.mark(BEGAN)
+            text.mark(ENDED)
+            # More than the connection, and the node's own process, have room for.
+            first = run.event("print")["text"]
+            time.sleep(1)
+            found = [first] + [run.event("print")["text"] for _ in range(lines - 1)]
+            self.assertEqual([int(line.split()[0]) for line in found], list(range(lines)))
 
 
 if __name__ == "__main__":

@@ -6,7 +6,8 @@ import numpy
 
 import antiphon
 from antiphon import messages, wire
-from antiphon.runtime import Assignment
+from antiphon.assignment import Assignment
+from antiphon.records import DataWriter, Record, read_data
 from tests import vectors
 
 INCARNATION = 0x1122334455667788
@@ -17,14 +18,14 @@ HELLO = wire.Hello(
     type="text", part="main", seed=7, threads=2, kernels="avx2, 2 threads",
 )
 TURN = [
-    wire.Record(wire.SESSION_BEGAN, SESSION, schema=TEXT.schema, name="kitchen"),
-    wire.Record(
+    Record(wire.SESSION_BEGAN, SESSION, schema=TEXT.schema, name="kitchen"),
+    Record(
         wire.VALUE, SESSION, 1, 5, 1_500_000_000, 0x0001000000000001, TEXT.schema, value=antiphon.Text("Good morning.")
     ),
-    wire.Record(wire.VALUE, SESSION, 1, 6, -1, 0, TEXT.schema, value=antiphon.Text("Grüße, 你好 🎧")),
-    wire.Record(wire.TURN_ENDED, SESSION, 1, schema=TEXT.schema),
-    wire.Record(wire.SESSION_ENDED, SESSION, schema=TEXT.schema),
-    wire.Record(wire.CLOSED),
+    Record(wire.VALUE, SESSION, 1, 6, -1, 0, TEXT.schema, value=antiphon.Text("Grüße, 你好 🎧")),
+    Record(wire.TURN_ENDED, SESSION, 1, schema=TEXT.schema),
+    Record(wire.SESSION_ENDED, SESSION, schema=TEXT.schema),
+    Record(wire.CLOSED),
 ]
 VALUES = {
     "data-audio-inline": antiphon.AudioChunk(numpy.array([[0, -1], [0.5, 1], [-0.25, 0.125]]), 48000),
@@ -41,7 +42,7 @@ def same(a, b):
 
 
 def write(records):
-    writer = wire.DataWriter(3, INCARNATION, 2)
+    writer = DataWriter(3, INCARNATION, 2)
     for record in records:
         writer.append(record)
     return writer.frames
@@ -51,7 +52,7 @@ def read(frames, type):
     reader = wire.Reader(frames[0])
     if reader.preamble() != wire.DATA:
         raise wire.WireError("no data")
-    return wire.read_data(reader, frames[1:], type)
+    return read_data(reader, frames[1:], type)
 
 
 class VectorTests(unittest.TestCase):
@@ -80,7 +81,7 @@ class VectorTests(unittest.TestCase):
         for name, value in VALUES.items():
             with self.subTest(name):
                 schema = value.type.schema
-                record = wire.Record(wire.VALUE, SESSION, 1, 5, 1_500_000_000, 0x0001000000000001, schema, value=value)
+                record = Record(wire.VALUE, SESSION, 1, 5, 1_500_000_000, 0x0001000000000001, schema, value=value)
                 self.assertEqual(write([record]), vectors.read(name))
                 (found,) = read(vectors.read(name), type(value)).records
                 self.assertTrue(same(found.value, value))
