@@ -55,7 +55,8 @@ import Testing
     func differences() throws -> CheckpointNeeds.Differences {
       try Fixtures.withFile(model.weights) { try needs.differences(Checkpoints.open($0)) }
     }
-    #expect(try differences() == CheckpointNeeds.Differences())
+    let whole = try differences()
+    #expect(whole == CheckpointNeeds.Differences())
     model.variables.removeAll { $0.name == "decoder/layer_0/attention/linear_1/weight" }
     model.reshape("encoder/layer_norm/beta", [3])
     model.variables.append(SmallWhisper.Variable(name: "decoder/other", shape: [1], bytes: [0, 0, 0, 0]))
@@ -67,7 +68,8 @@ import Testing
     model = SmallWhisper()
     model.variables.append(
       SmallWhisper.Variable(name: "decoder/projection/weight_scale", shape: [1], bytes: [0, 0, 0, 0]))
-    #expect(try differences().unexpected == ["decoder/projection/weight_scale"])
+    let unexpected = try differences().unexpected
+    #expect(unexpected == ["decoder/projection/weight_scale"])
   }
 
   @Test(.needs("whisper-tiny.en"), arguments: ["whisper-encoder", "whisper-decoder"])
