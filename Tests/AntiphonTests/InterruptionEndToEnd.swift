@@ -82,7 +82,7 @@ import Testing
     // One end for every turn, which every node has acknowledged.
     #expect(summary.turns.map(\.epoch).sorted() == Array(1...UInt32(Self.turns)))
     #expect(summary.turns == events.withLock { $0.turns })
-    #expect(summary.turns.allSatisfy(\.unacknowledged.isEmpty))
+    #expect(summary.turns.allSatisfy { $0.unacknowledged.isEmpty })
     let cut = summary.turns.filter { $0.outcome == .interrupted(reason: "the test says so") }
     // The one that was heard, and those that were queued behind it.
     #expect(cut.count >= 2 * Self.cuts, "\(cut.count) cut")

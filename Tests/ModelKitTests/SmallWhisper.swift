@@ -65,6 +65,7 @@ struct SmallWhisper {
     variables = [
       Variable(name: "encoder/num_heads", shape: [], type: 1, bytes: [2]),
       Variable(name: "decoder/num_heads", shape: [], type: 1, bytes: [2]),
+      Variable(name: "decoder/activation", shape: [], type: 1, bytes: [3]),
       tensor("encoder/conv1/weight", width, 80, 3), tensor("encoder/conv1/bias", width),
       tensor("encoder/conv2/weight", width, width, 3), tensor("encoder/conv2/bias", width),
       tensor("encoder/position_encodings/encodings", Self.audioContext, width),
