@@ -110,7 +110,11 @@ final class SignalWatch {
     }
   }
 
-  func cancel() { for source in sources { source.cancel() } }
+  /// From now on a signal ends the process as it does any other.
+  func cancel() {
+    for source in sources { source.cancel() }
+    for number in [SIGINT, SIGTERM] { signal(number, SIG_DFL) }
+  }
 
   private final class Seen: Sendable {
     private let count = Mutex(0)

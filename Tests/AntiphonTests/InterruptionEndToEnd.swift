@@ -82,11 +82,11 @@ import Testing
     // One end for every turn, which every node has acknowledged.
     #expect(summary.turns.map(\.epoch).sorted() == Array(1...UInt32(Self.turns)))
     #expect(summary.turns == events.withLock { $0.turns })
-    #expect(summary.turns.allSatisfy { $0.unacknowledged.isEmpty })
+    #expect(summary.turns.flatMap(\.unacknowledged).isEmpty)
     let cut = summary.turns.filter { $0.outcome == .interrupted(reason: "the test says so") }
     // The one that was heard, and those that were queued behind it.
     #expect(cut.count >= 2 * Self.cuts, "\(cut.count) cut")
-    #expect(summary.turns.allSatisfy { cut.contains($0) || $0.outcome == .completed })
+    #expect(summary.turns.filter { $0.outcome == .completed }.count + cut.count == Self.turns)
     let last = try #require(summary.turns.last { $0.outcome == .completed })
     #expect(last.epoch == Self.turns)
 

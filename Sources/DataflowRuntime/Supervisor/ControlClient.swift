@@ -111,6 +111,8 @@ final class ControlClient: ControlChannel {
     var socket = try Socket(.dealer, in: thread.context)
     try socket.set(.maxMessageSize, to: ControlWire.maximumMessage)
     try socket.set(.linger, to: .seconds(1))
+    // A connection that is lost and made again is still the same process.
+    try socket.set(.routingID, to: Array("\(joining.part.prefix(64)) \(joining.incarnation)".utf8))
     try socket.set(.reconnectInterval, to: .milliseconds(20))
     try socket.set(.maxReconnectInterval, to: .milliseconds(500))
     if address.hasPrefix("tcp://"), let keys, let server = keys.peers[Plan.coordinatorName] {

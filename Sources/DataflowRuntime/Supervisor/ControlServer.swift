@@ -86,6 +86,8 @@ final class ControlServer: Sendable {
     try socket.set(.receiveHighWaterMark, to: 64)
     // Otherwise what a peer does not take now would be dropped without a word.
     try socket.set(.routerMandatory, to: true)
+    // Processes name themselves, and the one that connects again is the one to talk to.
+    try socket.set(.routerHandover, to: true)
     try socket.set(.linger, to: .milliseconds(500))
     if plan.coordinator.hasPrefix("tcp://"), let keys = try plan.keys(of: Plan.coordinatorName) {
       let authenticator = try Authenticator(context: thread.context, allowing: keys.allowed)

@@ -192,6 +192,7 @@ package final class Coordinator: Sendable {
       return [.tell(.part(name: self.plan.parts[part].name, what: reason))]
         + self.apply(
           state.ledger.orphan(reason: "part \(self.plan.parts[part].name) \(reason)", dead: dead, now: now), &state)
+        + self.greeting(of: part)
     }
   }
 
@@ -255,10 +256,11 @@ package final class Coordinator: Sendable {
   }
 
   /// A process was started anew: the others are to greet it.
-  func partRestarted(_ part: Int) {
-    perform { _ in
-      self.plan.parts.indices.filter { $0 != part }.map { .command(part: $0, .peerRestarted(part: part)) }
-    }
+  func partRestarted(_ part: Int) { perform { _ in self.greeting(of: part) } }
+
+  /// Nobody sends to a process that is gone: peers go on when it, or another in its place, has answered a greeting.
+  private func greeting(of part: Int) -> [Effect] {
+    plan.parts.indices.filter { $0 != part }.map { .command(part: $0, .peerRestarted(part: part)) }
   }
 
   /// A process does not answer, but may come back.

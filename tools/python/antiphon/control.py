@@ -92,7 +92,8 @@ class ControlThread:
         # Without heartbeats of the library's: a coordinator that takes nothing for a while does not answer them, and its
         # own word, which it gives all the same, tells that it is alive.
         socket = connect(
-            self._context, self._address, self.COORDINATOR, self._keys, 1000, wire.MAX_CONTROL, heartbeats=False
+            self._context, self._address, self.COORDINATOR, self._keys, 1000, wire.MAX_CONTROL, heartbeats=False,
+            identity=f"{self._joining['part'][:64]} {self._joining['incarnation']}".encode(),
         )
         poller = zmq.Poller()
         poller.register(self._wakeup.reader, zmq.POLLIN)

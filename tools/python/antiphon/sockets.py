@@ -65,10 +65,13 @@ class Keys:
 
 
 def connect(
-    context: zmq.Context, address: str, peer: str, keys: Optional[Keys], linger: int, limit: int, heartbeats: bool = True
+    context: zmq.Context, address: str, peer: str, keys: Optional[Keys], linger: int, limit: int, heartbeats: bool = True,
+    identity: Optional[bytes] = None,
 ) -> zmq.Socket:
-    """A DEALER that keeps trying to reach the address."""
+    """A DEALER that keeps trying to reach the address; with an identity it is the same to the peer when it connects again."""
     socket = context.socket(zmq.DEALER)
+    if identity:
+        socket.identity = identity
     configure(socket, linger, limit, heartbeats)
     socket.reconnect_ivl, socket.reconnect_ivl_max = 20, 500
     if keys and address.startswith("tcp://"):
