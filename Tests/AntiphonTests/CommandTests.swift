@@ -127,6 +127,29 @@ import Testing
     #expect(isPlayable(folder.read("out-question.wav")))
   }
 
+  @Test func aCheckpointIsInspected() async throws {
+    let folder = try Scratch()
+    let golden = URL(fileURLWithPath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
+      .appendingPathComponent("ModelKitTests/Golden/Checkpoints").path
+    let listing = try Command(["models", "inspect", "\(golden)/nested.pt"], in: folder)
+    #expect(await listing.ends() == Command.Exit(status: 0), "\(listing.errors)")
+    #expect(listing.output.contains("visual.conv1.weight            F16  [4, 3, 2, 2]"), "\(listing.output)")
+    let json = try Command(["models", "inspect", "\(golden)/sharded", "--json"], in: folder)
+    #expect(await json.ends() == Command.Exit(status: 0), "\(json.errors)")
+    #expect(json.output.contains("\"format\" : \"safetensors\""), "\(json.output)")
+    for (arguments, reason) in [
+      (["\(golden)/os-system.pth"], "system is refused"), (["\(folder.path)/missing.pt"], "missing.pt"),
+      (["\(golden)/nested.pt", "--for", "llm-step"], "expected a GGUF file, found PyTorch archive"),
+      (["\(golden)/nested.pt", "--for", "speaker"], "there are llm-step"),
+    ] {
+      let command = try Command(["models", "inspect"] + arguments, in: folder)
+      let exit = await command.ends()
+      #expect(exit != nil && exit != Command.Exit(status: 0))
+      #expect(command.errors.contains(reason), "\(command.errors)")
+      #expect(command.output.isEmpty)
+    }
+  }
+
   @Test(arguments: ["nan", "inf", "1e300", "-1", "0"])
   func aTimeToStartThatCannotBeIsRefused(time: String) async throws {
     let folder = try Scratch()

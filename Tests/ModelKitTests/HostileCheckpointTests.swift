@@ -40,8 +40,7 @@ import Testing
       ]))
     var generator = SeededGenerator(13)
     let opcodes =
-      Array("()]}tesuqrhjQRbcXKMJGN.".utf8)
-      + [0x80, 0x81, 0x85, 0x86, 0x87, 0x88, 0x89, 0x8a, 0x8c, 0x93, 0x94, 0x95]
+      Array("()]}tesuqrhjQRbcXKMJGN.".utf8) + [0x80, 0x81, 0x85, 0x86, 0x87, 0x88, 0x89, 0x8a, 0x8c, 0x93, 0x94, 0x95]
     for _ in 0..<1500 {
       var changed = pickle
       for _ in 0..<Int.random(in: 1...3, using: &generator) {
@@ -114,7 +113,8 @@ import Testing
     ("a storage type called", Pickle.call("torch", "FloatStorage", Pickle.integer(9)), "is refused"),
     ("a text called", Pickle.text("f") + Array(")R".utf8), "a call of a text is refused"),
     ("a tensor built", Pickle.tensor() + Array("}b".utf8), "BUILD is refused"),
-    ("nothing to pop", Array("tR".utf8), "a mark that is not there"),
+    ("nothing to pop", Array("tt".utf8), "a mark that is not there"),
+    ("a dictionary called", Array("tR".utf8), "a call of a dictionary is refused"),
     ("below the mark", Array("(s".utf8), "a value that is not there"),
     ("nothing remembered", Array("h\u{9}".utf8), "nothing is remembered as 9"),
     ("a class as value", Pickle.global("__torch__", "Model"), "is refused"),
@@ -159,11 +159,11 @@ import Testing
     #expect(try Self.error(TorchBuilder.archive(Array("(".utf8) + nones)).contains("is more than"))
 
     // Each list holds the one before twice: 2^40 tensors in 300 bytes.
-    var doubled = Array("](".utf8) + Pickle.tensor() + Array("eq\u{0}".utf8)
+    var doubled = Array("(](".utf8) + Pickle.tensor() + Array("eq\u{0}".utf8)
     for level in 1...40 as ClosedRange<UInt8> {
       doubled += Array("](h".utf8) + [level - 1] + Array("h".utf8) + [level - 1] + Array("eq".utf8) + [level]
     }
-    #expect(try Self.error(TorchBuilder.archive(doubled)).contains("is more than"))
+    #expect(try Self.error(TorchBuilder.archive(doubled + Array("t".utf8))).contains("is more than"))
 
     // A dictionary that holds itself, twice.
     let loop =

@@ -159,17 +159,16 @@ final class ControlServer: Sendable {
   /// Sends what the part's connection takes.
   private func flush(_ part: Int, _ peers: inout [Int: Peer], _ socket: inout Socket) {
     while let routing = peers[part]?.routing, let bytes = peers[part]?.unsent.first {
-      switch Self.send(bytes, to: routing, &socket) {
-      case .taken: peers[part]?.unsent.removeFirst()
-      // Nobody will take it: another process, or another connection, has another address.
-      case .gone: peers[part]?.unsent.removeAll()
-      case .full:
+      guard Self.send(bytes, to: routing, &socket) else {
+        // Its connection is full, or there is none and perhaps it connects again. If another process takes its place, that
+        // one has another name, and is told only what comes after.
         if let count = peers[part]?.unsent.count, count > Self.unsentLimit {
           peers[part]?.unsent.removeAll()
           coordinator.fail("part \(plan.parts[part].name) does not take what it is told: \(count) commands wait")
         }
         return
       }
+      peers[part]?.unsent.removeFirst()
     }
   }
 
@@ -238,18 +237,13 @@ final class ControlServer: Sendable {
     _ = Self.send(ControlWire.bytes(.accept, acceptance), to: routing, &socket)
   }
 
-  private enum Sent { case taken, full, gone }
-
-  private static func send(_ bytes: [UInt8], to routing: FrameStorage, _ socket: inout Socket) -> Sent {
+  /// - Returns: whether the connection took it.
+  private static func send(_ bytes: [UInt8], to routing: FrameStorage, _ socket: inout Socket) -> Bool {
     var message = Multipart()
-    guard let address = try? Frame(sharing: routing), let frame = try? Frame(copying: bytes) else { return .full }
+    guard let address = try? Frame(sharing: routing), let frame = try? Frame(copying: bytes) else { return false }
     message.append(address)
     message.append(frame)
-    do {
-      return try socket.trySend(&message) ? .taken : .full
-    } catch {
-      return .gone
-    }
+    return (try? socket.trySend(&message)) ?? false
   }
 }
 

@@ -82,7 +82,9 @@ package struct CheckpointReport: Sendable, Encodable {
 
   private var summary: String {
     let types = Set(tensors.map(\.type)).sorted().joined(separator: ", ")
-    let bytes = tensors.reduce(0) { $0 + $1.bytes }
+    // Tied weights are counted once.
+    var places: Set<String> = []
+    let bytes = tensors.reduce(0) { $0 + (places.insert("\($1.offset) \($1.file)").inserted ? $1.bytes : 0) }
     let size = bytes < 10_000_000 ? "\(bytes) bytes" : "\(bytes / 1_000_000) MB"
     return "\(file): \(format), \(tensors.count) tensors (\(types.isEmpty ? "none" : types)), \(size)"
   }

@@ -8,8 +8,8 @@ package struct Safetensors: Checkpoint {
   package let settings: [String: Setting]
   package var format: CheckpointFormat { .safetensors }
 
-  /// Bytes of the JSON object: room for a hundred thousand tensors.
-  private static let mostHeaderBytes: UInt64 = 1 << 24
+  /// Bytes of the JSON object: room for 70 000 tensors.
+  private static let mostHeaderBytes: UInt64 = 1 << 23
 
   package init(path: String, checkCancelled: CancellationCheck = {}) throws {
     try self.init(bytes: Bytes.ofModel(path), path: path, checkCancelled: checkCancelled)

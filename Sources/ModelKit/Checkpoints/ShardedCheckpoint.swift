@@ -11,7 +11,7 @@ package struct ShardedCheckpoint: Checkpoint {
   package let tensors: TensorTable
   package let settings: [String: Setting]
 
-  private static let mostIndexBytes = 1 << 24
+  private static let mostIndexBytes = 1 << 23
   private static let mostShards = 1 << 10
 
   init(bytes: Bytes, path: String, checkCancelled: CancellationCheck) throws {
