@@ -35,8 +35,9 @@ public enum ModelFolder {
 
   /// What a folder lacks to be a model of the kind that it most looks like; empty if it is one.
   public static func missingFiles(at path: String) -> [String] {
-    let missing = kinds.map { files in files.filter { access("\(path)/\($0)", R_OK) != 0 } }
-    return missing.min { $0.count < $1.count } ?? []
+    let found = kinds.map { files in (files: files, missing: files.filter { access("\(path)/\($0)", R_OK) != 0 }) }
+    // The more of a kind's files are there, the more it looks like it.
+    return found.max { $0.files.count - $0.missing.count < $1.files.count - $1.missing.count }?.missing ?? []
   }
 
   /// The GGUF file of a language model that is given as a file, or as the folder it lies in.
