@@ -108,8 +108,13 @@ import Testing
     let graph = try folder.write(Self.graph, to: "graph.yaml")
     let port = Int.random(in: 20_000..<30_000)
     let place = try folder.write(
-      "antiphon: 1\ncoordinator: tcp://127.0.0.1:\(port)\nparts: { a: { nodes: [text] }, b: { nodes: [out] } }\n",
-      to: "place.yaml")
+      """
+      antiphon: 1
+      coordinator: tcp://127.0.0.1:\(port)
+      parts:
+        a: { nodes: [text] }
+        b: { host: 127.0.0.2, ports: \(port + 1)-\(port + 9), nodes: [out] }
+      """, to: "place.yaml")
     let part = try Command(["run", graph, "--place", place, "--part", "b"], in: folder)
     // It tries to reach the coordinator once its signals are watched.
     try await eventually("the control thread") {
