@@ -62,6 +62,8 @@ struct EdgeRuns {
         ? ["nodes": nodes] : ["nodes": nodes, "host": "127.0.0.\(host)", "ports": Self.ports()]
     }
     var placement: [String: Any] = ["antiphon": 1, "parts": ["apart": part([apart], 1), "rest": part(["*"], 2)]]
+    // Hosts want one; nobody asks for it, for all parts are in this process.
+    if course.carrier != .ipc { placement["coordinator"] = "tcp://127.0.0.250:1" }
     if course.carrier == .curve {
       var clients = ""
       for name in ["apart", "rest", "coordinator"] {

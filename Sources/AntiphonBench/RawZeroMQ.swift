@@ -31,10 +31,10 @@ struct RawZeroMQ {
     guard isRelayed else { return body(socket) }
     let done = Box<Bool>()
     spawn("raw-consumer") { [self] in
-      withSocket(ZMQ_PULL, context, { zmq_bind($0, "inproc://consumer") }, body)
+      withSocket(ZMQ_PULL, context, inproc: "consumer", body)
       done.put(true)
     }
-    withSocket(ZMQ_PUSH, context, { zmq_connect($0, "inproc://consumer") }) { forward(from: socket, to: $0) }
+    withSocket(ZMQ_PUSH, context, inproc: "consumer") { forward(from: socket, to: $0) }
     _ = done.take()
   }
 
@@ -45,20 +45,21 @@ struct RawZeroMQ {
     guard isRelayed else { return body(socket) }
     let done = Box<Bool>()
     spawn("raw-producer") { [self] in
-      withSocket(ZMQ_PUSH, context, { zmq_connect($0, "inproc://producer") }, body)
+      withSocket(ZMQ_PUSH, context, inproc: "producer", body)
       done.put(true)
     }
-    withSocket(ZMQ_PULL, context, { zmq_bind($0, "inproc://producer") }) { forward(from: $0, to: socket) }
+    withSocket(ZMQ_PULL, context, inproc: "producer") { forward(from: $0, to: socket) }
     _ = done.take()
   }
 
   private func withSocket(
-    _ kind: Int32, _ context: Context, _ attach: (UnsafeMutableRawPointer) -> Int32,
-    _ body: (UnsafeMutableRawPointer) -> Void
+    _ kind: Int32, _ context: Context, inproc name: String, _ body: (UnsafeMutableRawPointer) -> Void
   ) {
     guard let socket = zmq_socket(context.pointer, kind) else { return }
     configure(socket, ZMQ_RCVHWM, ZMQ_SNDHWM)
-    if attach(socket) == 0 { body(socket) }
+    // The one that receives binds.
+    let attach = kind == ZMQ_PULL ? zmq_bind : zmq_connect
+    if attach(socket, "inproc://\(name)") == 0 { body(socket) }
     zmq_close(socket)
   }
 

@@ -96,11 +96,10 @@ package struct WireBuffers: Sendable {
     return buffer
   }
 
-  package func forEach(_ body: (WireBuffer) throws -> Void) rethrows {
-    guard let first else { return }
-    try body(first)
-    for buffer in others { try body(buffer) }
-  }
+}
+
+extension WireBuffers: Sequence, IteratorProtocol {
+  package mutating func next() -> WireBuffer? { popFirst() }
 }
 
 /// Takes a message apart into fields and buffers.

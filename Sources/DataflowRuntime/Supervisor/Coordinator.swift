@@ -21,6 +21,8 @@ package final class Coordinator: Sendable {
     var ready: Set<Int> = []
     var readyEdges: Set<Int> = []
     var finishedParts: Set<Int> = []
+    /// Parts that are gone or do not answer.
+    var lost: Set<Int> = []
     /// Processes that were started anew and wait for their start.
     var unstarted: Set<Int> = []
     var created: Int64
@@ -192,7 +194,7 @@ package final class Coordinator: Sendable {
       return [.tell(.part(name: self.plan.parts[part].name, what: reason))]
         + self.apply(
           state.ledger.orphan(reason: "part \(self.plan.parts[part].name) \(reason)", dead: dead, now: now), &state)
-        + self.greeting(of: part)
+        + self.greeting(of: part, &state)
     }
   }
 
@@ -255,12 +257,19 @@ package final class Coordinator: Sendable {
     }
   }
 
-  /// A process was started anew: the others are to greet it.
-  func partRestarted(_ part: Int) { perform { _ in self.greeting(of: part) } }
+  /// A process that was lost, or another in its place, is there.
+  func partIsBack(_ part: Int) {
+    perform { state in
+      state.lost.remove(part)
+      return []
+    }
+  }
 
-  /// Nobody sends to a process that is gone: peers go on when it, or another in its place, has answered a greeting.
-  private func greeting(of part: Int) -> [Effect] {
-    plan.parts.indices.filter { $0 != part }.map { .command(part: $0, .peerRestarted(part: part)) }
+  /// Nobody sends to a process that is gone: peers go on when it, or another in its place, has answered a greeting. They
+  /// are told once; by the second time they may be talking to that other.
+  private func greeting(of part: Int, _ state: inout State) -> [Effect] {
+    guard state.lost.insert(part).inserted else { return [] }
+    return plan.parts.indices.filter { $0 != part }.map { .command(part: $0, .peerRestarted(part: part)) }
   }
 
   /// A process does not answer, but may come back.
@@ -270,6 +279,7 @@ package final class Coordinator: Sendable {
       [.tell(.part(name: self.plan.parts[part].name, what: reason))]
         + self.apply(
           state.ledger.orphan(reason: "part \(self.plan.parts[part].name) \(reason)", dead: [], now: now), &state)
+        + self.greeting(of: part, &state)
     }
   }
 

@@ -20,8 +20,8 @@ final class SocketThread: Sendable {
   func start(named name: String, _ body: @escaping @Sendable () -> Void) {
     finished.store(false, ordering: .releasing)
     let thread = Thread {
-      // From within, for Foundation does not name a thread that has not started.
-      Thread.current.name = name
+      // From within, for Foundation does not name a thread that has not started; the kernel takes 15 characters.
+      Thread.current.name = String(name.prefix(15))
       body()
       self.finished.store(true, ordering: .releasing)
     }

@@ -163,6 +163,7 @@ final class Supervisor: RunningGraph {
       case .part(let part, .back):
         state.withLock { $0.silent[part] = nil }
         coordinator.tell(.part(name: plan.parts[part].name, what: "answers again"))
+        coordinator.partIsBack(part)
         coordinator.repeatFences(to: part)
       case .exited(let part, let exit): exited(part, exit)
       }
@@ -214,7 +215,7 @@ final class Supervisor: RunningGraph {
     if isFirst { return }
     // Started by hand again, perhaps before anybody noticed that it had gone.
     if state.withLock({ $0.children[part] == nil }) { coordinator.partLost(part, reason: "was started anew") }
-    coordinator.partRestarted(part)
+    coordinator.partIsBack(part)
   }
 
   private func silent(_ part: Int) {

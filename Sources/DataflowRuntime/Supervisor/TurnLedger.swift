@@ -127,11 +127,12 @@ package struct TurnLedger {
 
   package mutating func turnBegan(_ id: UInt64, epoch: UInt32, node: Int, now: Int64) -> [Action] {
     guard plan.nodes.indices.contains(node), epoch > 0 else { return [] }
-    guard let book = sessions[id] else {
+    // Not the book as a whole: whoever holds it makes every change copy all its open turns.
+    guard let (name, latest, fenced) = sessions[id].map({ ($0.name, $0.latest, $0.fenced) }) else {
       if !begunIDs.contains(id) { keep(.turnBegan(epoch: epoch, node: node), of: id) }
       return []
     }
-    guard book.isUnknown(epoch) else { return [] }
+    guard sessions[id]?.isUnknown(epoch) == true else { return [] }
     guard openTurns < Self.openLimit else {
       return [
         .overrun(reason: "node \(plan.nodes[node].name) opened a turn while \(Self.openLimit) others had not ended")
@@ -139,10 +140,10 @@ package struct TurnLedger {
     }
     openTurns += 1
     sessions[id]?.open[epoch] = TurnBook(waiting: plan.sinks(downstreamOf: node))
-    sessions[id]?.latest = max(book.latest, epoch)
-    let began = Action.turnBegan(session: book.name, epoch: epoch)
+    sessions[id]?.latest = max(latest, epoch)
+    let began = Action.turnBegan(session: name, epoch: epoch)
     // It was opened while its session was being interrupted.
-    let cut = epoch <= book.fenced ? cut(id, through: epoch, .interrupted(reason: "interrupted at once"), now: now) : []
+    let cut = epoch <= fenced ? cut(id, through: epoch, .interrupted(reason: "interrupted at once"), now: now) : []
     return [began] + cut + replay(id)
   }
 

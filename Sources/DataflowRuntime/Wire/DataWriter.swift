@@ -88,7 +88,7 @@ package struct DataWriter: ~Copyable {
     header.put(stamp.time, at: 32)
     header.put(stamp.trace, at: 40)
     header.put(schema, at: 48)
-    encoder.buffers.forEach { buffer in
+    for buffer in encoder.buffers {
       let header = bytes.extend(by: WireFormat.bufferHeaderSize + 8 * buffer.shape.rank)
       header.put(UInt64(0), at: 0)
       header.put(buffer.elementType.rawValue, at: 0)
@@ -101,7 +101,7 @@ package struct DataWriter: ~Copyable {
     }
     bytes.put(raw: encoder.fields)
     bytes.pad(to: 8)
-    encoder.buffers.forEach { buffer in
+    for buffer in encoder.buffers {
       if buffer.bytes.count <= inlineLimit {
         bytes.put(raw: buffer.bytes)
         bytes.pad(to: 8)

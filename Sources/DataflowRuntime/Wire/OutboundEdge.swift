@@ -76,14 +76,21 @@ final class OutboundEdge: Link {
       while !writer.isFull {
         // Encoding is done outside the state's lock, so that the node can go on sending.
         let room = writer.room
-        state.withLockSoon { $0.next(upTo: room, into: &items) }
+        let greetings = state.withLockSoon { state in
+          state.next(upTo: room, into: &items)
+          return state.greetings
+        }
         if items.isEmpty { break }
-        for item in items {
-          switch item {
+        var written = 0
+        while written < items.count, !writer.isFull {
+          switch items[written] {
           case .envelope(let envelope): writer.append(envelope, schema: schema)
           case .closed: writer.appendClosed()
           }
+          written += 1
         }
+        // Some were larger than those before them.
+        if written < items.count { state.withLock { $0.putBack(items[written...], greetings: greetings) } }
         items.removeAll(keepingCapacity: true)
       }
     }

@@ -25,6 +25,8 @@ package struct OutboundState {
   /// What was written and has not been answered by credit, by turn and in order: lost if the receiver is another process
   /// now. Marks, which cost no credit, stand with the values before them.
   private var unanswered = Deque<(turn: Turn, values: Int)>()
+  /// How often the receiver was greeted anew.
+  package private(set) var greetings = 0
   private var isClosed = false
   private var closeIsSent = false
   /// The wire has taken something that it has not handed to its socket.
@@ -144,6 +146,29 @@ package struct OutboundState {
     }
   }
 
+  /// Takes back what a message had no room for.
+  ///
+  /// - Parameter greetings: as many as there had been when it was taken. If there was another since, it has been counted as
+  ///   lost, and stays so.
+  package mutating func putBack(_ items: ArraySlice<Next>, greetings: Int) {
+    guard greetings == self.greetings else { return }
+    for item in items.reversed() {
+      guard case .envelope(let envelope) = item else {
+        closeIsSent = false
+        continue
+      }
+      let isStale = envelope.turn.isCut
+      if envelope.isValue {
+        credits += 1
+        if isStale { stale += 1 } else { values += 1 }
+      }
+      if !isStale { queue.prepend(envelope) }
+      guard envelope.turn.epoch != 0, let last = unanswered.indices.last else { continue }
+      if envelope.isValue { unanswered[last].values -= 1 }
+      if unanswered[last].values == 0 { unanswered.removeLast() }
+    }
+  }
+
   /// All that was taken has been handed to the socket.
   package mutating func written() { isWriting = false }
 
@@ -185,6 +210,7 @@ package struct OutboundState {
   /// - Returns: turns of which something may be lost.
   package mutating func greetAgain() -> [Turn] {
     defer { unanswered.removeAll() }
+    greetings += 1
     phase = .greeting
     credits = 0
     closeIsSent = false

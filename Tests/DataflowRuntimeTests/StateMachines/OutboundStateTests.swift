@@ -109,6 +109,31 @@ import Testing
     expectEqual(edge.greetAgain(), [Turn(session, epoch: 4)])
   }
 
+  @Test func whatAMessageHasNoRoomForIsTakenBackInOrder() {
+    var edge = OutboundState(depth: 4, policy: .block)
+    _ = edge.welcome(credits: 4)
+    for number in 1...4 { expectEqual(edge.offer(Self.value(number)), .taken) }
+    edge.close()
+    var items: [OutboundState.Next] = []
+    edge.next(upTo: 9, into: &items)
+    expectEqual(items.count, 5)
+    edge.putBack(items[2...], greetings: edge.greetings)
+    expectEqual(edge.credits, 2)
+    #expect(!edge.isDrained)
+    expectEqual(edge.sent, [3, 4])
+    // After another greeting they are lost, and that has been said.
+    items = []
+    _ = edge.credit(4)
+    expectEqual(edge.offer(Self.value(5)), .taken)
+    let greetings = edge.greetings
+    edge.next(upTo: 1, into: &items)
+    expectEqual(edge.greetAgain(), [Turn(Self.session, epoch: 1)])
+    edge.putBack(items[...], greetings: greetings)
+    expectEqual(edge.credits, 0)
+    _ = edge.welcome(credits: 4)
+    expectEqual(edge.sent, [])
+  }
+
   /// At no time are more values on their way than the receiver has room for, none is lost uncounted, and when all has
   /// been taken all the credit is back.
   @Test(arguments: 0..<200)

@@ -51,6 +51,7 @@ class Runtime:
         self._sessions_begun = 0
         self._traces = 0
         self._trace_entries: Optional[List[Dict[str, Any]]] = None
+        self._trace_lost = 0
         self._edges: Optional[EdgeThread] = None
         self._mailbox: Optional[Mailbox] = None
         self._outbound: List[OutboundEdge] = []
@@ -284,7 +285,9 @@ class Runtime:
         self, kind: str, at: Optional[int] = None, duration: int = 0, what: str = "", turn: str = "", flow: int = 0
     ) -> None:
         entries = self._trace_entries
-        if entries is not None and len(entries) < 1_000_000:
+        if entries is not None and len(entries) >= 1_000_000:
+            self._trace_lost += 1
+        elif entries is not None:
             entries.append(
                 {
                     "kind": kind, "node": self.assignment.node, "time": now() if at is None else at,
@@ -340,7 +343,10 @@ class Runtime:
         refused = {"malformed": 0, "strangers": 0, "unauthenticated": 0}
         if self._edges:
             refused.update(malformed=self._edges.malformed, strangers=self._edges.strangers)
-        return {"nodes": [node], "edges": edges, "refused": refused}
+        report = {"nodes": [node], "edges": edges, "refused": refused}
+        if self._trace_lost:
+            report["traceLost"] = self._trace_lost
+        return report
 
 
 def _describe(error: BaseException) -> str:
