@@ -23,4 +23,11 @@ public enum ModelHeader {
     let file = try GGUF(path: ModelFolder.languageModelFile(ModelFolder.path(model)))
     return try file.integer("\(file.string("general.architecture")).embedding_length", in: 1...Linear.mostInputs)
   }
+
+  /// The shape of the SNAC codec of that name or in that folder.
+  ///
+  /// - Throws: ``ModelError`` when it is not there or cannot be read.
+  public static func snac(_ model: String) throws -> SnacConfiguration {
+    try SnacConfiguration(folder: ModelFolder.path(model))
+  }
 }
