@@ -77,15 +77,15 @@ let package = Package(
     .executableTarget(
       name: "AntiphonBench",
       dependencies: [
-        "CZeroMQ", "Catalog", "Dataflow", "DataflowRuntime", "GraphFile", "Messages", "Tensors", "ZeroMQ",
-        argumentParser,
+        "CZeroMQ", "Catalog", "Dataflow", "DataflowRuntime", "GraphFile", "Messages", "ModelKit", "Tensors",
+        "ZeroMQ", argumentParser,
       ],
       swiftSettings: strict),
     .target(
       name: "Catalog",
       dependencies: [
-        "Dataflow", "AudioCapture", "ChatPrompt", "LLMStep", "Speaker", "SpeechEnd", "TextHead", "TextInput",
-        "TextOutput", "VoiceGate", "WhisperDecoder", "WhisperEncoder",
+        "Dataflow", "AudioCapture", "ChatPrompt", "LLMStep", "SnacDecoder", "SnacEncoder", "Speaker", "SpeechEnd",
+        "TextHead", "TextInput", "TextOutput", "VoiceGate", "WhisperDecoder", "WhisperEncoder",
         .target(name: "FliteSpeech", condition: .when(traits: ["Flite"])),
       ],
       path: "Nodes/Catalog", swiftSettings: strict),
@@ -97,6 +97,8 @@ let package = Package(
     node("ChatPrompt", ["ModelKit"]),
     node("FliteSpeech", [.target(name: "CFlite", condition: .when(traits: ["Flite"]))]),
     node("LLMStep", ["ModelKit", "Tensors"]),
+    node("SnacDecoder", ["ModelKit", "Tensors"]),
+    node("SnacEncoder", ["ModelKit", "Tensors"]),
     node("Speaker"),
     node("SpeechEnd"),
     node("TextHead", ["ModelKit", "Tensors"]),
@@ -126,6 +128,12 @@ let package = Package(
     nodeTests("AudioCapture"),
     nodeTests("FliteSpeech"),
     nodeTests("Speaker"),
+    .testTarget(
+      name: "SnacDecoderTests",
+      dependencies: [
+        "Dataflow", "DataflowRuntime", "DataflowTesting", "Messages", "ModelKit", "SnacDecoder", "SnacEncoder",
+        "Tensors",
+      ], swiftSettings: strict),
     nodeTests("SpeechEnd"),
     nodeTests("TextOutput"),
     .testTarget(

@@ -2,6 +2,8 @@ internal import AudioCapture
 internal import ChatPrompt
 public import Dataflow
 internal import LLMStep
+internal import SnacDecoder
+internal import SnacEncoder
 internal import Speaker
 internal import SpeechEnd
 internal import TextHead
@@ -23,6 +25,8 @@ public enum Catalog {
     AudioCaptureNode.self,
     ChatPromptNode.self,
     LLMStepNode.self,
+    SnacDecoderNode.self,
+    SnacEncoderNode.self,
     SpeakerNode.self,
     SpeechEndNode.self,
     TextHeadNode.self,

@@ -130,9 +130,10 @@ import Testing
     let frames = try goldens.frames("random")
     let exact = try decoder.decode(frames)
     let hop = goldens.model.configuration.hop
+    let one = SnacStream(goldens.model, early: early)
     for count in [11, early, 1] {
       let part = Array(frames[..<(7 * count)])
-      let pieces = try stream(part, atOnce: 1, SnacStream(goldens.model, early: early))
+      let pieces = try stream(part, atOnce: 1, one)
       #expect(pieces[0].count == 2048 - hop, "heard with the first frame")
       let joined = Array(pieces.joined())
       #expect(joined.count == 2048 * count)

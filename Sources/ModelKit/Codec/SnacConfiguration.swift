@@ -101,8 +101,9 @@ extension SnacConfiguration {
     strides = try fields.integers("vq_strides", in: 1...64)
     hasNoise = try fields.flag("noise")
 
-    if let attention = json["attn_window_size"], case .null = attention {} else if json["attn_window_size"] != nil {
-      throw fields.fault("attn_window_size", expected: "null: no attention", found: "a window")
+    switch json["attn_window_size"] {
+    case nil, .null?: break
+    case .some: throw fields.fault("attn_window_size", expected: "null: no attention", found: "a window")
     }
     guard try fields.flag("depthwise") else {
       throw fields.fault("depthwise", expected: "true", found: "false")

@@ -6,12 +6,15 @@ extension CheckpointNeeds {
     return snacTensors(try SnacConfiguration(folder: folder), in: checkpoint)
   }
 
-  /// - Parameter checkpoint: decides on the spelling of the weight norm.
-  package static func snacTensors(_ shape: SnacConfiguration, in checkpoint: any Checkpoint) -> [NeededTensor] {
+  /// - Parameter checkpoint: decides on the spelling of the weight norm; without any, the newest.
+  package static func snacTensors(
+    _ shape: SnacConfiguration, in checkpoint: (any Checkpoint)? = nil
+  ) -> [NeededTensor] {
+    func contains(_ name: String) -> Bool { checkpoint?.contains(name) ?? false }
     var needed: [NeededTensor] = []
     func weight(_ name: String, _ shape: [Int], biases: Int? = nil) {
-      let plain = checkpoint.contains("\(name).weight")
-      let norm = SnacReader.weightNorms.first { checkpoint.contains("\(name).\($0.0)") }
+      let plain = contains("\(name).weight")
+      let norm = SnacReader.weightNorms.first { contains("\(name).\($0.0)") }
       if norm == nil, plain {
         needed.append(NeededTensor("\(name).weight", shape))
       } else {

@@ -85,8 +85,8 @@ struct SnacReader {
       let name = "quantizer.quantizers.\(index)"
       let codebook = try floats("\(name).codebook.weight", [size, width])
       let lengths = (0..<size).map { code in
-        max((0..<width).reduce(Float(0)) { $0 + codebook[code * width + $1] * codebook[code * width + $1] }
-          .squareRoot(), 1e-12)
+        let entry = codebook[code * width..<(code + 1) * width]
+        return max(entry.reduce(0) { $0 + $1 * $1 }.squareRoot(), 1e-12)
       }
       return SnacModel.Level(
         stride: stride, codebook: codebook,

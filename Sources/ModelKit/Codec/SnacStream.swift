@@ -32,7 +32,7 @@ public final class SnacStream {
   /// Makes it ready for another answer.
   public func reset(noise: SnacNoise) {
     state.reset()
-    (frames, given, self.noise) = (0, 0, noise)
+    (frames, given, heldStart, self.noise) = (0, 0, 0, noise)
     held.removeAll(keepingCapacity: true)
   }
 
