@@ -31,7 +31,7 @@ package struct CheckpointNeeds: Sendable {
   }
 
   /// Every declaration.
-  package static let all: [CheckpointNeeds] = [.whisper, .causalLM]
+  package static let all: [CheckpointNeeds] = [.whisperEncoder, .whisperDecoder, .causalLM, .clip, .adapters]
 
   package static func of(kind: String) -> CheckpointNeeds? { all.first { $0.kinds.contains(kind) } }
 
