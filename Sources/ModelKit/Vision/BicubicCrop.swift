@@ -6,11 +6,13 @@
 /// by it before, and divided by it after. Only what the square needs is computed, so that a picture of any proportions
 /// takes bounded memory. (Pillow cannot smooth pictures with a palette and takes the nearest pixels; here they come as
 /// colours and are smoothed.)
-struct BicubicCrop {
+package struct BicubicCrop {
   let size: Int
 
+  package init(size: Int) { self.size = size }
+
   /// [size, size, 3]
-  func pixels(of picture: PixelView) -> [UInt8] {
+  package func pixels(of picture: PixelView) -> [UInt8] {
     let short = min(picture.width, picture.height)
     let width = picture.width == short ? size : size * picture.width / short
     let height = picture.height == short ? size : size * picture.height / short
