@@ -42,11 +42,36 @@ public final class ModelStore: Sendable {
     }
   }
 
-  /// The Whisper model in a folder with `model.bin`, `tokenizer.json` and `config.json`.
+  /// The Whisper encoder in a file of CTranslate2's or openai-whisper's, or in a folder that holds one.
   ///
   /// - Throws: ``ModelError``; `ComputeError` for a wrong `ANTIPHON_CPU`; what `checkCancelled` throws.
-  public func whisper(at directory: String, checkCancelled: CancellationCheck = {}) throws -> WhisperModel {
-    try load(directory, checkCancelled) { try WhisperModel(directory: $0, checkCancelled: checkCancelled) }
+  public func whisperEncoder(at path: String, checkCancelled: CancellationCheck = {}) throws -> WhisperEncoderModel {
+    try load(ModelFolder.whisperFile(path), checkCancelled) {
+      try WhisperEncoderModel(file: $0, checkCancelled: checkCancelled)
+    }
+  }
+
+  /// The Whisper decoder in a folder with `model.bin`, `tokenizer.json` and `config.json`.
+  ///
+  /// - Throws: ``ModelError``; `ComputeError` for a wrong `ANTIPHON_CPU`; what `checkCancelled` throws.
+  public func whisperDecoder(
+    at directory: String, checkCancelled: CancellationCheck = {}
+  ) throws -> WhisperDecoderModel {
+    try load(directory, checkCancelled) { try WhisperDecoderModel(directory: $0, checkCancelled: checkCancelled) }
+  }
+
+  /// CLIP's vision transformer in one of OpenAI's archives, or in a folder that holds one, such as `ViT-B-32.pt`.
+  ///
+  /// - Throws: ``ModelError``; `ComputeError` for a wrong `ANTIPHON_CPU`; what `checkCancelled` throws.
+  public func clip(at path: String, checkCancelled: CancellationCheck = {}) throws -> ClipModel {
+    try load(ModelFolder.clipFile(path), checkCancelled) { try ClipModel(file: $0, checkCancelled: checkCancelled) }
+  }
+
+  /// The adapters in the folder of a Mini-Omni2 release.
+  ///
+  /// - Throws: ``ModelError``; `ComputeError` for a wrong `ANTIPHON_CPU`; what `checkCancelled` throws.
+  public func adapters(at folder: String, checkCancelled: CancellationCheck = {}) throws -> MiniOmni2Adapters {
+    try load(folder, checkCancelled) { try MiniOmni2Adapters(folder: $0, checkCancelled: checkCancelled) }
   }
 
   /// The language model of the Mini-Omni2 release in a folder, its matrices kept as `weights` says.

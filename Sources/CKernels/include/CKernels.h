@@ -55,6 +55,8 @@ void ck_add(float *x, const float *y, long count);
 void ck_add_bias(float *x, const float *bias, long rows, long columns, long stride);
 /// x = x * Phi(x), the exact (erf) form.
 void ck_gelu(float *x, long count);
+/// x = x * sigmoid(1.702 x), the approximation of GELU that CLIP was trained with.
+void ck_quick_gelu(float *x, long count);
 /// x = silu(x) * y.
 void ck_silu_multiply(float *x, const float *y, long count);
 /// Softmax of the first valid[row] = min(columns, first_valid + row * step) entries of each row, after scaling; the

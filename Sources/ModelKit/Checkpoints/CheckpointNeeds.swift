@@ -34,7 +34,9 @@ package struct CheckpointNeeds: Sendable {
   }
 
   /// Every declaration.
-  package static let all: [CheckpointNeeds] = [.whisper, .causalLM, .miniOmni2]
+  package static let all: [CheckpointNeeds] = [
+    .whisperEncoder, .whisperDecoder, .causalLM, .clip, .adapters, .miniOmni2,
+  ]
 
   /// What a kind of node reads from a file of the checkpoint's format; nil for a kind that reads none.
   ///
