@@ -1,0 +1,113 @@
+"""Requests to a server that may be slow, far away, or not what it says: redirects, time-outs, and which errors pass."""
+
+import email.message
+import http.client
+import socket
+import ssl
+import urllib.error
+import urllib.parse
+import urllib.request
+
+from .console import Failure
+
+MOST_REDIRECTS = 10
+REDIRECTS = (301, 302, 303, 307, 308)
+
+
+class Transient(Exception):
+    """What may be gone at the next try, after `delay` seconds if the server said so."""
+
+    def __init__(self, text, delay=None):
+        super().__init__(text)
+        self.delay = delay
+
+
+class Unreachable(Failure):
+    """Nobody answered at all."""
+
+
+class _NoRedirects(urllib.request.HTTPRedirectHandler):
+    def redirect_request(self, *_):
+        return None  # followed below, where it is seen to that the token stays with its host
+
+
+_opener = urllib.request.build_opener(_NoRedirects)
+
+
+def host(url):
+    """Scheme, name and port: what a token is for."""
+    parts = urllib.parse.urlsplit(url)
+    return parts.scheme, parts.hostname, parts.port or {"http": 80, "https": 443}.get(parts.scheme)
+
+
+def request(url, timeout, method="GET", headers=None, token=None, abroad=True):
+    """The reply to a request, after its redirects: to other hosts only if `abroad`, and there without the token. Its status
+    may be any.
+
+    Raises Transient, Unreachable or Failure.
+    """
+    home = host(url)
+    for _ in range(MOST_REDIRECTS):
+        reply = _once(url, timeout, method, headers or {}, token if host(url) == home else None)
+        if reply.status not in REDIRECTS:
+            return reply
+        place = urllib.parse.urljoin(url, reply.headers.get("Location", ""))
+        if host(place)[0] not in ("http", "https") or (host(url)[0], host(place)[0]) == ("https", "http"):
+            raise Failure(f"{url}: the server redirects to {place}, which is not followed: only http and https are, and https not to http")
+        if not abroad and host(place) != home:
+            return reply
+        reply.close()
+        url = place
+    raise Failure(f"{url}: redirected more than {MOST_REDIRECTS} times; is the endpoint set up right?")
+
+
+def _once(url, timeout, method, headers, token):
+    # Without this a server may compress, and sizes and ranges would be those of the compressed bytes.
+    headers = {**headers, "Accept-Encoding": "identity", "User-Agent": "antiphon-models"}
+    if token:
+        headers["Authorization"] = f"Bearer {token}"
+    try:
+        return _opener.open(urllib.request.Request(url, method=method, headers=headers), timeout=timeout)
+    except urllib.error.HTTPError as error:
+        error.status = error.code  # not there before Python 3.9
+        return error
+    except urllib.error.URLError as error:
+        raise _failure(url, error.reason) from error
+    except (OSError, http.client.HTTPException) as error:
+        raise _failure(url, error) from error
+    except ValueError as error:
+        raise Failure(f"{url}: not an address that can be asked ({error})") from error
+
+
+def _failure(url, reason):
+    name = host(url)[1]
+    if isinstance(reason, socket.gaierror) and reason.errno != socket.EAI_AGAIN:
+        return Unreachable(f"the host {name} is not known ({reason.strerror}). Is the network up, and HF_ENDPOINT right?")
+    if isinstance(reason, ssl.SSLError):
+        return Failure(f"{name}: no secure connection ({reason}). Is the clock right, and are the certificates installed?")
+    if isinstance(reason, ConnectionRefusedError):
+        return Unreachable(f"{name} refuses connections. Is the network up, and HF_ENDPOINT right?")
+    return Transient(f"{name}: {said(reason)}")
+
+
+def said(error):
+    """A connection's error in words."""
+    if isinstance(error, (socket.timeout, TimeoutError)):
+        return "no answer in time"
+    return getattr(error, "strerror", None) or str(error) or type(error).__name__
+
+
+def read(reply, count):
+    """Up to `count` bytes of a reply's body; none at its end."""
+    try:
+        return reply.read(count)
+    except http.client.IncompleteRead as error:
+        return error.partial
+    except (OSError, http.client.HTTPException) as error:
+        raise Transient(said(error)) from error
+
+
+def delay(headers: email.message.Message):
+    """The seconds that a server asks to wait, at most a minute."""
+    value = headers.get("Retry-After", "")
+    return min(int(value), 60) if value.isdigit() else None
