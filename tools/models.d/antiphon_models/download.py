@@ -8,9 +8,9 @@ import hashlib
 import os
 import re
 
-from . import http
+from . import web
 from .console import Failure, Progress, say
-from .http import Transient
+from .web import Transient, Unreachable
 
 BLOCK = 1 << 18
 GAIN = 1 << 20  # bytes after which a connection that broke was worth the try
@@ -44,31 +44,33 @@ def download(hub, url, file, folder):
     for old in folder.glob(f".{file.name}.*.part"):
         if old != path:
             old.unlink()  # of a version that has been replaced since
-    while True:
-        resumed = progress_of(file, folder)
-        if resumed:
-            say(f"{file.name}: going on at {100 * resumed // file.size} %")
-        receive(hub, url, file, path)
+    resumed = progress_of(file, folder)
+    if resumed:
+        say(f"{file.name}: going on at {100 * resumed // file.size} %")
+    for again in (True, False):
+        pieces = receive(hub, url, file, path)
         if digest := verified(path, file.checksum):
             os.rename(path, target)
             return digest
         path.unlink()
-        if not resumed:
-            raise Failure(f"{url}: what came does not have the checksum {file.checksum} that the server gave; nothing of it was kept")
-        say(f"{file.name}: the continued file does not have its checksum; fetching it from the start")
+        if not again or not resumed and pieces == 1:
+            break
+        say(f"{file.name}: put together from pieces, it does not have its checksum; fetching it from the start")
+    raise Failure(f"{url}: what came does not have the checksum {file.checksum} that the server gave; nothing of it was kept")
 
 
 def receive(hub, url, file, path):
-    """Goes on until the file at `path` is as long as it should be."""
+    """Goes on until the file at `path` is as long as it should be; how many requests that took."""
     progress = Progress(file.name, file.size)
-    failed = 0
+    failed = pieces = 0
     try:
         with open(path, "ab") as out:
             while out.tell() < file.size:
                 before = out.tell()
+                pieces += 1
                 try:
                     continue_once(hub, url, file, out, progress)
-                except Transient as error:
+                except (Transient, Unreachable) as error:
                     progress.close()
                     failed = 1 if out.tell() - before >= GAIN else failed + 1
                     if failed > len(hub.delays):
@@ -80,6 +82,7 @@ def receive(hub, url, file, path):
             out.truncate(file.size)
             out.flush()
             os.fsync(out.fileno())
+        return pieces
     finally:
         progress.close()
 
@@ -99,13 +102,13 @@ def continue_once(hub, url, file, out, progress):
         check(reply, url, file, start)
         progress.set(start)
         while out.tell() < file.size:
-            block = http.read(reply, min(BLOCK, file.size - out.tell()))
+            block = web.read(reply, min(BLOCK, file.size - out.tell()))
             if not block:
                 raise Transient(f"{file.name}: the connection was cut at {out.tell()} of {file.size} bytes")
             out.write(block)
+            out.flush()  # a run that is killed leaves what it has got
             progress.add(len(block))
     finally:
-        out.flush()
         reply.close()
 
 

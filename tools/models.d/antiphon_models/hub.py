@@ -12,9 +12,9 @@ import time
 from pathlib import Path
 from typing import NamedTuple, Optional
 
-from . import download, http, store
+from . import download, store, web
 from .console import Failure, megabytes, say
-from .http import Transient, Unreachable
+from .web import Transient, Unreachable
 
 MODELS = {
     "mini-omni2": {
@@ -32,6 +32,7 @@ MODELS = {
 }
 DELAYS = (1, 2, 4, 8, 16)  # seconds before each further try
 YES = ("1", "on", "yes", "true")
+COMMIT, CHECKSUM = r"[0-9a-f]{40}", r"[0-9a-f]{40}|[0-9a-f]{64}"
 
 
 class File(NamedTuple):
@@ -45,7 +46,7 @@ class File(NamedTuple):
 class Hub:
     def __init__(self, delays=DELAYS):
         self.endpoint = (os.environ.get("HF_ENDPOINT") or "https://huggingface.co").rstrip("/")
-        if http.host(self.endpoint)[0] not in ("http", "https"):
+        if web.host(self.endpoint)[0] not in ("http", "https"):
             raise Failure(f"HF_ENDPOINT is '{self.endpoint}': expected an address that begins with https:// or http://")
         self.token = os.environ.get("HF_TOKEN")
         self.offline = os.environ.get("HF_HUB_OFFLINE", "").lower() in YES
@@ -58,13 +59,13 @@ class Hub:
 
     def request(self, url, **options):
         """A reply that is no error. Raises Transient for errors that pass."""
-        reply = http.request(url, self.timeout, token=self.token, **options)
+        reply = web.request(url, self.timeout, token=self.token, **options)
         if reply.status < 400 or reply.status == 416:
             return reply
         status, headers = reply.status, reply.headers
         reply.close()
         if status in (408, 429) or status >= 500:
-            raise Transient(f"the server answers {status}", http.delay(headers))
+            raise Transient(f"the server answers {status}", web.delay(headers))
         if status in (401, 403):
             hint = "the token in HF_TOKEN may not read it" if self.token else "it may need a token in HF_TOKEN"
             raise Failure(
@@ -95,20 +96,20 @@ class Hub:
     def describe(self, repository, revision, name):
         """The commit that a revision stands for, and one of its files."""
         url = self.address(repository, revision, name)
-        # Large files lie on another host: what the hub says of them stands in the redirect itself.
-        reply = self.patiently(lambda: self.request(url, method="HEAD", abroad=False))
+        # Large files lie elsewhere: what the hub says of them stands in the redirect itself.
+        reply = self.patiently(lambda: self.request(url, method="HEAD", final=lambda reply: "X-Linked-Etag" in reply.headers))
         reply.close()
         commit = reply.headers.get("X-Repo-Commit", "")
         checksum = (reply.headers.get("X-Linked-Etag") or reply.headers.get("ETag") or "").strip()
         checksum = checksum[2:] if checksum.startswith("W/") else checksum
         size = reply.headers.get("X-Linked-Size") or reply.headers.get("Content-Length") or ""
         for what, value, form in (
-            ("X-Repo-Commit, the commit", commit, r"[0-9a-f]{40}"),
-            ("X-Linked-Etag or ETag, the checksum", checksum.strip('"'), r"[0-9a-f]{40}|[0-9a-f]{64}"),
+            ("X-Repo-Commit, the commit", commit, COMMIT),
+            ("X-Linked-Etag or ETag, the checksum", checksum.strip('"'), CHECKSUM),
             ("X-Linked-Size or Content-Length, the size", size, r"[0-9]{1,15}"),
         ):
             if not re.fullmatch(form, value):
-                raise Failure(f"{url}: no {what} in the answer ('{value}'): is HF_ENDPOINT a hub, or a mirror of one?")
+                raise Failure(f"{url}: the answer has no {what} ('{value}'): is HF_ENDPOINT a hub, or a mirror of one?")
         return commit, File(name, int(size), checksum.strip('"'))
 
 
@@ -134,7 +135,7 @@ def cached(repository, revision, names):
         commit = (folder / "refs" / revision).read_text().strip()
     except OSError:
         commit = revision
-    if not re.fullmatch(r"[0-9a-f]{40}", commit):
+    if not re.fullmatch(COMMIT, commit):
         return None
     files = []
     for name in names:
@@ -142,7 +143,7 @@ def cached(repository, revision, names):
         if not path.is_file():
             return None
         blob = path.resolve().name  # a checksum, where the cache could make symbolic links
-        checksum = blob if re.fullmatch(r"[0-9a-f]{40}|[0-9a-f]{64}", blob) else None
+        checksum = blob if re.fullmatch(CHECKSUM, blob) else None
         files.append(File(name, path.stat().st_size, checksum))
     return commit, files
 
@@ -150,8 +151,10 @@ def cached(repository, revision, names):
 # MARK: Fetching
 
 
-def origin(model):
-    return {"repository": model["repository"]}
+def origin(model, revision="main"):
+    """What a model's record must say. Which commit a branch or tag stands for is known only when it is fetched."""
+    commit = {"commit": revision} if re.fullmatch(COMMIT, revision) else {}
+    return {"repository": model["repository"], **commit}
 
 
 def fetch(name, base, revision, hub=None):

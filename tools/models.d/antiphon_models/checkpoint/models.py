@@ -7,7 +7,7 @@ from .numbers import F16, F32, I64, packed
 from .shapes import LAYERS, SPECIALS, WHISPER
 
 # Logits of ids that no trained model chooses are weak, so that the codec gets codes; those of the ids that end text and
-# speech are strong, so that most answers end by chance after some tens of steps.
+# speech are strong, so that some answers end by chance. The others go on to the limit.
 WEAKER, STRONGER = 0.2, 2.0
 
 

@@ -3,7 +3,7 @@
 import random
 import statistics
 import struct
-from functools import lru_cache
+from functools import cache
 from typing import NamedTuple
 
 CHUNK = 1 << 16  # numbers made at a time
@@ -34,7 +34,7 @@ def packed(kind, values):
     return bytes(upper)
 
 
-@lru_cache(maxsize=None)
+@cache
 def mean_square(kind, top):
     """Of the numbers with this top byte, all others alike."""
     data = b"".join(bytes([0] * (kind.size - 2) + [below, top]) for below in range(256))
@@ -44,10 +44,10 @@ def mean_square(kind, top):
     return sum(value * value for value in values) / 256
 
 
-@lru_cache(maxsize=None)
+@cache
 def top_bytes(kind, deviation):
     """256 equally likely top bytes (sign and leading bits of the exponent): those of a normal distribution, made as wide as it
-    takes for whole numbers to have this standard deviation.
+    takes for whole numbers to have about this standard deviation.
     """
     normal, low, high = statistics.NormalDist(), deviation / 4, deviation * 4
     steps = [normal.inv_cdf((i + 0.5) / 256) for i in range(256)]
@@ -66,7 +66,7 @@ class Numbers:
         self.random = random.Random(seed)
 
     def about_zero(self, kind, count, scale):
-        """Chunks of `count` numbers whose standard deviation is `scale`: a top byte drawn from a table, and random bits
+        """Chunks of `count` numbers whose standard deviation is about `scale`: a top byte drawn from a table, and random bits
         below it, which is normal to within the steps of the top byte.
         """
         table, last = top_bytes(kind, scale), kind.size - 1

@@ -1,11 +1,12 @@
 """Writes a random checkpoint: the files of both of the release's repositories."""
 
-import errno
+import contextlib
+import fcntl
 import json
 import os
 import shutil
-import tempfile
 
+from .. import store
 from ..console import Failure, Progress, megabytes, say
 from . import models, tokenizer
 from .archives import Module, Tensor, save, save_script
@@ -20,7 +21,9 @@ def yaml(settings):
     lines = []
     for name, value in sorted(settings.items()):
         text = value if isinstance(value, str) else json.dumps(value)
-        lines.append(f"{name}: {text.replace('e-', '.0e-') if isinstance(value, float) and '.' not in text else text}\n")
+        if isinstance(value, float) and "." not in text:
+            text = text.replace("e-", ".0e-")
+        lines.append(f"{name}: {text}\n")
     return "".join(lines)
 
 
@@ -46,15 +49,10 @@ def write(folder, shape, whisper=None, kind="bf16", seed=1):
     for name in (RELEASE, CODEC):
         if (folder / name).exists():
             raise Failure(f"{folder / name} is there already: remove it, or name another folder with --out")
-    total = sum(size(value) for value in files.values())
-    scratch = None
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        free = shutil.disk_usage(folder).free
-        if free < total * 1.02:
-            raise Failure(f"{folder}: {megabytes(free)} MB free, {megabytes(total * 1.02)} MB needed")
+    with store.disk_failures(folder), unfinished(folder) as scratch:
+        total = sum(size(value) for value in files.values())
+        store.require_room(folder, total * 1.02, "for the weights")
         say(f"writing {megabytes(total)} MB of random weights to {folder}")
-        scratch = folder.__class__(tempfile.mkdtemp(prefix=".random.", dir=folder))
         for name in (RELEASE, CODEC):
             (scratch / name).mkdir()
         (scratch / RELEASE / "model_config.yaml").write_text(yaml(config))
@@ -72,10 +70,24 @@ def write(folder, shape, whisper=None, kind="bf16", seed=1):
                 progress.close()
         for name in (RELEASE, CODEC):
             os.rename(scratch / name, folder / name)
-    except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise Failure(f"{folder}: the disk is full; nothing was kept") from error
-        raise Failure(f"{error.filename or folder}: {error.strerror or error}") from error
-    finally:
-        if scratch:
+
+
+@contextlib.contextmanager
+def unfinished(folder):
+    """A folder in `folder` for what is not whole yet, emptied of what a killed run has left, for this process alone."""
+    scratch = folder / ".unfinished"
+    scratch.mkdir(parents=True, exist_ok=True)
+    lock = os.open(scratch, os.O_RDONLY)
+    try:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise Failure(f"{folder}: another tools/models is writing there") from error
+        try:
+            for path in scratch.iterdir():
+                shutil.rmtree(path)
+            yield scratch
+        finally:
             shutil.rmtree(scratch, ignore_errors=True)
+    finally:
+        os.close(lock)

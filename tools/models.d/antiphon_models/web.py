@@ -23,7 +23,9 @@ class Transient(Exception):
 
 
 class Unreachable(Failure):
-    """Nobody answered at all."""
+    """Nobody answered at all: not worth another try, unless there was an answer before."""
+
+    delay = None
 
 
 class _NoRedirects(urllib.request.HTTPRedirectHandler):
@@ -40,22 +42,20 @@ def host(url):
     return parts.scheme, parts.hostname, parts.port or {"http": 80, "https": 443}.get(parts.scheme)
 
 
-def request(url, timeout, method="GET", headers=None, token=None, abroad=True):
-    """The reply to a request, after its redirects: to other hosts only if `abroad`, and there without the token. Its status
-    may be any.
+def request(url, timeout, method="GET", headers=None, token=None, final=lambda reply: False):
+    """The reply to a request, after those redirects that are not `final`; its status may be any. Other hosts do not get the
+    token.
 
     Raises Transient, Unreachable or Failure.
     """
     home = host(url)
     for _ in range(MOST_REDIRECTS):
         reply = _once(url, timeout, method, headers or {}, token if host(url) == home else None)
-        if reply.status not in REDIRECTS:
+        if reply.status not in REDIRECTS or final(reply):
             return reply
         place = urllib.parse.urljoin(url, reply.headers.get("Location", ""))
-        if host(place)[0] not in ("http", "https") or (host(url)[0], host(place)[0]) == ("https", "http"):
-            raise Failure(f"{url}: the server redirects to {place}, which is not followed: only http and https are, and https not to http")
-        if not abroad and host(place) != home:
-            return reply
+        if host(place)[0] not in ("http", "https") or host(url)[0] == "https" != host(place)[0]:
+            raise Failure(f"{url}: the server redirects to {place}, which is not safe to follow")
         reply.close()
         url = place
     raise Failure(f"{url}: redirected more than {MOST_REDIRECTS} times; is the endpoint set up right?")
@@ -69,7 +69,6 @@ def _once(url, timeout, method, headers, token):
     try:
         return _opener.open(urllib.request.Request(url, method=method, headers=headers), timeout=timeout)
     except urllib.error.HTTPError as error:
-        error.status = error.code  # not there before Python 3.9
         return error
     except urllib.error.URLError as error:
         raise _failure(url, error.reason) from error
@@ -81,7 +80,7 @@ def _once(url, timeout, method, headers, token):
 
 def _failure(url, reason):
     name = host(url)[1]
-    if isinstance(reason, socket.gaierror) and reason.errno != socket.EAI_AGAIN:
+    if isinstance(reason, socket.gaierror):
         return Unreachable(f"the host {name} is not known ({reason.strerror}). Is the network up, and HF_ENDPOINT right?")
     if isinstance(reason, ssl.SSLError):
         return Failure(f"{name}: no secure connection ({reason}). Is the clock right, and are the certificates installed?")
@@ -98,11 +97,9 @@ def said(error):
 
 
 def read(reply, count):
-    """Up to `count` bytes of a reply's body; none at its end."""
+    """Up to `count` bytes of a reply's body, as soon as there are any; none at its end."""
     try:
-        return reply.read(count)
-    except http.client.IncompleteRead as error:
-        return error.partial
+        return reply.read1(count)
     except (OSError, http.client.HTTPException) as error:
         raise Transient(said(error)) from error
 
