@@ -26,28 +26,31 @@ class Progress:
 
     WINDOW = 5  # seconds
 
-    def __init__(self, name, total, done=0):
-        self.name, self.total, self.done = name, total, done
+    def __init__(self, name, total):
+        self.name, self.total = name, total
         self.terminal = sys.stderr.isatty()
         self.every = 0.2 if self.terminal else 10
-        self.points = [(time.monotonic(), done)]  # (time, bytes) of the last seconds, oldest first
-        self.shown = time.monotonic() if not self.terminal else 0
+        self.shown = 0 if self.terminal else time.monotonic()
         self.open = False  # whether a bar stands in the terminal's last line
+        self.start(0)
+
+    def start(self, done):
+        """Goes on from `done` bytes, which were there before."""
+        self.done = done
+        self.points = [(time.monotonic(), done)]  # (time, bytes) of the last seconds, oldest first
 
     def add(self, count):
-        self.set(self.done + count)
-
-    def set(self, done):
-        self.done, now = done, time.monotonic()
+        self.done += count
+        now = time.monotonic()
         if now - self.shown < self.every:
             return
         self.shown = now
         self.points = [point for point in self.points[:-1] if now - point[0] <= self.WINDOW] + self.points[-1:]
         text = self.describe(now)
-        self.points.append((now, done))
+        self.points.append((now, self.done))
         if self.terminal:
-            filled = 24 * done // max(1, self.total)
-            print(f"\r{self.name:16} [{'#' * filled:24}] {text}\033[K", end="", file=sys.stderr, flush=True)
+            filled = 24 * self.done // max(1, self.total)
+            print(f"\r{self.name:17} [{'#' * filled:24}] {text}\033[K", end="", file=sys.stderr, flush=True)
             self.open = True
         else:
             say(f"{self.name}: {text}")
@@ -55,7 +58,7 @@ class Progress:
     def describe(self, now):
         text = f"{100 * self.done // max(1, self.total):3} %  {megabytes(self.done)} of {megabytes(self.total)} MB"
         start, before = self.points[0]
-        rate = (self.done - before) / (now - start) if now > start else 0
+        rate = (self.done - before) / (now - start) if now - start >= 1 else 0  # of less it would be a guess
         if rate <= 0:
             return text
         left = round((self.total - self.done) / rate)

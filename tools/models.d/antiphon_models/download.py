@@ -100,7 +100,7 @@ def continue_once(hub, url, file, out, progress):
         if reply.status == 416:
             raise Transient("the server refused to go on")
         check(reply, url, file, start)
-        progress.set(start)
+        progress.start(start)
         while out.tell() < file.size:
             block = web.read(reply, min(BLOCK, file.size - out.tell()))
             if not block:
@@ -117,11 +117,11 @@ def check(reply, url, file, start):
     if reply.headers.get("Content-Encoding", "identity") != "identity":
         raise Failure(f"{url}: the server sends it compressed, which was not asked for")
     if reply.status == 206:
-        found = re.fullmatch(r"bytes (\d+)-\d+/(\d+|\*)", reply.headers.get("Content-Range", "").strip())
+        found = re.fullmatch(r"bytes ([0-9]{1,15})-[0-9]+/([0-9]+|\*)", reply.headers.get("Content-Range", "").strip())
         if not found or int(found[1]) != start or found[2] not in ("*", str(file.size)):
             raise Failure(
-                f"{url}: asked for bytes from {start} of {file.size}, the server sends '{reply.headers.get('Content-Range')}'"
+                f"{url}: asked for bytes from {start} of {file.size}, the server sends {reply.headers.get('Content-Range')!r}"
             )
     length = reply.headers.get("Content-Length")
     if length is not None and length != str(file.size - start):
-        raise Failure(f"{url}: the server sends {length} bytes, and said before that it would be {file.size - start}")
+        raise Failure(f"{url}: the server sends {length!r} bytes, and said before that it would be {file.size - start}")

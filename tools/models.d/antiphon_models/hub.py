@@ -9,6 +9,7 @@ import os
 import re
 import shutil
 import time
+import urllib.parse
 from pathlib import Path
 from typing import NamedTuple, Optional
 
@@ -47,15 +48,17 @@ class Hub:
     def __init__(self, delays=DELAYS):
         self.endpoint = (os.environ.get("HF_ENDPOINT") or "https://huggingface.co").rstrip("/")
         if web.host(self.endpoint)[0] not in ("http", "https"):
-            raise Failure(f"HF_ENDPOINT is '{self.endpoint}': expected an address that begins with https:// or http://")
-        self.token = os.environ.get("HF_TOKEN")
+            raise Failure(f"HF_ENDPOINT is {self.endpoint!r}: expected an address that begins with https:// or http://")
+        self.token = os.environ.get("HF_TOKEN", "").strip()
+        if not re.fullmatch("[!-~]*", self.token):
+            raise Failure("HF_TOKEN holds characters that no token has")
         self.offline = os.environ.get("HF_HUB_OFFLINE", "").lower() in YES
         timeout = os.environ.get("HF_HUB_DOWNLOAD_TIMEOUT", "")
-        self.timeout = int(timeout) if timeout.isdigit() and int(timeout) > 0 else 30
+        self.timeout = int(timeout) if re.fullmatch("[1-9][0-9]{0,4}", timeout) else 30
         self.delays = delays
 
     def address(self, repository, commit, name):
-        return f"{self.endpoint}/{repository}/resolve/{commit}/{name}"
+        return f"{self.endpoint}/{repository}/resolve/{urllib.parse.quote(commit, safe='')}/{name}"
 
     def request(self, url, **options):
         """A reply that is no error. Raises Transient for errors that pass."""
@@ -109,7 +112,7 @@ class Hub:
             ("X-Linked-Size or Content-Length, the size", size, r"[0-9]{1,15}"),
         ):
             if not re.fullmatch(form, value):
-                raise Failure(f"{url}: the answer has no {what} ('{value}'): is HF_ENDPOINT a hub, or a mirror of one?")
+                raise Failure(f"{url}: the answer has no {what} ({value!r}): is HF_ENDPOINT a hub, or a mirror of one?")
         return commit, File(name, int(size), checksum.strip('"'))
 
 

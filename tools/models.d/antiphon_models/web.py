@@ -2,6 +2,7 @@
 
 import email.message
 import http.client
+import re
 import socket
 import ssl
 import urllib.error
@@ -38,8 +39,11 @@ _opener = urllib.request.build_opener(_NoRedirects)
 
 def host(url):
     """Scheme, name and port: what a token is for."""
-    parts = urllib.parse.urlsplit(url)
-    return parts.scheme, parts.hostname, parts.port or {"http": 80, "https": 443}.get(parts.scheme)
+    try:
+        parts = urllib.parse.urlsplit(url)
+        return parts.scheme, parts.hostname, parts.port or {"http": 80, "https": 443}.get(parts.scheme)
+    except ValueError as error:
+        raise Failure(f"{url!r} is not an address that can be asked ({error})") from error
 
 
 def request(url, timeout, method="GET", headers=None, token=None, final=lambda reply: False):
@@ -53,9 +57,11 @@ def request(url, timeout, method="GET", headers=None, token=None, final=lambda r
         reply = _once(url, timeout, method, headers or {}, token if host(url) == home else None)
         if reply.status not in REDIRECTS or final(reply):
             return reply
-        place = urllib.parse.urljoin(url, reply.headers.get("Location", ""))
+        place = reply.headers.get("Location", "")
+        host(place)  # which refuses what cannot be joined
+        place = urllib.parse.urljoin(url, place)
         if host(place)[0] not in ("http", "https") or host(url)[0] == "https" != host(place)[0]:
-            raise Failure(f"{url}: the server redirects to {place}, which is not safe to follow")
+            raise Failure(f"{url}: the server redirects to {place!r}, which is not safe to follow")
         reply.close()
         url = place
     raise Failure(f"{url}: redirected more than {MOST_REDIRECTS} times; is the endpoint set up right?")
@@ -72,18 +78,20 @@ def _once(url, timeout, method, headers, token):
         return error
     except urllib.error.URLError as error:
         raise _failure(url, error.reason) from error
+    except ValueError as error:
+        raise Failure(f"{url!r} is not an address that can be asked ({error})") from error
     except (OSError, http.client.HTTPException) as error:
         raise _failure(url, error) from error
-    except ValueError as error:
-        raise Failure(f"{url}: not an address that can be asked ({error})") from error
 
 
 def _failure(url, reason):
     name = host(url)[1]
     if isinstance(reason, socket.gaierror):
         return Unreachable(f"the host {name} is not known ({reason.strerror}). Is the network up, and HF_ENDPOINT right?")
-    if isinstance(reason, ssl.SSLError):
-        return Failure(f"{name}: no secure connection ({reason}). Is the clock right, and are the certificates installed?")
+    if isinstance(reason, ssl.SSLCertVerificationError):
+        return Failure(
+            f"{name}: no secure connection ({reason.verify_message}). Is the clock right, and are the certificates installed?"
+        )
     if isinstance(reason, ConnectionRefusedError):
         return Unreachable(f"{name} refuses connections. Is the network up, and HF_ENDPOINT right?")
     return Transient(f"{name}: {said(reason)}")
@@ -107,4 +115,4 @@ def read(reply, count):
 def delay(headers: email.message.Message):
     """The seconds that a server asks to wait, at most a minute."""
     value = headers.get("Retry-After", "")
-    return min(int(value), 60) if value.isdigit() else None
+    return min(int(value), 60) if re.fullmatch("[0-9]{1,9}", value) else None

@@ -1,6 +1,8 @@
 """tools/models fetch against a hub on this machine, as users run it."""
 
+import contextlib
 import hashlib
+import io
 import json
 import os
 import random
@@ -12,6 +14,10 @@ import tempfile
 import time
 import unittest
 from pathlib import Path
+from unittest import mock
+
+from antiphon_models import hub
+from antiphon_models.console import Failure
 
 from .hub_server import COMMIT, Hub, blob_sha1
 
@@ -130,6 +136,12 @@ class FetchTests(unittest.TestCase):
         self.assertEqual(len(elsewhere), 4)
         self.assertFalse(any("Authorization" in headers for headers in elsewhere))
 
+    def test_token_that_is_none(self):
+        said = self.fetch(status=1, HF_TOKEN="first\nsecret")
+        self.assertIn("HF_TOKEN holds characters that no token has", said)
+        self.assertNotIn("secret", said)
+        self.assertEqual(self.hub.requests, [])
+
     # MARK: Connections that break
 
     def test_cut_connection_is_continued(self):
@@ -152,6 +164,15 @@ class FetchTests(unittest.TestCase):
         self.hub.faults = [{"cut": 2_000_000}, {"shift": 1}]
         self.assertIn("asked for bytes from 2000000 of 3000000, the server sends 'bytes 2000001-", self.fetch(status=1))
         self.assert_absent()
+
+    def test_connection_that_breaks_again_and_again(self):
+        self.hub.faults = [{"cut": 100_000}] * 3
+        self.models.mkdir()
+        with mock.patch.dict(os.environ, self.environment(), clear=True), contextlib.redirect_stderr(io.StringIO()):
+            with self.assertRaisesRegex(Failure, "gave up after 3 tries at 300000 of 3000000 bytes"):
+                hub.fetch("mini-omni2", self.models, "main", hub.Hub(delays=(0, 0)))
+        self.assertIn("lit_model.pth: going on at 10 %", self.fetch())
+        self.assert_whole()
 
     def test_busy_server(self):
         self.hub.status = [503, 429]
@@ -199,7 +220,7 @@ class FetchTests(unittest.TestCase):
 
     def test_size_that_lies(self):
         self.hub.sizes = {"lit_model.pth": 2_999_999}
-        self.assertIn("the server sends 3000000 bytes, and said before that it would be 2999999", self.fetch(status=1))
+        self.assertIn("the server sends '3000000' bytes, and said before that it would be 2999999", self.fetch(status=1))
         self.assert_absent()
 
     def test_size_beyond_the_disk(self):
@@ -219,6 +240,7 @@ class FetchTests(unittest.TestCase):
         self.hub.claimed = {"lit_model.pth": "xyz"}
         self.assertIn("the answer has no X-Linked-Etag or ETag, the checksum ('xyz')", self.fetch(status=1))
         self.assertIn("expected an address", self.fetch(status=1, HF_ENDPOINT="ftp://example.invalid"))
+        self.assertIn("not an address", self.fetch(status=1, HF_ENDPOINT="http://127.0.0.1:many"))
         self.assertIn("refuses connections", self.fetch(status=1, HF_ENDPOINT="http://127.0.0.1:9"))
         self.assertIn("is not known", self.fetch(status=1, HF_ENDPOINT="http://no-such-host.invalid"))
 
@@ -227,6 +249,8 @@ class FetchTests(unittest.TestCase):
         self.assertIn("redirected more than 10 times", self.fetch(status=1))
         self.hub.redirect = "file:///etc/passwd"
         self.assertIn("not safe to follow", self.fetch(status=1))
+        self.hub.redirect = "http://[broken/lit_model.pth"
+        self.assertIn("not an address", self.fetch(status=1))
         self.assert_absent()
 
     # MARK: The hub's cache
