@@ -55,7 +55,8 @@ let package = Package(
     // Models: numbers in, numbers out; nothing here knows of graphs.
     .target(name: "CKernels"),
     .target(name: "Tensors", dependencies: ["CKernels", "COpenBLAS"], swiftSettings: strict),
-    .target(name: "ModelKit", dependencies: ["Tensors"], swiftSettings: strict),
+    .target(
+      name: "ModelKit", dependencies: ["Tensors", .product(name: "Yams", package: "Yams")], swiftSettings: strict),
 
     // The runtime.
     .target(name: "ZeroMQ", dependencies: ["CZeroMQ"], swiftSettings: strict),
