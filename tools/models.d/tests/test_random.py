@@ -18,9 +18,9 @@ import unittest
 import zipfile
 from pathlib import Path
 
-from antiphon_models.checkpoint import models, shapes, tokenizer, writing
+from antiphon_models.checkpoint import clock, models, shapes, tokenizer, writing
 from antiphon_models.checkpoint.archives import Module, Tensor
-from antiphon_models.checkpoint.numbers import BF16, F16, F32, Numbers
+from antiphon_models.checkpoint.numbers import BF16, F16, F32, Numbers, packed
 
 ROOT = Path(__file__).resolve().parents[3]
 TOOL = ROOT / "tools" / "models"
@@ -62,6 +62,14 @@ def tensors(value, path=""):
 def read(path):
     with zipfile.ZipFile(path) as archive:
         return tensors(Reader(io.BytesIO(archive.read(f"{path.name.rsplit('.', 1)[0]}/data.pkl"))).load())
+
+
+def numbers(path, name):
+    """A tensor's numbers, which are fp32 and in order."""
+    folder = path.name.rsplit(".", 1)[0]
+    with zipfile.ZipFile(path) as archive:
+        data = archive.read(f"{folder}/data/{read(path)[name].key}")
+    return struct.unpack(f"<{len(data) // 4}f", data)
 
 
 def random(*arguments):
@@ -157,6 +165,36 @@ class RandomTests(unittest.TestCase):
                 self.assertAlmostEqual(statistics.pstdev(values) / deviation, 1, delta=0.1)
                 self.assertAlmostEqual(statistics.fmean(values) / deviation, 0, delta=0.03)
                 self.assertLess(max(map(abs, values)), 9 * deviation)
+
+    # MARK: The clock
+
+    def test_ends_alone_read_the_clock(self):
+        path = self.write(kind="f32") / "mini-omni2" / "lit_model.pth"
+        mark, time, end_of_text, end_of_speech = 63, 62, 320, 384 + 6 * 128 + 64
+        for name, column, rows in (
+            ("lm_head.weight", time, [end_of_text, end_of_speech]),
+            ("lm_head.weight", mark, []),
+            ("transformer.wte.weight", mark, [end_of_text + 3, end_of_text + 4]),
+            ("transformer.wte.weight", time, []),
+        ):
+            found = numbers(path, name)[column::64]
+            self.assertEqual([row for row, value in enumerate(found) if value != 0], rows, name)
+        for name in ("transformer.h.1.attn.proj.weight", "transformer.h.1.mlp.proj.weight", "vision_adapter.proj.weight"):
+            found = numbers(path, name)
+            width = len(found) // 64
+            self.assertEqual(set(found[time * width :]), {0.0}, name)
+            self.assertNotIn(0.0, found[: time * width])
+
+    def test_edits_do_not_depend_on_chunks(self):
+        values = [float(i + 1) for i in range(6 * 7)]
+        expected = [value if i // 7 != 2 and i % 7 != 5 else 0.0 for i, value in enumerate(values)]
+        expected[2 * 7 + 5], expected[5 * 7 + 6] = -1.0, -2.0
+        for chunk in (1, 3, 7, 10, 42):
+            parts = [values[i : i + chunk] for i in range(0, len(values), chunk)]
+            for kind, code in ((F32, "f"), (F16, "e")):
+                tensor = Tensor(kind, (6, 7), lambda _, kind=kind, parts=parts: (packed(kind, part) for part in parts))
+                made = clock.edited(tensor, rows=(2,), columns=(5,), numbers={(2, 5): -1.0, (5, 6): -2.0})
+                self.assertEqual(list(struct.unpack(f"<42{code}", b"".join(made.content(None)))), expected)
 
     # MARK: Tokenizer
 

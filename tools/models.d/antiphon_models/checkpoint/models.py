@@ -2,13 +2,12 @@
 
 import math
 
+from . import clock
 from .archives import Module, Tensor
 from .numbers import F16, F32, I64, packed
 from .shapes import LAYERS, SPECIALS, WHISPER
 
-# Logits of ids that no trained model chooses are weak, so that the codec gets codes; those of the ids that end text and
-# speech are strong, so that some answers end by chance. The others go on to the limit.
-WEAKER, STRONGER = 0.2, 2.0
+WEAKER = 0.2  # logits of ids that no trained model chooses, so that the codec gets codes
 
 
 def normal(kind, *shape, scale):
@@ -48,6 +47,7 @@ def language(config, tokens, kind):
         state[layer + "norm_2.weight"] = around(kind, 1, width)
         state |= gated(layer + "mlp.", width, hidden, width, kind)
     state["transformer.ln_f.weight"] = around(kind, 1, width)
+    clock.add(state, config)
     return state
 
 
@@ -63,9 +63,9 @@ def head(config, tokens, kind):
     """Rows of the head: the text vocabulary, then each audio layer's."""
     width, codes = config["n_embd"], config["audio_vocab_size"] - SPECIALS
     reserved = config["text_vocab_size"] - SPECIALS  # the first of them ends the text
-    runs = [(tokens, 1), (reserved - tokens, WEAKER), (1, STRONGER), (SPECIALS - 1, WEAKER)]
+    runs = [(tokens, 1), (reserved - tokens, WEAKER), (1, 1), (SPECIALS - 1, WEAKER)]
     for layer in range(LAYERS):
-        runs += [(codes, 1), (1, STRONGER if layer == LAYERS - 1 else WEAKER), (SPECIALS - 1, WEAKER)]
+        runs += [(codes, 1), (1, 1 if layer == LAYERS - 1 else WEAKER), (SPECIALS - 1, WEAKER)]
 
     def content(numbers):
         for count, gain in runs:
