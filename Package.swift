@@ -85,8 +85,8 @@ let package = Package(
     .target(
       name: "Catalog",
       dependencies: [
-        "Dataflow", "AudioCapture", "ChatPrompt", "LLMStep", "Speaker", "SpeechEnd", "TextHead", "TextInput",
-        "TextOutput", "VoiceGate", "WhisperDecoder", "WhisperEncoder",
+        "Dataflow", "AudioCapture", "ChatPrompt", "LLMStep", "OmniPrompt", "Speaker", "SpeechEnd", "TextHead",
+        "TextInput", "TextOutput", "VoiceGate", "WhisperDecoder", "WhisperEncoder",
         .target(name: "FliteSpeech", condition: .when(traits: ["Flite"])),
       ],
       path: "Nodes/Catalog", swiftSettings: strict),
@@ -98,6 +98,7 @@ let package = Package(
     node("ChatPrompt", ["ModelKit"]),
     node("FliteSpeech", [.target(name: "CFlite", condition: .when(traits: ["Flite"]))]),
     node("LLMStep", ["ModelKit", "Tensors"]),
+    node("OmniPrompt", ["ModelKit", "Tensors"]),
     node("Speaker"),
     node("SpeechEnd"),
     node("TextHead", ["ModelKit", "Tensors"]),

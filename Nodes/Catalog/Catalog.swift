@@ -2,6 +2,7 @@ internal import AudioCapture
 internal import ChatPrompt
 public import Dataflow
 internal import LLMStep
+internal import OmniPrompt
 internal import Speaker
 internal import SpeechEnd
 internal import TextHead
@@ -23,6 +24,7 @@ public enum Catalog {
     AudioCaptureNode.self,
     ChatPromptNode.self,
     LLMStepNode.self,
+    OmniPromptNode.self,
     SpeakerNode.self,
     SpeechEndNode.self,
     TextHeadNode.self,

@@ -31,7 +31,7 @@ public enum ModelFolder {
   }
 
   /// Files that a folder must hold for each kind of model.
-  package static let kinds = [WhisperModel.files, CausalLM.files]
+  package static let kinds = [WhisperModel.files, CausalLM.files, MiniOmni2.files]
 
   /// What a folder lacks to be a model of the kind that it most looks like; empty if it is one.
   public static func missingFiles(at path: String) -> [String] {
@@ -45,6 +45,11 @@ public enum ModelFolder {
     var status = stat()
     let isFolder = stat(path, &status) == 0 && status.st_mode & S_IFMT == S_IFDIR
     return isFolder ? "\(path)/\(CausalLM.files[0])" : path
+  }
+
+  /// Whether a folder holds a release of Mini-Omni2.
+  package static func isMiniOmni2(_ path: String) -> Bool {
+    access("\(path)/\(MiniOmni2Configuration.file)", R_OK) == 0
   }
 
   private static func variable(_ name: String) -> String? {

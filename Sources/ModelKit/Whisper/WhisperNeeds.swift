@@ -1,7 +1,7 @@
 extension CheckpointNeeds {
   /// Whisper as ``WhisperReader`` finds it in a CTranslate2 file. Encoder and decoder nodes load the same model.
   package static let whisper = CheckpointNeeds(
-    kinds: ["whisper-encoder", "whisper-decoder"], model: "Whisper, CTranslate2"
+    kinds: ["whisper-encoder", "whisper-decoder"], formats: [.cTranslate2], model: "Whisper, CTranslate2"
   ) { checkpoint in
     guard let file = checkpoint as? CTranslate2 else {
       throw ModelError(
