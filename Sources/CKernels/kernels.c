@@ -207,6 +207,17 @@ void ck_gelu(float *x, long count) {
   ck_parallel((count + 63) / 64, GRAIN / 512, gelu_chunk, &job);
 }
 
+static void quick_gelu_chunk(void *context, long begin, long end) {
+  const rows_job *job = context;
+  const long last = end * 64 < job->columns ? end * 64 : job->columns;
+  job->operations->quick_gelu(job->x + begin * 64, last - begin * 64);
+}
+
+void ck_quick_gelu(float *x, long count) {
+  rows_job job = {.operations = ck_selected(), .x = x, .columns = count};
+  ck_parallel((count + 63) / 64, GRAIN / 512, quick_gelu_chunk, &job);
+}
+
 static void silu_chunk(void *context, long begin, long end) {
   const rows_job *job = context;
   const long last = end * 64 < job->columns ? end * 64 : job->columns;

@@ -197,6 +197,7 @@ INLINE vf vf_gelu(vf x) {
   const vf tail = vf_exp(z * z * -0.5f) * (q * t);
   return x * vf_select(x < 0, tail, 1.0f - tail);
 }
+INLINE vf vf_quick_gelu(vf x) { return x / (1.0f + vf_exp(x * -1.702f)); }
 INLINE vf vf_silu(vf x) { return x / (1.0f + vf_exp(-x)); }
 
 /// Runs a vector function over what does not fill a vector: padded with zeros, so that it gets the same formula.
@@ -213,6 +214,14 @@ static void gelu(float *x, long count) {
   for (; i + W <= count; i += W) vf_store(x + i, vf_gelu(vf_load(x + i)));
 #define TAIL_STORE x[j] = last[j - i]
   TAIL(count, vf_gelu)
+#undef TAIL_STORE
+}
+
+static void quick_gelu(float *x, long count) {
+  long i = 0;
+  for (; i + W <= count; i += W) vf_store(x + i, vf_quick_gelu(vf_load(x + i)));
+#define TAIL_STORE x[j] = last[j - i]
+  TAIL(count, vf_quick_gelu)
 #undef TAIL_STORE
 }
 
@@ -419,6 +428,7 @@ const ck_operations OPERATIONS = {
     .layer_norm = layer_norm,
     .add = add,
     .gelu = gelu,
+    .quick_gelu = quick_gelu,
     .silu_multiply = silu_multiply,
     .softmax = softmax,
     .attend = attend,

@@ -36,6 +36,7 @@ typedef struct {
       const float *x, const float *weight, const float *bias, float epsilon, long columns, float *out);
   void (*add)(float *x, const float *y, long count);
   void (*gelu)(float *x, long count);
+  void (*quick_gelu)(float *x, long count);
   void (*silu_multiply)(float *x, const float *y, long count);
   void (*softmax)(float *x, long count, float scale);
   void (*attend)(const ck_head *head, long head_width, long k_stride, long v_stride, float scale);

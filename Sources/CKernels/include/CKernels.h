@@ -39,6 +39,10 @@ void ck_matvec(
 /// Expands `count` weights to floats; of quantized types, a multiple of 32.
 void ck_dequantize(int type, const void *weights, long count, float *out);
 
+/// Stores `count` floats as weights of a type: CK_F32, CK_F16, CK_BF16 (rounded to the nearest, even ones first) or, for
+/// a multiple of 32, CK_Q8_0 (scale = greatest magnitude / 127).
+void ck_quantize(int type, const float *x, long count, void *out);
+
 /// out = x / rms(x) * weight, row by row.
 void ck_rms_norm(const float *x, const float *weight, float epsilon, long rows, long columns, float *out);
 /// out = (x - mean) / deviation * weight + bias, row by row.
@@ -51,6 +55,8 @@ void ck_add(float *x, const float *y, long count);
 void ck_add_bias(float *x, const float *bias, long rows, long columns, long stride);
 /// x = x * Phi(x), the exact (erf) form.
 void ck_gelu(float *x, long count);
+/// x = x * sigmoid(1.702 x), the approximation of GELU that CLIP was trained with.
+void ck_quick_gelu(float *x, long count);
 /// x = silu(x) * y.
 void ck_silu_multiply(float *x, const float *y, long count);
 /// Softmax of the first valid[row] = min(columns, first_valid + row * step) entries of each row, after scaling; the

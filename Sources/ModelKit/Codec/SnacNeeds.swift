@@ -1,7 +1,9 @@
 extension CheckpointNeeds {
   /// SNAC as ``SnacReader`` finds it; the shape is that of the `config.json` beside the weights. Encoder and decoder nodes
   /// load the same model.
-  package static let snac = CheckpointNeeds(kinds: ["snac-decoder", "snac-encoder"], model: "SNAC") { checkpoint in
+  package static let snac = CheckpointNeeds(
+    kinds: ["snac-decoder", "snac-encoder"], formats: [.pyTorch, .safetensors], model: "SNAC"
+  ) { checkpoint in
     let folder = checkpoint.file.lastIndex(of: "/").map { String(checkpoint.file[..<$0]) } ?? "."
     return snacTensors(try SnacConfiguration(folder: folder), in: checkpoint)
   }
