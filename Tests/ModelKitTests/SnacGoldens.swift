@@ -5,15 +5,14 @@ import Testing
 
 /// The micro codec and what PyTorch makes of it; see `docs/goldens.md`.
 struct SnacGoldens {
-  static let folder = Fixtures.packageFolder.appendingPathComponent("Tests/Goldens/mini-omni2")
   /// As the hub has it: `config.json` and `pytorch_model.bin`.
-  static let modelFolder = folder.appendingPathComponent("checkpoint/snac_24khz").path
+  static let modelFolder = MicroGoldens.folder.appendingPathComponent("checkpoint/snac_24khz").path
 
   let file: any Checkpoint
   let model: SnacModel
 
   init() throws {
-    file = try Checkpoints.open(Self.folder.appendingPathComponent("snac.safetensors").path)
+    file = try Checkpoints.open(MicroGoldens.folder.appendingPathComponent("snac.safetensors").path)
     model = try SnacModel(directory: Self.modelFolder)
   }
 
