@@ -32,6 +32,7 @@ let package = Package(
   products: [
     .executable(name: "antiphon", targets: ["Antiphon"]),
     .executable(name: "antiphon-bench", targets: ["AntiphonBench"]),
+    .executable(name: "antiphon-check", targets: ["AntiphonCheck"]),
     .library(name: "Dataflow", targets: ["Dataflow"]),
   ],
   traits: [
@@ -84,15 +85,18 @@ let package = Package(
     .executableTarget(
       name: "AntiphonBench",
       dependencies: [
-        "CZeroMQ", "Catalog", "Dataflow", "DataflowRuntime", "GraphFile", "Messages", "Tensors", "ZeroMQ",
-        argumentParser,
+        "CZeroMQ", "Catalog", "Dataflow", "DataflowRuntime", "GraphFile", "Messages", "ModelKit", "Tensors",
+        "ZeroMQ", argumentParser, .target(name: "FliteSpeech", condition: .when(traits: ["Flite"])),
       ],
       swiftSettings: strict),
+    .executableTarget(
+      name: "AntiphonCheck", dependencies: ["ModelKit", "Parity", "Tensors", argumentParser], swiftSettings: strict),
     .target(
       name: "Catalog",
       dependencies: [
-        "Dataflow", "Adapter", "AudioCapture", "ChatPrompt", "LLMStep", "OmniPrompt", "Speaker", "SpeechEnd",
-        "TextHead", "TextInput", "TextOutput", "VisionEncoder", "VoiceGate", "WhisperDecoder", "WhisperEncoder",
+        "Dataflow", "Adapter", "AudioCapture", "AudioTokenHead", "ChatPrompt", "LLMStep", "OmniPrompt", "SnacDecoder",
+        "SnacEncoder", "Speaker", "SpeechEnd", "TextHead", "TextInput", "TextOutput", "VisionEncoder", "VoiceGate",
+        "WhisperDecoder", "WhisperEncoder",
         .target(name: "FliteSpeech", condition: .when(traits: ["Flite"])),
         .target(name: "ImageCapture", condition: .when(traits: ["Images"])),
       ],
@@ -103,6 +107,7 @@ let package = Package(
     node(
       "AudioCapture",
       ["CSndfile", .target(name: "CSampleRate", condition: .when(traits: ["Resampling"]))]),
+    node("AudioTokenHead", ["ModelKit", "Tensors"]),
     node("ChatPrompt", ["ModelKit"]),
     node("FliteSpeech", [.target(name: "CFlite", condition: .when(traits: ["Flite"]))]),
     node(
@@ -113,6 +118,8 @@ let package = Package(
       ]),
     node("LLMStep", ["ModelKit", "Tensors"]),
     node("OmniPrompt", ["ModelKit", "Tensors"]),
+    node("SnacDecoder", ["ModelKit", "Tensors"]),
+    node("SnacEncoder", ["ModelKit", "Tensors"]),
     node("Speaker"),
     node("SpeechEnd"),
     node("TextHead", ["ModelKit", "Tensors"]),
@@ -146,11 +153,17 @@ let package = Package(
     .testTarget(
       name: "MiniOmni2Tests",
       dependencies: [
-        "Adapter", "Dataflow", "DataflowRuntime", "DataflowTesting", "Messages", "ModelKit", "Tensors", "VisionEncoder",
-        "WhisperEncoder",
+        "Adapter", "Catalog", "Dataflow", "DataflowRuntime", "DataflowTesting", "Messages", "ModelKit", "Parity",
+        "Tensors", "VisionEncoder", "WhisperEncoder",
       ],
       swiftSettings: strict),
     nodeTests("Speaker"),
+    .testTarget(
+      name: "SnacDecoderTests",
+      dependencies: [
+        "Dataflow", "DataflowRuntime", "DataflowTesting", "Messages", "ModelKit", "SnacDecoder", "SnacEncoder",
+        "Tensors",
+      ], swiftSettings: strict),
     nodeTests("SpeechEnd"),
     nodeTests("TextOutput"),
     .testTarget(
