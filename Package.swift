@@ -32,6 +32,7 @@ let package = Package(
   products: [
     .executable(name: "antiphon", targets: ["Antiphon"]),
     .executable(name: "antiphon-bench", targets: ["AntiphonBench"]),
+    .executable(name: "antiphon-check", targets: ["AntiphonCheck"]),
     .library(name: "Dataflow", targets: ["Dataflow"]),
   ],
   traits: [
@@ -85,15 +86,17 @@ let package = Package(
       name: "AntiphonBench",
       dependencies: [
         "CZeroMQ", "Catalog", "Dataflow", "DataflowRuntime", "GraphFile", "Messages", "ModelKit", "Tensors",
-        "ZeroMQ", argumentParser,
+        "ZeroMQ", argumentParser, .target(name: "FliteSpeech", condition: .when(traits: ["Flite"])),
       ],
       swiftSettings: strict),
+    .executableTarget(
+      name: "AntiphonCheck", dependencies: ["ModelKit", "Parity", "Tensors", argumentParser], swiftSettings: strict),
     .target(
       name: "Catalog",
       dependencies: [
-        "Dataflow", "Adapter", "AudioCapture", "ChatPrompt", "LLMStep", "OmniPrompt", "SnacDecoder", "SnacEncoder",
-        "Speaker", "SpeechEnd", "TextHead", "TextInput", "TextOutput", "VisionEncoder", "VoiceGate", "WhisperDecoder",
-        "WhisperEncoder",
+        "Dataflow", "Adapter", "AudioCapture", "AudioTokenHead", "ChatPrompt", "LLMStep", "OmniPrompt", "SnacDecoder",
+        "SnacEncoder", "Speaker", "SpeechEnd", "TextHead", "TextInput", "TextOutput", "VisionEncoder", "VoiceGate",
+        "WhisperDecoder", "WhisperEncoder",
         .target(name: "FliteSpeech", condition: .when(traits: ["Flite"])),
         .target(name: "ImageCapture", condition: .when(traits: ["Images"])),
       ],
@@ -104,6 +107,7 @@ let package = Package(
     node(
       "AudioCapture",
       ["CSndfile", .target(name: "CSampleRate", condition: .when(traits: ["Resampling"]))]),
+    node("AudioTokenHead", ["ModelKit", "Tensors"]),
     node("ChatPrompt", ["ModelKit"]),
     node("FliteSpeech", [.target(name: "CFlite", condition: .when(traits: ["Flite"]))]),
     node(
@@ -149,8 +153,8 @@ let package = Package(
     .testTarget(
       name: "MiniOmni2Tests",
       dependencies: [
-        "Adapter", "Dataflow", "DataflowRuntime", "DataflowTesting", "Messages", "ModelKit", "Tensors", "VisionEncoder",
-        "WhisperEncoder",
+        "Adapter", "Catalog", "Dataflow", "DataflowRuntime", "DataflowTesting", "Messages", "ModelKit", "Parity",
+        "Tensors", "VisionEncoder", "WhisperEncoder",
       ],
       swiftSettings: strict),
     nodeTests("Speaker"),

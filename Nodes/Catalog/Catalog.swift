@@ -1,5 +1,6 @@
 internal import Adapter
 internal import AudioCapture
+internal import AudioTokenHead
 internal import ChatPrompt
 public import Dataflow
 internal import LLMStep
@@ -30,6 +31,7 @@ public enum Catalog {
   private static let core: [any Node.Type] = [
     AdapterNode.self,
     AudioCaptureNode.self,
+    AudioTokenHeadNode.self,
     ChatPromptNode.self,
     LLMStepNode.self,
     OmniPromptNode.self,

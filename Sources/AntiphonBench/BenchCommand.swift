@@ -8,5 +8,12 @@ struct BenchCommand: AsyncParsableCommand {
     abstract: "Measures the graph runtime and the codec.",
     subcommands: [
       RuntimeCommand.self, InterruptCommand.self, OverheadCommand.self, CodecCommand.self, PartCommand.self,
-    ])
+    ] + synthetic)
+
+  /// Those that need a voice.
+  #if Flite
+    private static let synthetic: [any ParsableCommand.Type] = [HeardCommand.self, TightCommand.self]
+  #else
+    private static let synthetic: [any ParsableCommand.Type] = []
+  #endif
 }

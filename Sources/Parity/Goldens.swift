@@ -41,8 +41,12 @@ package struct Goldens: Sendable {
   /// The codes of a case of `snac.safetensors`, frame by frame in Mini-Omni2's order.
   package func frames(_ name: String) throws -> [Int32] {
     let file = try tensors("snac")
-    let levels = try (0..<3).map { try file.integers("\(name).codes.\($0)") }
-    return levels[0].indices.flatMap { n -> [Int32] in
+    return Self.frames(try (0..<3).map { try file.integers("\(name).codes.\($0)") })
+  }
+
+  /// SNAC's three levels, coarse to fine, frame by frame in Mini-Omni2's order.
+  package static func frames(_ levels: [[Int32]]) -> [Int32] {
+    levels[0].indices.flatMap { n -> [Int32] in
       let (middle, fine) = (levels[1][(2 * n)...], levels[2][(4 * n)...].prefix(4))
       let (m, f) = (Array(middle.prefix(2)), Array(fine))
       return [levels[0][n], m[0], f[0], f[1], m[1], f[2], f[3]]

@@ -92,7 +92,7 @@ import Testing
     #expect(goldens.manifest.answers.count > 50)
     for entry in goldens.manifest.answers {
       let prompt = try cases.prompt(entry.name)
-      #expect(try cases.globalIDs(prompt) == answers.integers("\(entry.name).prompt"), "\(entry.name)")
+      #expect(try cases.models.globalIDs(prompt) == answers.integers("\(entry.name).prompt"), "\(entry.name)")
       let speaks = OmniCases.task(entry.name).speaks
       let answer = try cases.answer(prompt, speaks: speaks, limit: entry.limit)
       #expect(try answer.columns == OmniCases.columns(answers.matrix("\(entry.name).tokens")), "\(entry.name)")
