@@ -26,8 +26,8 @@ public struct SnacDecoderNode: Node {
       early = read(
         "early", default: 0, in: 0...16, unit: "frames",
         help: """
-          So many frames at the beginning of an answer are heard as soon as they come, before the three that follow \
-          decide on their exact sound; thereafter the sound fades into the exact one and waits for it.
+          So many frames at the beginning of an answer are heard as soon as they come, before those that follow decide \
+          on their exact sound; thereafter the sound fades into the exact one and waits for it.
           """)
       seed = read("seed", default: 0, in: 0...Int.max, help: "Seed of each turn's noise; 0 takes the run's.")
     }
@@ -47,7 +47,10 @@ public struct SnacDecoderNode: Node {
       audio = bind.output(
         "audio", type: .audio(channels: 1),
         found: .reading { .audio(rate: try ModelHeader.snac(parameters.model).sampleRate) },
-        help: "Sound, a chunk for each frame once three more have come; its time starts at 0 in each turn.")
+        help: """
+          Sound, frame by frame, behind the codes by the 198 ms (of the 24 kHz model) for which convolutions look ahead; \
+          its time starts at 0 in each turn.
+          """)
     }
   }
 

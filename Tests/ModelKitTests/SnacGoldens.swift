@@ -1,5 +1,6 @@
 import Foundation
 import ModelKit
+import Parity
 import Tensors
 import Testing
 
@@ -25,20 +26,8 @@ struct SnacGoldens {
     return (0..<values.count).map { values[$0 % shape[0] * shape[1] + $0 / shape[0]] }
   }
 
-  /// The levels' codes, frame by frame in Mini-Omni2's order.
+  /// The codes of a case, frame by frame in Mini-Omni2's order.
   func frames(_ name: String) throws -> [Int32] {
-    let levels: [[Int32]] = try (0..<3).map { try floats("\(name).codes.\($0)").map { Int32($0) } }
-    let (coarse, middle, fine) = (levels[0], levels[1], levels[2])
-    return coarse.indices.flatMap { n -> [Int32] in
-      let first = [coarse[n], middle[2 * n], fine[4 * n], fine[4 * n + 1]]
-      return first + [middle[2 * n + 1], fine[4 * n + 2], fine[4 * n + 3]]
-    }
+    Goldens.frames(try (0..<3).map { try floats("\(name).codes.\($0)").map { Int32($0) } })
   }
-}
-
-/// The greatest difference, relative to the greatest value.
-func relativeError(_ found: [Float], _ expected: [Float]) -> Float {
-  guard found.count == expected.count, let most = expected.map(abs).max(), most > 0 else { return .infinity }
-  let worst = zip(found, expected).map { abs($0 - $1) }.reduce(0) { $1.isNaN ? .infinity : max($0, $1) }
-  return worst / most
 }
