@@ -88,8 +88,9 @@ let package = Package(
     .target(
       name: "Catalog",
       dependencies: [
-        "Dataflow", "Adapter", "AudioCapture", "ChatPrompt", "LLMStep", "Speaker", "SpeechEnd", "TextHead", "TextInput",
-        "TextOutput", "VisionEncoder", "VoiceGate", "WhisperDecoder", "WhisperEncoder",
+        "Dataflow", "Adapter", "AudioCapture", "ChatPrompt", "LLMStep", "OmniPrompt", "Speaker", "SpeechEnd",
+        "TextHead",
+        "TextInput", "TextOutput", "VisionEncoder", "VoiceGate", "WhisperDecoder", "WhisperEncoder",
         .target(name: "FliteSpeech", condition: .when(traits: ["Flite"])),
         .target(name: "ImageCapture", condition: .when(traits: ["Images"])),
       ],
@@ -109,6 +110,7 @@ let package = Package(
         .target(name: "CPNG", condition: .when(traits: ["Images"])),
       ]),
     node("LLMStep", ["ModelKit", "Tensors"]),
+    node("OmniPrompt", ["ModelKit", "Tensors"]),
     node("Speaker"),
     node("SpeechEnd"),
     node("TextHead", ["ModelKit", "Tensors"]),

@@ -3,6 +3,7 @@ internal import AudioCapture
 internal import ChatPrompt
 public import Dataflow
 internal import LLMStep
+internal import OmniPrompt
 internal import Speaker
 internal import SpeechEnd
 internal import TextHead
@@ -29,6 +30,7 @@ public enum Catalog {
     AudioCaptureNode.self,
     ChatPromptNode.self,
     LLMStepNode.self,
+    OmniPromptNode.self,
     SpeakerNode.self,
     SpeechEndNode.self,
     TextHeadNode.self,

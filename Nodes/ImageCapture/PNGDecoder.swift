@@ -56,7 +56,9 @@
           throw .cutOff("the chunk at byte \(offset) needs \(length) bytes, \(bytes.count - offset - 12) are left")
         }
         if offset == signature.count {
-          guard type.elementsEqual("IHDR".utf8), length == 13 else { throw PictureFault("it does not begin with a header") }
+          guard type.elementsEqual("IHDR".utf8), length == 13 else {
+            throw PictureFault("it does not begin with a header")
+          }
           try PictureFile.checkSize(width: number(at: offset + 8), height: number(at: offset + 12))
         }
         // A capital letter: not to be left out.

@@ -31,7 +31,7 @@ public enum ModelFolder {
   }
 
   /// Files that a folder must hold for each kind of model.
-  package static let kinds = [WhisperDecoderModel.files, CausalLM.files]
+  package static let kinds = [WhisperDecoderModel.files, CausalLM.files, MiniOmni2.files]
 
   /// What a folder lacks to be a model of the kind that it most looks like; empty if it is one.
   public static func missingFiles(at path: String) -> [String] {
@@ -95,6 +95,11 @@ public enum ModelFolder {
         })
     }
     return names
+  }
+
+  /// Whether a folder holds a release of Mini-Omni2.
+  package static func isMiniOmni2(_ path: String) -> Bool {
+    access("\(path)/\(MiniOmni2Configuration.file)", R_OK) == 0
   }
 
   private static func variable(_ name: String) -> String? {

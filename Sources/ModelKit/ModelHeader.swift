@@ -27,11 +27,13 @@ public enum ModelHeader {
     return (modality.inputs(shape), shape.width)
   }
 
-  /// Floats of a hidden state of the language model of that name, or in that folder or file.
+  /// Floats of a hidden state of the language model, or Mini-Omni2, of that name, or in that folder or file.
   ///
   /// - Throws: ``ModelError`` when it is not there or cannot be read.
   public static func hiddenWidth(_ model: String) throws -> Int {
-    let file = try GGUF(path: ModelFolder.languageModelFile(ModelFolder.path(model)))
+    let path = try ModelFolder.path(model)
+    if ModelFolder.isMiniOmni2(path) { return try MiniOmni2Configuration(folder: path).width }
+    let file = try GGUF(path: ModelFolder.languageModelFile(path))
     return try file.integer("\(file.string("general.architecture")).embedding_length", in: 1...Linear.mostInputs)
   }
 }

@@ -31,12 +31,14 @@ public final class ModelStore: Sendable {
 
   public init() {}
 
-  /// The language model in a GGUF file, or in a folder that holds `model.gguf`.
+  /// The language model in a GGUF file, or in a folder that holds `model.gguf`, its matrices kept as `weights` says.
   ///
   /// - Throws: ``ModelError``; `ComputeError` for a wrong `ANTIPHON_CPU`; what `checkCancelled` throws.
-  public func causalLM(at path: String, checkCancelled: CancellationCheck = {}) throws -> CausalLM {
-    try load(ModelFolder.languageModelFile(path), checkCancelled) {
-      try CausalLM(gguf: $0, checkCancelled: checkCancelled)
+  public func causalLM(
+    at path: String, weights: WeightPrecision = .stored, checkCancelled: CancellationCheck = {}
+  ) throws -> CausalLM {
+    try load(ModelFolder.languageModelFile(path), variant: weights.rawValue, checkCancelled) {
+      try CausalLM(gguf: $0, precision: weights, checkCancelled: checkCancelled)
     }
   }
 
@@ -72,12 +74,64 @@ public final class ModelStore: Sendable {
     try load(folder, checkCancelled) { try MiniOmni2Adapters(folder: $0, checkCancelled: checkCancelled) }
   }
 
+  /// The language model of the Mini-Omni2 release in a folder, its matrices kept as `weights` says.
+  ///
+  /// - Throws: ``ModelError``; `ComputeError` for a wrong `ANTIPHON_CPU`; what `checkCancelled` throws.
+  public func miniOmni2(
+    at folder: String, weights: WeightPrecision = .stored, checkCancelled: CancellationCheck = {}
+  ) throws -> MiniOmni2 {
+    let embedding = try miniOmni2Embedding(at: folder, checkCancelled: checkCancelled)
+    return try load(folder, variant: weights.rawValue, checkCancelled) {
+      try MiniOmni2(
+        embedding: embedding, weights: MiniOmni2Weights(folder: $0, checkCancelled: checkCancelled), precision: weights,
+        checkCancelled: checkCancelled)
+    }
+  }
+
+  /// The embedding of the Mini-Omni2 release in a folder.
+  ///
+  /// - Throws: what ``miniOmni2(at:weights:checkCancelled:)`` throws.
+  public func miniOmni2Embedding(
+    at folder: String, checkCancelled: CancellationCheck = {}
+  ) throws -> MiniOmni2Embedding {
+    try load(folder, checkCancelled) {
+      let weights = try MiniOmni2Weights(folder: $0, checkCancelled: checkCancelled)
+      return MiniOmni2Embedding(weights.configuration, try weights.embedding())
+    }
+  }
+
+  /// The head of the Mini-Omni2 release in a folder, its matrix kept as `weights` says.
+  ///
+  /// - Throws: what ``miniOmni2(at:weights:checkCancelled:)`` throws.
+  public func miniOmni2Head(
+    at folder: String, weights: WeightPrecision = .stored, checkCancelled: CancellationCheck = {}
+  ) throws -> MiniOmni2Head {
+    try load(folder, variant: weights.rawValue, checkCancelled) {
+      try Compute.check()
+      let file = try MiniOmni2Weights(folder: $0, checkCancelled: checkCancelled)
+      let head = try file.head()
+      guard let stored = weights.type.map(head.stored(as:)) ?? head else {
+        throw ModelError(file: file.path, part: head.weight.name, .invalid("there is no memory for it"))
+      }
+      return MiniOmni2Head(file.configuration, stored)
+    }
+  }
+
+  /// The tokenizer in a `tokenizer.json`.
+  ///
+  /// - Throws: ``ModelError``, or what `checkCancelled` throws.
+  public func tokenizer(at path: String, checkCancelled: CancellationCheck = {}) throws -> Tokenizer {
+    try load(path, checkCancelled) { try Tokenizer(json: $0, checkCancelled: checkCancelled) }
+  }
+
   /// The model of this kind at a path: the one in memory, or what `read` makes of the canonical path.
+  ///
+  /// - Parameter variant: what tells models that are made of the same file in several ways.
   package func load<Model: AnyObject & Sendable>(
-    _ path: String, _ checkCancelled: CancellationCheck, read: (String) throws -> Model
+    _ path: String, variant: String = "", _ checkCancelled: CancellationCheck, read: (String) throws -> Model
   ) throws -> Model {
     let (canonical, identity) = try Self.resolve(path)
-    let key = "\(Model.self) \(identity) \(canonical)"
+    let key = "\(Model.self) \(variant) \(identity) \(canonical)"
     while true {
       try checkCancelled()
       let step: Step<Model> = entries.withLock { entries in

@@ -94,7 +94,8 @@ import WhisperEncoder
       to: [Features(values: SharedBuffer(seen), rows: 50, dim: 32)], at: "features", from: "adapted", over: carrier)
     try #require(vision.count == 1)
     #expect(
-      relativeError(vision[0].values, try Goldens.tensor("picture.png.adapter", in: "vision.safetensors").values) < 1e-4)
+      relativeError(vision[0].values, try Goldens.tensor("picture.png.adapter", in: "vision.safetensors").values) < 1e-4
+    )
   }
 
   // MARK: How Whisper hears

@@ -39,6 +39,10 @@ void ck_matvec(
 /// Expands `count` weights to floats; of quantized types, a multiple of 32.
 void ck_dequantize(int type, const void *weights, long count, float *out);
 
+/// Stores `count` floats as weights of a type: CK_F32, CK_F16, CK_BF16 (rounded to the nearest, even ones first) or, for
+/// a multiple of 32, CK_Q8_0 (scale = greatest magnitude / 127).
+void ck_quantize(int type, const float *x, long count, void *out);
+
 /// out = x / rms(x) * weight, row by row.
 void ck_rms_norm(const float *x, const float *weight, float epsilon, long rows, long columns, float *out);
 /// out = (x - mean) / deviation * weight + bias, row by row.

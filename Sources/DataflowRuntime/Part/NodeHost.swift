@@ -250,6 +250,11 @@ extension NodeHost: NodeServices {
     part.control.post(.played(session: turn.session.id, epoch: turn.epoch, time: time))
   }
 
+  func said(_ pieces: [SaidText], of turn: Turn, replacing: Bool) {
+    part.control.post(
+      .said(session: turn.session.id, epoch: turn.epoch, pieces: pieces, replacing: replacing))
+  }
+
   func progress(_ what: String, _ fraction: Double) {
     part.control.post(.progress(node: index, what: what, fraction: fraction))
   }

@@ -7,6 +7,8 @@ internal import Yams
 public struct MiniOmni2Configuration: Sendable, Equatable {
   /// Audio layers: one coarse, two middle and four fine codes a frame.
   public static let audioLayers = 7
+  /// What a frame of audio lasts: 2048 samples at 24 kHz.
+  public static let secondsPerFrame = 2048.0 / 24_000
   /// Ids at the end of the text vocabulary, and of each audio layer's, that stand for no token and no code.
   static let reservedIDs = 64
 
@@ -112,7 +114,8 @@ extension MiniOmni2Configuration {
         found: "\(heads) of \(headWidth) in \(keyHeads) groups")
     }
     guard epsilon >= 0, epsilon < 1, rotaryBase > 1, rotaryBase.isFinite else {
-      throw file.fault("norm_eps", expected: "a small number, and rope_base above 1", found: "\(epsilon), \(rotaryBase)")
+      throw file.fault(
+        "norm_eps", expected: "a small number, and rope_base above 1", found: "\(epsilon), \(rotaryBase)")
     }
     // What else litgpt's configurations can express and the release does not use.
     for (key, value) in [
