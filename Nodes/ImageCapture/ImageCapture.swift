@@ -53,7 +53,7 @@
         speech = parameters.follows == .speech ? bind.input("speech", help: help) : nil
         text = parameters.follows == .text ? bind.input("text", help: help) : nil
         image = bind.output(
-          "image", help: "The picture, as stored (a camera's note to turn it is not heeded): RGB, or RGBA with opacity."
+          "image", help: "The picture, as stored (EXIF orientation is not applied): RGB, or RGBA with opacity."
         )
       }
     }
