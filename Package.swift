@@ -32,6 +32,7 @@ let package = Package(
   products: [
     .executable(name: "antiphon", targets: ["Antiphon"]),
     .executable(name: "antiphon-bench", targets: ["AntiphonBench"]),
+    .executable(name: "antiphon-check", targets: ["AntiphonCheck"]),
     .library(name: "Dataflow", targets: ["Dataflow"]),
   ],
   traits: [
@@ -61,6 +62,9 @@ let package = Package(
     .target(
       name: "ModelKit", dependencies: ["Tensors", .product(name: "Yams", package: "Yams")], swiftSettings: strict),
 
+    // Every stage beside PyTorch's results, for the tests and for the table that tools/check prints.
+    .target(name: "Parity", dependencies: ["ModelKit", "Tensors"], swiftSettings: strict),
+
     // The runtime.
     .target(name: "ZeroMQ", dependencies: ["CZeroMQ"], swiftSettings: strict),
     .target(
@@ -81,16 +85,18 @@ let package = Package(
     .executableTarget(
       name: "AntiphonBench",
       dependencies: [
-        "CZeroMQ", "Catalog", "Dataflow", "DataflowRuntime", "GraphFile", "Messages", "Tensors", "ZeroMQ",
-        argumentParser,
+        "CZeroMQ", "Catalog", "Dataflow", "DataflowRuntime", "GraphFile", "Messages", "ModelKit", "Tensors",
+        "ZeroMQ", argumentParser, .target(name: "FliteSpeech", condition: .when(traits: ["Flite"])),
       ],
       swiftSettings: strict),
+    .executableTarget(
+      name: "AntiphonCheck", dependencies: ["ModelKit", "Parity", "Tensors", argumentParser], swiftSettings: strict),
     .target(
       name: "Catalog",
       dependencies: [
-        "Dataflow", "Adapter", "AudioCapture", "ChatPrompt", "LLMStep", "OmniPrompt", "Speaker", "SpeechEnd",
-        "TextHead",
-        "TextInput", "TextOutput", "VisionEncoder", "VoiceGate", "WhisperDecoder", "WhisperEncoder",
+        "Dataflow", "Adapter", "AudioCapture", "AudioTokenHead", "ChatPrompt", "LLMStep", "OmniPrompt", "SnacDecoder",
+        "SnacEncoder", "Speaker", "SpeechEnd", "TextHead", "TextInput", "TextOutput", "VisionEncoder", "VoiceGate",
+        "WhisperDecoder", "WhisperEncoder",
         .target(name: "FliteSpeech", condition: .when(traits: ["Flite"])),
         .target(name: "ImageCapture", condition: .when(traits: ["Images"])),
       ],
@@ -101,6 +107,7 @@ let package = Package(
     node(
       "AudioCapture",
       ["CSndfile", .target(name: "CSampleRate", condition: .when(traits: ["Resampling"]))]),
+    node("AudioTokenHead", ["ModelKit", "Tensors"]),
     node("ChatPrompt", ["ModelKit"]),
     node("FliteSpeech", [.target(name: "CFlite", condition: .when(traits: ["Flite"]))]),
     node(
@@ -111,6 +118,8 @@ let package = Package(
       ]),
     node("LLMStep", ["ModelKit", "Tensors"]),
     node("OmniPrompt", ["ModelKit", "Tensors"]),
+    node("SnacDecoder", ["ModelKit", "Tensors"]),
+    node("SnacEncoder", ["ModelKit", "Tensors"]),
     node("Speaker"),
     node("SpeechEnd"),
     node("TextHead", ["ModelKit", "Tensors"]),
@@ -144,15 +153,21 @@ let package = Package(
     .testTarget(
       name: "MiniOmni2Tests",
       dependencies: [
-        "Adapter", "Dataflow", "DataflowRuntime", "DataflowTesting", "Messages", "ModelKit", "Tensors", "VisionEncoder",
-        "WhisperEncoder",
+        "Adapter", "Catalog", "Dataflow", "DataflowRuntime", "DataflowTesting", "Messages", "ModelKit", "Parity",
+        "Tensors", "VisionEncoder", "WhisperEncoder",
       ],
       swiftSettings: strict),
     nodeTests("Speaker"),
+    .testTarget(
+      name: "SnacDecoderTests",
+      dependencies: [
+        "Dataflow", "DataflowRuntime", "DataflowTesting", "Messages", "ModelKit", "SnacDecoder", "SnacEncoder",
+        "Tensors",
+      ], swiftSettings: strict),
     nodeTests("SpeechEnd"),
     nodeTests("TextOutput"),
     .testTarget(
-      name: "ModelKitTests", dependencies: ["ModelKit", "Tensors"], exclude: ["Golden"], swiftSettings: strict),
+      name: "ModelKitTests", dependencies: ["ModelKit", "Parity", "Tensors"], exclude: ["Golden"], swiftSettings: strict),
   ],
   swiftLanguageModes: [.v6]
 )

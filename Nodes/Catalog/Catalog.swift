@@ -1,9 +1,12 @@
 internal import Adapter
 internal import AudioCapture
+internal import AudioTokenHead
 internal import ChatPrompt
 public import Dataflow
 internal import LLMStep
 internal import OmniPrompt
+internal import SnacDecoder
+internal import SnacEncoder
 internal import Speaker
 internal import SpeechEnd
 internal import TextHead
@@ -28,9 +31,12 @@ public enum Catalog {
   private static let core: [any Node.Type] = [
     AdapterNode.self,
     AudioCaptureNode.self,
+    AudioTokenHeadNode.self,
     ChatPromptNode.self,
     LLMStepNode.self,
     OmniPromptNode.self,
+    SnacDecoderNode.self,
+    SnacEncoderNode.self,
     SpeakerNode.self,
     SpeechEndNode.self,
     TextHeadNode.self,

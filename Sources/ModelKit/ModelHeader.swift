@@ -36,4 +36,18 @@ public enum ModelHeader {
     let file = try GGUF(path: ModelFolder.languageModelFile(path))
     return try file.integer("\(file.string("general.architecture")).embedding_length", in: 1...Linear.mostInputs)
   }
+
+  /// The shape of the Mini-Omni2 of that name or in that folder.
+  ///
+  /// - Throws: ``ModelError`` when it is not there or cannot be read.
+  public static func miniOmni2(_ model: String) throws -> MiniOmni2Configuration {
+    try MiniOmni2Configuration(folder: ModelFolder.path(model))
+  }
+
+  /// The shape of the SNAC codec of that name or in that folder.
+  ///
+  /// - Throws: ``ModelError`` when it is not there or cannot be read.
+  public static func snac(_ model: String) throws -> SnacConfiguration {
+    try SnacConfiguration(folder: ModelFolder.path(model))
+  }
 }

@@ -124,6 +124,13 @@ public final class ModelStore: Sendable {
     try load(path, checkCancelled) { try Tokenizer(json: $0, checkCancelled: checkCancelled) }
   }
 
+  /// The SNAC codec in a folder with `config.json` and `pytorch_model.bin` or `model.safetensors`.
+  ///
+  /// - Throws: ``ModelError``; `ComputeError` for a wrong `ANTIPHON_CPU`; what `checkCancelled` throws.
+  public func snac(at directory: String, checkCancelled: CancellationCheck = {}) throws -> SnacModel {
+    try load(directory, checkCancelled) { try SnacModel(directory: $0, checkCancelled: checkCancelled) }
+  }
+
   /// The model of this kind at a path: the one in memory, or what `read` makes of the canonical path.
   ///
   /// - Parameter variant: what tells models that are made of the same file in several ways.

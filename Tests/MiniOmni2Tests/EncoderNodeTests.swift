@@ -3,13 +3,14 @@ import Dataflow
 import DataflowRuntime
 import DataflowTesting
 import Messages
+import Parity
 import Testing
 import VisionEncoder
 import WhisperEncoder
 
 /// Ears and eyes as nodes, whichever way their messages come and go.
 @Suite struct EncoderNodeTests {
-  private static let model = ParameterValue.string(Goldens.release)
+  private static let model = ParameterValue.string(Goldens.micro)
 
   /// Sends a turn through a node, and gives what comes out.
   private func answer<N: Node>(

@@ -1,23 +1,13 @@
-import Foundation
 import ModelKit
-import Tensors
+import Parity
 
-/// The micro checkpoint of Mini-Omni2 and what PyTorch makes of it (`docs/goldens.md`).
-enum Goldens {
-  static let folder = URL(fileURLWithPath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
-    .appendingPathComponent("Goldens/mini-omni2")
-  static let release = folder.appendingPathComponent("checkpoint/mini-omni2").path
+extension Goldens {
+  /// What stands for `gpt-omni/mini-omni2` in the package.
+  static let micro = shippedFolder + "/checkpoint/mini-omni2"
 
   /// A tensor's shape and numbers.
   static func tensor(_ name: String, in file: String) throws -> (shape: [Int], values: [Float]) {
-    let stored = try Checkpoints.open(folder.appendingPathComponent(file).path).stored(name)
-    return (stored.shape, try stored.tensor().floats())
+    let checkpoint = try Checkpoints.open("\(shippedFolder)/\(file)")
+    return (try checkpoint.shape(name), try checkpoint.floats(name))
   }
-}
-
-/// The greatest difference, relative to the greatest value that is expected.
-func relativeError(_ found: some Collection<Float>, _ expected: some Collection<Float>) -> Float {
-  guard found.count == expected.count, !expected.isEmpty else { return .infinity }
-  let error = zip(found, expected).map { abs($0 - $1) }.max() ?? .infinity
-  return error / (expected.map(abs).max() ?? 0)
 }

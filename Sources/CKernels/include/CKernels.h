@@ -70,3 +70,23 @@ typedef struct {
   long count;
 } ck_head;
 void ck_attend(const ck_head *heads, long head_count, long head_width, long k_stride, long v_stride, float scale);
+
+/// Outputs of a panel of packed weights.
+enum { CK_PANEL = 64 };
+/// y[b, r] = bias[r] + sum over c of w[r, c] * x[b, c], added to what y holds if `adding`; sums go from the first column
+/// to the last, whatever the batch. `weights` are packed: for each panel of 64 rows of w, [columns, 64], zeros where w
+/// has no more rows. `bias` has an entry for each of these, or is null. Rows of x may overlap.
+void ck_multiply(
+    const float *weights, long outputs, long columns, const float *x, long x_stride, long batch, const float *bias,
+    int adding, float *y, long y_stride);
+/// out = x + sin^2(alpha x) * inverse, with an alpha and an inverse for each column.
+void ck_snake(const float *x, const float *alpha, const float *inverse, long rows, long columns, float *out);
+/// A convolution of 7 taps in each column for itself: out[t] = bias + sum over k of weights[k] * x[t + k * dilation], with
+/// weights in rows of taps; then the snake of the result, if there is an alpha. Reads rows + 6 * dilation rows of x.
+void ck_depthwise(
+    const float *x, const float *weights, const float *bias, const float *alpha, const float *inverse, long rows,
+    long columns, long dilation, float *out);
+/// out = x, each row times its factor.
+void ck_scale_rows(const float *x, const float *factors, long rows, long columns, float *out);
+/// x = tanh(x), to within 1e-7.
+void ck_tanh(float *x, long count);

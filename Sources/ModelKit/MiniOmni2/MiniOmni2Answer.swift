@@ -57,7 +57,7 @@ public struct MiniOmni2Answer {
   }
 
   /// Takes a position's tokens as they were chosen.
-  mutating func advance(_ tokens: [Int32]) -> Step {
+  package mutating func advance(_ tokens: [Int32]) -> Step {
     let written = tokens[tokens.count - 1]
     var step = Step(tokens: tokens, isLast: false)
     if !hasTextEnded {
