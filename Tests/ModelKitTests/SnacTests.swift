@@ -1,5 +1,6 @@
 import Foundation
 import ModelKit
+import Parity
 import Testing
 
 @Suite struct SnacTests {
