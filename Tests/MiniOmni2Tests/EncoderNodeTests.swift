@@ -10,7 +10,7 @@ import WhisperEncoder
 
 /// Ears and eyes as nodes, whichever way their messages come and go.
 @Suite struct EncoderNodeTests {
-  private static let model = ParameterValue.string(Goldens.micro)
+  private static let model = ParameterValue.string(Goldens.shippedRelease)
 
   /// Sends a turn through a node, and gives what comes out.
   private func answer<N: Node>(
