@@ -163,7 +163,8 @@ let package = Package(
       dependencies: [
         "Dataflow", "DataflowRuntime", "DataflowTesting", "Messages", "ModelKit", "SnacDecoder", "SnacEncoder",
         "Tensors",
-      ], swiftSettings: strict),
+      ],
+      swiftSettings: strict),
     nodeTests("SpeechEnd"),
     nodeTests("TextOutput"),
     .testTarget(

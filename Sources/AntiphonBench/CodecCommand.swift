@@ -32,14 +32,8 @@ struct CodecCommand: ParsableCommand {
 
   func run() throws {
     Compute.setThreads(threads)
-    let begun = ContinuousClock.now
-    let codec: SnacModel
-    if let model {
-      codec = try ModelStore.shared.snac(at: ModelFolder.path(model))
-    } else {
-      codec = try RandomSnac.release.load()
-    }
-    let loading = ContinuousClock.now - begun
+    let (codec, loading) =
+      if let model { try load(ModelFolder.path(model)) } else { try RandomSnac.release.withFolder(load) }
     let shape = codec.configuration
     var random = SplitMix(state: 1)
     let codes = (0..<frames * shape.layers).map { _ in Int32.random(in: 0..<Int32(shape.codebookSize), using: &random) }
@@ -71,13 +65,18 @@ struct CodecCommand: ParsableCommand {
       print(String(decoding: try encoder.encode(results), as: UTF8.self))
       return
     }
-    print("\(Compute.description); frames of \(shape.frameSamples) samples at \(shape.sampleRate) Hz; loaded in \(loading)")
+    print("\(Compute.description); loaded in \(loading)")
     for result in results {
       let numbers = String(
         format: "%.2f ms a frame (95 %% below %.2f), real-time factor %.4f", result.millisecondsPerFrame,
         result.slowMilliseconds, result.realTimeFactor)
       print("\(result.what): \(numbers)")
     }
+  }
+
+  private func load(_ folder: String) throws -> (SnacModel, Duration) {
+    let begun = ContinuousClock.now
+    return (try ModelStore.shared.snac(at: folder), ContinuousClock.now - begun)
   }
 
   /// Times a frame after the other; the first ones fill the layers' memory and are not counted.
@@ -122,15 +121,15 @@ struct RandomSnac {
        "vq_strides": [4, 2, 1], "noise": true, "depthwise": true}
       """)
 
-  /// Writes the files that the loader reads, and removes them again.
-  func load() throws -> SnacModel {
+  /// Writes the files that the loader reads, and removes them after `body`.
+  func withFolder<Result>(_ body: (String) throws -> Result) throws -> Result {
     let folder = FileManager.default.temporaryDirectory.appendingPathComponent("antiphon-snac-\(UUID().uuidString)")
     try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
     defer { try? FileManager.default.removeItem(at: folder) }
     try Data(settings.utf8).write(to: folder.appendingPathComponent("config.json"))
     try weights(of: SnacConfiguration(folder: folder.path)).write(
       to: folder.appendingPathComponent("model.safetensors"))
-    return try ModelStore.shared.snac(at: folder.path)
+    return try body(folder.path)
   }
 
   /// The bytes of a safetensors file.
