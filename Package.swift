@@ -168,7 +168,8 @@ let package = Package(
     nodeTests("SpeechEnd"),
     nodeTests("TextOutput"),
     .testTarget(
-      name: "ModelKitTests", dependencies: ["ModelKit", "Parity", "Tensors"], exclude: ["Golden"], swiftSettings: strict),
+      name: "ModelKitTests", dependencies: ["ModelKit", "Parity", "Tensors"], exclude: ["Golden"], swiftSettings: strict
+    ),
   ],
   swiftLanguageModes: [.v6]
 )

@@ -10,7 +10,8 @@
   /// there, replacing it by renaming, makes it a camera. A picture without a question follows an empty text.
   public struct ImageCaptureNode: Node {
     public static let kind = "image-capture"
-    public static let summary = "Reads JPEG or PNG files: a picture for each turn of the speech or text that it follows."
+    public static let summary =
+      "Reads JPEG or PNG files: a picture for each turn of the speech or text that it follows."
 
     public enum Source: String, CaseIterable, Sendable {
       case speech, text
@@ -52,7 +53,8 @@
         speech = parameters.follows == .speech ? bind.input("speech", help: help) : nil
         text = parameters.follows == .text ? bind.input("text", help: help) : nil
         image = bind.output(
-          "image", help: "The picture, as stored (a camera's note to turn it is not heeded): RGB, or RGBA with opacity.")
+          "image", help: "The picture, as stored (EXIF orientation is not applied): RGB, or RGBA with opacity."
+        )
       }
     }
 

@@ -40,7 +40,8 @@
       if decoded != 0 {
         remark = text()
         // Padding between markers, as some cameras leave, harms nothing; all other warnings are of pixels that are lost.
-        let isHarmless = tjGetErrorCode(decoder) == Int32(TJERR_WARNING.rawValue)
+        let isHarmless =
+          tjGetErrorCode(decoder) == Int32(TJERR_WARNING.rawValue)
           && remark?.contains("extraneous bytes") == true
         guard isHarmless else { throw fault(text()) }
       }

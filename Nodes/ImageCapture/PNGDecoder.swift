@@ -5,9 +5,8 @@
 
   /// PNG by libpng, of any depth and colour type.
   ///
-  /// The library gets the chunks that hold the picture and no others. So gamma and colour profiles do not change the
-  /// numbers and a colour that stands for transparent stays what it is, as in Pillow; and compressed texts and profiles
-  /// are never unfolded.
+  /// The library gets the chunks that hold the picture and no others. So a colour that stands for transparent stays what
+  /// it is, as in Pillow, and compressed texts and profiles are never unfolded. Gamma changes no numbers.
   enum PNGDecoder {
     static var library: Library {
       Library("libpng", version: png_get_libpng_ver(nil).map { String(cString: $0) } ?? "?")
@@ -20,26 +19,21 @@
     /// - Returns: RGB, or RGBA for a file with an alpha channel.
     static func decode(_ bytes: [UInt8]) throws(PictureFault) -> ImageFrame {
       let file = try essence(of: bytes)
-      var image = png_image()
-      image.version = png_uint_32(PNG_IMAGE_VERSION)
-      defer { png_image_free(&image) }
-      var frame: ImageFrame?
-      file.withUnsafeBytes { file in
-        guard png_image_begin_read_from_memory(&image, file.baseAddress, file.count) != 0 else { return }
-        let alpha = png_uint_32(PNG_FORMAT_FLAG_ALPHA)
-        let hasAlpha = image.format & alpha != 0
-        image.format = png_uint_32(PNG_FORMAT_FLAG_COLOR) | (hasAlpha ? alpha : 0)
-        // 16 bits are no more linear than 8.
-        image.flags |= png_uint_32(PNG_IMAGE_FLAG_16BIT_sRGB)
-        let (width, height, channels) = (Int(image.width), Int(image.height), hasAlpha ? 4 : 3)
-        var isRead = false
-        let pixels = SharedBuffer<UInt8>(count: width * height * channels) {
-          isRead = png_image_finish_read(&image, nil, $0.baseAddress, 0, nil) != 0
+      var reader = cpng_reader()
+      defer { cpng_end(&reader) }
+      let frame: ImageFrame? = file.withUnsafeBufferPointer { file in
+        (reader.bytes, reader.left) = (file.baseAddress, file.count)
+        var (width, height, channels): (Int32, Int32, Int32) = (0, 0, 0)
+        guard cpng_begin(&reader, &width, &height, &channels) != 0 else { return nil }
+        var isWhole = false
+        let pixels = SharedBuffer<UInt8>(count: Int(width) * Int(height) * Int(channels)) {
+          isWhole = cpng_read(&reader, $0.baseAddress) != 0
         }
-        if isRead { frame = ImageFrame(pixels: pixels, width: width, height: height, channels: channels) }
+        guard isWhole else { return nil }
+        return ImageFrame(pixels: pixels, width: Int(width), height: Int(height), channels: Int(channels))
       }
       guard let frame else {
-        let message = withUnsafeBytes(of: image.message) { String(decoding: $0.prefix { $0 != 0 }, as: UTF8.self) }
+        let message = withUnsafeBytes(of: reader.message) { String(decoding: $0.prefix { $0 != 0 }, as: UTF8.self) }
         throw message.contains("Not enough image data")
           ? .cutOff("the picture's data end early")
           : PictureFault("it is damaged or of an unsupported kind (libpng: \(message))")
@@ -62,7 +56,9 @@
           throw .cutOff("the chunk at byte \(offset) needs \(length) bytes, \(bytes.count - offset - 12) are left")
         }
         if offset == signature.count {
-          guard type.elementsEqual("IHDR".utf8), length == 13 else { throw PictureFault("it does not begin with a header") }
+          guard type.elementsEqual("IHDR".utf8), length == 13 else {
+            throw PictureFault("it does not begin with a header")
+          }
           try PictureFile.checkSize(width: number(at: offset + 8), height: number(at: offset + 12))
         }
         // A capital letter: not to be left out.

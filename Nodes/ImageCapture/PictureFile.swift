@@ -51,7 +51,8 @@
           return Picture(frame: frame, remark: remark.map { "'\(path)': \($0)" })
         }
         if PNGDecoder.recognizes(bytes) { return Picture(frame: try PNGDecoder.decode(bytes)) }
-        throw PictureFault(kind(of: bytes).map { "it is a \($0) picture, not JPEG or PNG" } ?? "it is neither JPEG nor PNG")
+        throw PictureFault(
+          kind(of: bytes).map { "it is a \($0) picture, not JPEG or PNG" } ?? "it is neither JPEG nor PNG")
       } catch {
         throw PictureFileError(path: path, problem: error.problem, fix: error.fix)
       }
@@ -91,7 +92,9 @@
       var bytes = [UInt8](repeating: 0, count: size)
       var count = 0
       while count < size {
-        let got = bytes.withUnsafeMutableBytes { Glibc.read(descriptor, $0.baseAddress.map { $0 + count }, size - count) }
+        let got = bytes.withUnsafeMutableBytes {
+          Glibc.read(descriptor, $0.baseAddress.map { $0 + count }, size - count)
+        }
         if got < 0, errno == EINTR { continue }
         guard got >= 0 else { throw fail(String(cString: strerror(errno)), "check the disk") }
         if got == 0 { break }

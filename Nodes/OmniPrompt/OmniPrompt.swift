@@ -72,6 +72,12 @@ public struct OmniPromptNode: Node {
   private let embedding: MiniOmni2Embedding
   private let tokenizer: Tokenizer
   private var questions: [Turn: Question] = [:]
+  /// On how many of the needed inputs a session has ended.
+  private var ended: [Session: Int] = [:]
+  /// How many inputs the task needs.
+  private var needed: Int {
+    [parameters.task.hears, parameters.task.sees, parameters.task.reads].filter { $0 }.count
+  }
 
   public init(_ parameters: Parameters, _ context: NodeContext) throws {
     self.parameters = parameters
@@ -110,11 +116,14 @@ public struct OmniPromptNode: Node {
       questions[message.turn] = question
     case .turnEnded(let turn):
       questions[turn, default: Question()].complete += 1
-      let task = parameters.task
-      let needed = [task.hears, task.sees, task.reads].filter { $0 }.count
       guard questions[turn]?.complete == needed, let question = questions.removeValue(forKey: turn) else { return }
       try await ask(question, turn, ports.embeddings)
-    case .sessionEnded(let session): questions = questions.filter { $0.key.session != session }
+    case .sessionEnded(let session):
+      // One input may be through with the session while another is still at its turns.
+      ended[session, default: 0] += 1
+      guard ended[session] == needed else { return }
+      ended[session] = nil
+      questions = questions.filter { $0.key.session != session }
     case .sessionBegan, .turnCut: break
     }
   }

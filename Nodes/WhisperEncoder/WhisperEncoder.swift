@@ -72,8 +72,9 @@ public struct WhisperEncoderNode: Node {
   private struct Speech {
     var samples: [Float] = []
     var stamp = Stamp()
-    /// Whether the turn has had all that it gets; what comes after is dropped.
+    /// Whether the turn has had all that it gets; what comes after is dropped, and the user told.
     var isFull = false
+    var isTold = false
   }
 
   private let parameters: Parameters
@@ -111,18 +112,18 @@ public struct WhisperEncoderNode: Node {
   /// Encodes a window as soon as it is full.
   private mutating func hear(_ chunk: Received<AudioChunk>, _ output: Output<Features>) async throws {
     var speech = turns.removeValue(forKey: chunk.turn) ?? Speech(stamp: chunk.stamp)
-    if !speech.isFull { speech.samples.append(contentsOf: chunk.value.samples) }
-    while speech.samples.count >= LogMel.windowSamples {
+    speech.samples.append(contentsOf: chunk.value.samples)
+    while speech.samples.count >= LogMel.windowSamples, !speech.isFull {
       let window = Array(speech.samples[..<LogMel.windowSamples])
       try await encode(window, chunk.turn, speech.stamp, output)
       speech.samples.removeFirst(LogMel.windowSamples)
       speech.stamp = chunk.stamp
-      if parameters.rows == .heard {
-        // The release trims what it hears.
-        if !speech.samples.isEmpty { context.log("\(chunk.turn) is longer than 30 s; the rest is not heard") }
-        speech.samples = []
-        speech.isFull = true
-      }
+      speech.isFull = parameters.rows == .heard
+    }
+    if speech.isFull, !speech.samples.isEmpty {
+      // Mini-Omni2's release trims what it hears to a window, too.
+      if !speech.isTold { context.log("\(chunk.turn) is longer than 30 s; the rest is not heard") }
+      (speech.samples, speech.isTold) = ([], true)
     }
     if !speech.samples.isEmpty || speech.isFull { turns[chunk.turn] = speech }
   }

@@ -11,6 +11,9 @@ package struct Goldens: Sendable {
   package static let shippedFolder = URL(fileURLWithPath: #filePath).deletingLastPathComponent()
     .deletingLastPathComponent().deletingLastPathComponent().appendingPathComponent("Tests/Goldens/mini-omni2").path
 
+  /// The shipped ``release``.
+  package static let shippedRelease = shippedFolder + "/checkpoint/mini-omni2"
+
   /// - Throws: a file that is missing or cannot be read.
   package init(folder: String = Goldens.shippedFolder) throws {
     self.folder = folder

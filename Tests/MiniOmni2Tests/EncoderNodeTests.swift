@@ -10,7 +10,7 @@ import WhisperEncoder
 
 /// Ears and eyes as nodes, whichever way their messages come and go.
 @Suite struct EncoderNodeTests {
-  private static let model = ParameterValue.string(Goldens.micro)
+  private static let model = ParameterValue.string(Goldens.shippedRelease)
 
   /// Sends a turn through a node, and gives what comes out.
   private func answer<N: Node>(
@@ -95,7 +95,8 @@ import WhisperEncoder
       to: [Features(values: SharedBuffer(seen), rows: 50, dim: 32)], at: "features", from: "adapted", over: carrier)
     try #require(vision.count == 1)
     #expect(
-      relativeError(vision[0].values, try Goldens.tensor("picture.png.adapter", in: "vision.safetensors").values) < 1e-4)
+      relativeError(vision[0].values, try Goldens.tensor("picture.png.adapter", in: "vision.safetensors").values) < 1e-4
+    )
   }
 
   // MARK: How Whisper hears

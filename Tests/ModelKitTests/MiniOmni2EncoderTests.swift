@@ -15,17 +15,17 @@ import Testing
   }
 
   private static func encoder() throws -> WhisperEncoder {
-    WhisperEncoder(try ModelStore().whisperEncoder(at: MicroGoldens.release))
+    WhisperEncoder(try ModelStore().whisperEncoder(at: Goldens.shippedRelease))
   }
 
   private static func samples() throws -> [Float] {
-    try MicroGoldens.floats("samples", in: "speech.safetensors").map { $0 / 32_768 }
+    try Goldens().tensors("speech").floats("samples").map { $0 / 32_768 }
   }
 
   @Test func theSpectrogramEqualsTheGolden() throws {
     let mel = LogMel(padding: .silence).features(try Self.samples())
-    let expected = try MicroGoldens.floats("mel", in: "speech.safetensors")
-    let silence = try MicroGoldens.floats("mel.silence", in: "speech.safetensors")
+    let expected = try Goldens().tensors("speech").floats("mel")
+    let silence = try Goldens().tensors("speech").floats("mel.silence")
     let sounding = expected.count / 80
     var columns: [Float] = []
     for bin in 0..<80 { for frame in 0..<sounding { columns.append(mel.row(frame)[frame * 80 + bin]) } }
@@ -37,16 +37,16 @@ import Testing
   @Test func featuresEqualTheGolden() throws {
     let samples = try Self.samples()
     let features = try Self.encoder().encode(LogMel(padding: .silence).features(samples))
-    let error = relativeError(features.values, try MicroGoldens.floats("encoder", in: "speech.safetensors"))
+    let error = relativeError(features.values, try Goldens().tensors("speech").floats("encoder"))
     #expect(features.rows == 1_500 && error < 1e-4, "\(error)")
-    let adapter = try MiniOmni2Adapter(ModelStore().adapters(at: MicroGoldens.release), .speech)
+    let adapter = try MiniOmni2Adapter(ModelStore().adapters(at: Goldens.shippedRelease), .speech)
     let adapted = try adapter.apply(features.prefix(LogMel.heardRows(samples.count)))
-    let adapterError = relativeError(adapted.values, try MicroGoldens.floats("adapter", in: "speech.safetensors"))
+    let adapterError = relativeError(adapted.values, try Goldens().tensors("speech").floats("adapter"))
     #expect(adapted.rows == 21 && adapterError < 1e-4, "\(adapterError)")
   }
 
   @Test func countsAreThoseOfTheRelease() throws {
-    let data = try Data(contentsOf: MicroGoldens.folder.appendingPathComponent("manifest.json"))
+    let data = try Data(contentsOf: URL(fileURLWithPath: Goldens.shippedFolder + "/manifest.json"))
     let counts = try JSONDecoder().decode(Manifest.self, from: data).featureCounts
     #expect(counts.count > 10)
     for count in counts { #expect(LogMel.heardRows(count.samples) == count.features, "\(count.samples) samples") }
@@ -56,13 +56,13 @@ import Testing
 
   @Test(arguments: ["whisper-encoder": "small.pt", "vision-encoder": "ViT-B-32.pt", "adapter": "lit_model.pth"])
   func theReleasesFilesLackNothing(kind: String, file: String) throws {
-    let checkpoint = try Checkpoints.open("\(MicroGoldens.release)/\(file)")
+    let checkpoint = try Checkpoints.open("\(Goldens.shippedRelease)/\(file)")
     let found = try #require(try CheckpointNeeds.of(kind: kind, for: checkpoint)).differences(checkpoint)
     #expect(found == CheckpointNeeds.Differences())
   }
 
   @Test func aFolderTellsWhichFileIsMeant() throws {
-    let small = Array(try Data(contentsOf: URL(fileURLWithPath: "\(MicroGoldens.release)/small.pt")))
+    let small = Array(try Data(contentsOf: URL(fileURLWithPath: "\(Goldens.shippedRelease)/small.pt")))
     func width(_ files: [String: [UInt8]]) throws -> Int {
       try withFolder(files) { try ModelStore().whisperEncoder(at: $0).configuration.width }
     }
@@ -73,25 +73,25 @@ import Testing
     #expect(several.description.contains("found base.pt, tiny.pt"), "\(several)")
     let none = try #require(throws: ModelError.self) { try width(["ViT-B-32.pt": small]) }
     #expect(none.description.contains("model.bin or small.pt: missing"), "\(none)")
-    #expect(try ModelHeader.whisperWidth(MicroGoldens.release) == 48)
+    #expect(try ModelHeader.whisperWidth(Goldens.shippedRelease) == 48)
   }
 
   @Test func filesOfOtherModelsAreRefusedByWhatTheyAre() throws {
     for file in ["ViT-B-32.pt", "lit_model.pth"] {
       let error = try #require(throws: ModelError.self) {
-        try ModelStore().whisperEncoder(at: "\(MicroGoldens.release)/\(file)")
+        try ModelStore().whisperEncoder(at: "\(Goldens.shippedRelease)/\(file)")
       }
       #expect(error.description.contains("expected Whisper as CTranslate2 or openai-whisper writes it"), "\(error)")
     }
     let error = try #require(throws: ModelError.self) {
-      try ModelStore().clip(at: "\(MicroGoldens.release)/small.pt")
+      try ModelStore().clip(at: "\(Goldens.shippedRelease)/small.pt")
     }
     #expect(error.description.contains("visual.conv1.weight: missing"), "\(error)")
-    #expect(throws: ModelError.self) { try ModelStore().whisperDecoder(at: MicroGoldens.release) }
+    #expect(throws: ModelError.self) { try ModelStore().whisperDecoder(at: Goldens.shippedRelease) }
   }
 
   @Test func spoiltFilesOfWhisperDoNoHarm() throws {
-    let small = Array(try Data(contentsOf: URL(fileURLWithPath: "\(MicroGoldens.release)/small.pt")))
+    let small = Array(try Data(contentsOf: URL(fileURLWithPath: "\(Goldens.shippedRelease)/small.pt")))
     try Fixtures.hostileVariants(of: small, seed: 22) { bytes in
       do {
         try Fixtures.withFile(bytes) { _ = try ModelStore().whisperEncoder(at: $0) }
@@ -105,7 +105,7 @@ import Testing
   private func adapters(
     _ tensors: [(String, [Int])], _ change: (String) -> String = { $0 }
   ) throws -> MiniOmni2Adapters {
-    let path = "\(MicroGoldens.release)/model_config.yaml"
+    let path = "\(Goldens.shippedRelease)/model_config.yaml"
     let configuration = change(try String(contentsOfFile: path, encoding: .utf8))
     return try withFolder([
       "model_config.yaml": Array(configuration.utf8), "lit_model.pth": SmallTensors(tensors: tensors).bytes,

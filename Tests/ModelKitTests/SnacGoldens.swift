@@ -7,17 +7,17 @@ import Testing
 /// The micro codec and what PyTorch makes of it; see `docs/goldens.md`.
 struct SnacGoldens {
   /// As the hub has it: `config.json` and `pytorch_model.bin`.
-  static let modelFolder = MicroGoldens.folder.appendingPathComponent("checkpoint/snac_24khz").path
+  static let modelFolder = Goldens.shippedFolder + "/checkpoint/snac_24khz"
 
   let file: any Checkpoint
   let model: SnacModel
 
   init() throws {
-    file = try Checkpoints.open(MicroGoldens.folder.appendingPathComponent("snac.safetensors").path)
+    file = try Goldens().tensors("snac")
     model = try SnacModel(directory: Self.modelFolder)
   }
 
-  func floats(_ name: String) throws -> [Float] { try file.stored(name).tensor().floats() }
+  func floats(_ name: String) throws -> [Float] { try file.floats(name) }
 
   /// A tensor of [columns, rows] row after row, as this implementation keeps it.
   func rows(_ name: String) throws -> [Float] {
@@ -26,8 +26,6 @@ struct SnacGoldens {
     return (0..<values.count).map { values[$0 % shape[0] * shape[1] + $0 / shape[0]] }
   }
 
-  /// The codes of a case, frame by frame in Mini-Omni2's order.
-  func frames(_ name: String) throws -> [Int32] {
-    Goldens.frames(try (0..<3).map { try floats("\(name).codes.\($0)").map { Int32($0) } })
-  }
+  /// The levels' codes, frame by frame in Mini-Omni2's order.
+  func frames(_ name: String) throws -> [Int32] { try Goldens().frames(name) }
 }

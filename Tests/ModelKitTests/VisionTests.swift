@@ -67,26 +67,25 @@ import Testing
   // MARK: Goldens
 
   @Test func aPhotographsSquareEqualsTheGolden() throws {
-    let shape = try MicroGoldens.shape("picture.jpg.decoded", in: "vision.safetensors")
-    let decoded = try MicroGoldens.floats("picture.jpg.decoded", in: "vision.safetensors").map { UInt8($0) }
+    let shape = try Goldens().tensors("vision").shape("picture.jpg.decoded")
+    let decoded = try Goldens().tensors("vision").floats("picture.jpg.decoded").map { UInt8($0) }
     let square = try crop(decoded, shape[1], shape[0], 3, to: 224)
-    #expect(square.map { Float($0) } == (try MicroGoldens.floats("picture.jpg.resized", in: "vision.safetensors")))
+    #expect(square.map { Float($0) } == (try Goldens().tensors("vision").floats("picture.jpg.resized")))
   }
 
   @Test(arguments: ["picture.png", "picture.jpg", "transparent.png"])
   func featuresEqualTheGolden(_ name: String) throws {
-    let encoder = ClipEncoder(try ModelStore().clip(at: MicroGoldens.release))
-    let square = try MicroGoldens.floats("\(name).resized", in: "vision.safetensors").map { UInt8($0) }
+    let encoder = ClipEncoder(try ModelStore().clip(at: Goldens.shippedRelease))
+    let square = try Goldens().tensors("vision").floats("\(name).resized").map { UInt8($0) }
     let features = try square.withUnsafeBufferPointer {
       try encoder.encode(PixelView($0, width: 224, height: 224, channels: 3))
     }
-    let expected = try MicroGoldens.floats("\(name).encoder", in: "vision.safetensors")
+    let expected = try Goldens().tensors("vision").floats("\(name).encoder")
     let error = relativeError(features.values, expected)
     #expect(features.rows == 50 && error < 1e-4, "\(error)")
-    let adapter = try MiniOmni2Adapter(ModelStore().adapters(at: MicroGoldens.release), .vision)
+    let adapter = try MiniOmni2Adapter(ModelStore().adapters(at: Goldens.shippedRelease), .vision)
     let adapted = try adapter.apply(features)
-    let adapterError = relativeError(
-      adapted.values, try MicroGoldens.floats("\(name).adapter", in: "vision.safetensors"))
+    let adapterError = relativeError(adapted.values, try Goldens().tensors("vision").floats("\(name).adapter"))
     #expect(adapted.rows == 50 && adapterError < 1e-4, "\(adapterError)")
   }
 
@@ -95,15 +94,15 @@ import Testing
       let shape = try ModelStore().clip(at: path).configuration
       return [shape.resolution, shape.patch, shape.width, shape.layers, shape.heads, shape.features, shape.tokens]
     }
-    #expect(try dimensions(MicroGoldens.release) == [224, 32, 128, 2, 2, 32, 50])
+    #expect(try dimensions(Goldens.shippedRelease) == [224, 32, 128, 2, 2, 32, 50])
     let small = try Fixtures.withFile(SmallTensors.clip.bytes) { try dimensions($0) }
     #expect(small == [8, 4, 64, 1, 1, 6, 5])
-    #expect(try ModelHeader.visionWidth(MicroGoldens.release) == 32)
+    #expect(try ModelHeader.visionWidth(Goldens.shippedRelease) == 32)
   }
 
   @Test func cancellationEndsTheCallBetweenLayers() throws {
     struct Stop: Error {}
-    let encoder = ClipEncoder(try ModelStore().clip(at: MicroGoldens.release))
+    let encoder = ClipEncoder(try ModelStore().clip(at: Goldens.shippedRelease))
     try [UInt8](repeating: 7, count: 3).withUnsafeBufferPointer {
       let picture = try PixelView($0, width: 1, height: 1, channels: 3)
       var polls = 0

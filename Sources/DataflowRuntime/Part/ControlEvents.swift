@@ -14,7 +14,7 @@ package enum PartEvent: Sendable, Equatable, Codable {
   case edgeBroken(edge: Int, reason: String)
   /// The question is complete: whatever comes after is the answer.
   case turnAsked(session: UInt64, epoch: UInt32)
-  /// All of the turn (epoch 0: of the session) has come to an end in a node that feeds nobody.
+  /// All of the turn (epoch 0: of the session) has come to an end in a node that feeds nobody, or has left the process.
   case reached(session: UInt64, epoch: UInt32, node: Int)
   case interrupt(session: UInt64, reason: String)
   case turnFailed(session: UInt64, epoch: UInt32, node: Int, reason: String)

@@ -10,7 +10,7 @@ final class NodeHost: Sendable {
   private let outlets: [OutletHost]
   private let hasInputs: Bool
   /// Feeds nobody: what comes to its end here has come to its end.
-  private let isSink: Bool
+  private let isWitness: Bool
   private let part: any PartServices
   private let state = Mutex(State())
 
@@ -23,7 +23,7 @@ final class NodeHost: Sendable {
 
   init(
     index: Int, planned: PlannedNode, mailbox: Mailbox, outlets: [OutletHost], meter: NodeMeter, hasInputs: Bool,
-    isSink: Bool, part: any PartServices
+    isWitness: Bool, part: any PartServices
   ) {
     self.index = index
     self.planned = planned
@@ -31,7 +31,7 @@ final class NodeHost: Sendable {
     self.outlets = outlets
     self.meter = meter
     self.hasInputs = hasInputs
-    self.isSink = isSink
+    self.isWitness = isWitness
     self.part = part
   }
 
@@ -103,7 +103,7 @@ final class NodeHost: Sendable {
 
   private func pass(_ content: Envelope.Content, _ turn: Turn) {
     for outlet in outlets { outlet.pass(content, turn) }
-    guard isSink else { return }
+    guard isWitness else { return }
     switch content {
     case .turnEnded, .sessionEnded:
       part.control.post(.reached(session: turn.session.id, epoch: turn.epoch, node: index))

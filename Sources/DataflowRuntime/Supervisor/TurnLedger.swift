@@ -127,7 +127,7 @@ package struct TurnLedger {
       ]
     }
     begun[node, default: []].append(name)
-    sessions[id] = SessionBook(name: name, source: node, waiting: plan.sinks(downstreamOf: node))
+    sessions[id] = SessionBook(name: name, source: node, waiting: plan.witnesses(downstreamOf: node))
     return replay(id)
   }
 
@@ -145,7 +145,7 @@ package struct TurnLedger {
       ]
     }
     openTurns += 1
-    sessions[id]?.open[epoch] = TurnBook(waiting: plan.sinks(downstreamOf: node))
+    sessions[id]?.open[epoch] = TurnBook(waiting: plan.witnesses(downstreamOf: node))
     sessions[id]?.latest = max(latest, epoch)
     let began = Action.turnBegan(session: name, epoch: epoch)
     // It was opened while its session was being interrupted.

@@ -30,14 +30,12 @@ public final class MiniOmni2Adapters: Sendable {
   /// - Throws: ``ModelError``, `ComputeError` for a wrong `ANTIPHON_CPU`, or what `checkCancelled` throws.
   package init(folder: String, checkCancelled: CancellationCheck = {}) throws {
     try Compute.check()
-    let shape = try MiniOmni2Configuration(folder: folder)
-    let checkpoint = try Checkpoints.open("\(folder)/\(Self.fileName)", checkCancelled: checkCancelled)
-    file = checkpoint.file
-    speech = try Self.weights(checkpoint, .speech, shape)
-    vision = Self.isThere(.vision, checkpoint) ? try Self.weights(checkpoint, .vision, shape) : nil
+    let release = try MiniOmni2Weights(folder: folder, checkCancelled: checkCancelled)
+    file = release.path
+    speech = try Self.weights(of: .speech, in: release)
+    let sees = release.contains(prefix: "\(Modality.vision.prefix).")
+    vision = sees ? try Self.weights(of: .vision, in: release) : nil
   }
-
-  static let fileName = "lit_model.pth"
 
   /// - Throws: ``ModelError`` when the checkpoint has no adapter for it.
   func weights(_ modality: Modality) throws(ModelError) -> Weights {
@@ -121,65 +119,56 @@ extension MiniOmni2Adapters.Modality {
 }
 
 extension MiniOmni2Adapters {
-  private static func isThere(_ modality: Modality, _ file: any Checkpoint) -> Bool {
-    file.tensors.contains { $0.name.hasPrefix("\(modality.prefix).") }
+  /// Whether an adapter is one matrix. `asr_adapter` speaks of the one for speech; the other is gated, or linear where
+  /// the file has one matrix.
+  private static func isLinear(
+    _ modality: Modality, _ shape: MiniOmni2Configuration, hasMatrix: Bool
+  ) -> Bool {
+    modality == .speech ? shape.adapterForm == .linear : hasMatrix
   }
 
-  /// The tensors of one adapter. `asr_adapter` speaks of the one for speech; the other is gated, or linear where the file
-  /// has one matrix.
-  private static func needed(
-    _ modality: Modality, _ shape: MiniOmni2Configuration, _ file: any Checkpoint
-  ) -> [NeededTensor] {
-    let (name, inputs) = (modality.prefix, modality.inputs(shape))
-    let isLinear = modality == .speech ? shape.adapterForm == .linear : file.contains("\(name).weight")
-    if isLinear {
-      return [NeededTensor("\(name).weight", [shape.width, inputs]), NeededTensor("\(name).bias", [shape.width])]
+  private static func weights(of modality: Modality, in release: MiniOmni2Weights) throws(ModelError) -> Weights {
+    let (name, shape) = (modality.prefix, release.configuration)
+    let inputs = modality.inputs(shape)
+    func linear(_ name: String, _ outputs: Int, _ inputs: Int, hasBias: Bool = false) throws(ModelError) -> Linear {
+      try release.linear(name, outputs: outputs, inputs: inputs, hasBias: hasBias)
     }
     let inner = shape.feedForwardWidth
+    let form: Weights.Form =
+      isLinear(modality, shape, hasMatrix: release.contains(prefix: "\(name).weight"))
+      ? .linear(try linear(name, shape.width, inputs, hasBias: true))
+      : .gated(
+        gate: try linear("\(name).fc_1", inner, inputs), up: try linear("\(name).fc_2", inner, inputs),
+        down: try linear("\(name).proj", shape.width, inner))
+    return Weights(form: form, inputs: inputs, outputs: shape.width)
+  }
+
+  /// The tensors of one adapter.
+  fileprivate static func needed(
+    _ modality: Modality, _ shape: MiniOmni2Configuration, _ file: any Checkpoint
+  ) -> [NeededTensor] {
+    let (name, inputs, inner) = (modality.prefix, modality.inputs(shape), shape.feedForwardWidth)
+    if isLinear(modality, shape, hasMatrix: file.contains("\(name).weight")) {
+      return [NeededTensor("\(name).weight", [shape.width, inputs]), NeededTensor("\(name).bias", [shape.width])]
+    }
     return [
       NeededTensor("\(name).fc_1.weight", [inner, inputs]), NeededTensor("\(name).fc_2.weight", [inner, inputs]),
       NeededTensor("\(name).proj.weight", [shape.width, inner]),
     ]
   }
-
-  private static func weights(
-    _ file: any Checkpoint, _ modality: Modality, _ shape: MiniOmni2Configuration
-  ) throws(ModelError) -> Weights {
-    let needed = needed(modality, shape, file)
-    var tensors: [Tensor] = []
-    for tensor in needed { tensors.append(try file.tensor(tensor.name, shape: tensor.shape)) }
-    func linear(_ index: Int, bias: [Float]? = nil) throws(ModelError) -> Linear {
-      guard let linear = Linear(tensors[index], bias: bias) else {
-        throw ModelError(
-          file: file.file, part: needed[index].name,
-          .tooLarge(found: UInt64(needed[index].shape[1]), most: UInt64(Linear.mostInputs)))
-      }
-      return linear
-    }
-    let form: Weights.Form =
-      tensors.count == 2
-      ? .linear(try linear(0, bias: tensors[1].floats()))
-      : .gated(gate: try linear(0), up: try linear(1), down: try linear(2))
-    return Weights(form: form, inputs: modality.inputs(shape), outputs: shape.width)
-  }
 }
 
 extension CheckpointNeeds {
-  /// The adapters in Mini-Omni2's `lit_model.pth`, beside which `model_config.yaml` lies.
+  /// The adapters in Mini-Omni2's checkpoint; its configuration lies beside it.
   package static let adapters = CheckpointNeeds(
     kinds: ["adapter"], formats: [.pyTorch, .safetensors], model: "Mini-Omni2's adapters",
     ignoredPrefixes: ["transformer.", "lm_head."]
   ) { checkpoint in
-    try MiniOmni2Adapters.needed(in: checkpoint)
-  }
-}
-
-extension MiniOmni2Adapters {
-  fileprivate static func needed(in file: any Checkpoint) throws(ModelError) -> [NeededTensor] {
-    let folder = file.file.split(separator: "/", omittingEmptySubsequences: false).dropLast().joined(separator: "/")
-    let shape = try MiniOmni2Configuration(folder: folder.isEmpty ? "." : folder)
-    var needed = needed(.speech, shape, file)
-    if isThere(.vision, file) { needed += self.needed(.vision, shape, file) }
-    return needed
+    let folder = checkpoint.file.lastIndex(of: "/").map { String(checkpoint.file[..<$0]) } ?? "."
+    let shape = try MiniOmni2Configuration(folder: folder)
+    let seen = MiniOmni2Adapters.Modality.allCases.filter { modality in
+      modality == .speech || checkpoint.tensors.contains { $0.name.hasPrefix("\(modality.prefix).") }
+    }
+    return seen.flatMap { MiniOmni2Adapters.needed($0, shape, checkpoint) }
   }
 }

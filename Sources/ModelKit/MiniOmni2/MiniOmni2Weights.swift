@@ -18,6 +18,9 @@ package struct MiniOmni2Weights {
 
   package var path: String { checkpoint.file }
 
+  /// Whether there are tensors whose names begin so.
+  func contains(prefix: String) -> Bool { checkpoint.tensors.contains { $0.name.hasPrefix(prefix) } }
+
   package func linear(
     _ name: String, outputs: Int, inputs: Int, hasBias: Bool = false
   ) throws(ModelError) -> Linear {

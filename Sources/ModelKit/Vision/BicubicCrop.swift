@@ -1,7 +1,8 @@
 /// The middle of a picture as CLIP looks at it: the short side brought to `size` by Pillow's bicubic filter, the square in
 /// the middle cut out, opacity dropped.
 ///
-/// Results equal `Image.resize(..., BICUBIC).crop(...).convert("RGB")` of Pillow in every bit. It filters rows first, then
+/// Results equal `Image.resize(..., BICUBIC).crop(...).convert("RGB")` of Pillow (before 13, which filters the columns of
+/// some pictures first) in every bit. It filters rows first, then
 /// columns, with weights of 22 fractional bits, and rounds to 8 bits after each; pixels with opacity are premultiplied
 /// by it before, and divided by it after. Only what the square needs is computed, so that a picture of any proportions
 /// takes bounded memory. (Pillow cannot smooth pictures with a palette and takes the nearest pixels; here they come as

@@ -20,7 +20,8 @@ struct ClipReader {
 
   func configuration() throws(ModelError) -> ClipModel.Configuration {
     let (filter, projection) = (try shape("conv1.weight"), try shape("proj"))
-    guard filter.count == 4, filter[1] == 3, filter[2] == filter[3], (1...Self.mostResolution).contains(filter[2]) else {
+    guard filter.count == 4, filter[1] == 3, filter[2] == filter[3], (1...Self.mostResolution).contains(filter[2])
+    else {
       throw fault("conv1.weight", expected: "[width, 3, patch, patch]", found: filter)
     }
     let (width, patch) = (filter[0], filter[2])
@@ -119,8 +120,7 @@ struct ClipReader {
 extension CheckpointNeeds {
   /// CLIP's vision transformer in OpenAI's archive, whose other half reads text.
   package static let clip = CheckpointNeeds(
-    kinds: ["vision-encoder"], formats: [.torchScript, .pyTorch, .safetensors],
-    model: "CLIP's vision transformer",
+    kinds: ["vision-encoder"], formats: [.torchScript, .pyTorch, .safetensors], model: "CLIP's vision transformer",
     ignoredPrefixes: [
       "transformer.", "token_embedding.", "positional_embedding", "ln_final.", "text_projection", "logit_scale",
       "input_resolution", "context_length", "vocab_size", "CONSTANTS.",

@@ -20,7 +20,8 @@ public struct PixelView {
       pixels.count == count, let start = pixels.baseAddress
     else {
       throw .shape(
-        expected: "a picture of 1, 3 or 4 channels", found: "\(pixels.count) bytes for [\(height), \(width), \(channels)]")
+        expected: "a picture of 1, 3 or 4 channels",
+        found: "\(pixels.count) bytes for [\(height), \(width), \(channels)]")
     }
     (self.pixels, self.width, self.height, self.channels) = (start, width, height, channels)
   }

@@ -1,9 +1,8 @@
 extension CheckpointNeeds {
   /// Whisper's encoder as ``WhisperReader`` finds it in either layout.
   package static let whisperEncoder = CheckpointNeeds(
-    kinds: ["whisper-encoder"], formats: [.cTranslate2, .pyTorch, .safetensors],
-    model: "Whisper's encoder, CTranslate2 or openai-whisper",
-    ignoredPrefixes: ["decoder/", "decoder."]
+    kinds: ["whisper-encoder"], formats: [.cTranslate2, .pyTorch],
+    model: "Whisper's encoder, CTranslate2 or openai-whisper", ignoredPrefixes: ["decoder/", "decoder."]
   ) { checkpoint in
     let reader = try WhisperReader(checkpoint)
     let (shape, names) = (try reader.encoderConfiguration(), reader.names)

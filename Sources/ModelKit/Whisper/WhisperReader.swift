@@ -113,7 +113,11 @@ struct WhisperReader {
       throw fault(first, expected: "three taps", found: "\(convolution)")
     }
     var layers = 0
-    if let setting = names.layers { layers = try file.integer(setting, in: 1...1024) } else { layers = try count(names.layer) }
+    if let setting = names.layers {
+      layers = try file.integer(setting, in: 1...1024)
+    } else {
+      layers = try count(names.layer)
+    }
     return WhisperEncoderModel.Configuration(
       melBins: convolution[1], width: width, layers: layers, heads: heads, context: context)
   }
