@@ -33,7 +33,10 @@ import Testing
     guard let folder = try? Scratch(), let doctor = try? Command(["doctor"], in: folder) else { return false }
     while isAlive(doctor.identifier) { usleep(10_000) }
     usleep(100_000)
-    return !["missing: tools/models", " lacks "].contains { doctor.output.contains($0) }
+    let models = doctor.output.split(separator: "\n").filter { line in
+      line.hasPrefix("model ") && ["whisper-tiny.en", "smollm2-135m-instruct"].contains { line.contains("\($0):") }
+    }
+    return models.count == 2 && !models.contains { $0.contains("missing: tools/models") || $0.contains(" lacks ") }
       && doctor.output.contains("flite-speech")
   }()
 
