@@ -96,10 +96,12 @@ package struct WireBuffers: Sendable {
     return buffer
   }
 
-}
-
-extension WireBuffers: Sequence, IteratorProtocol {
-  package mutating func next() -> WireBuffer? { popFirst() }
+  @inline(__always)
+  package func forEach(_ body: (borrowing WireBuffer) -> Void) {
+    guard let first else { return }
+    body(first)
+    for buffer in others { body(buffer) }
+  }
 }
 
 /// Takes a message apart into fields and buffers.

@@ -16,7 +16,6 @@ final class WireLoop {
   private var poller = Poller()
   private var authenticator: Authenticator?
   private var incoming = Multipart()
-  private var writer = DataWriter()
 
   private final class Receiver {
     let end: InboundEdge
@@ -128,7 +127,7 @@ final class WireLoop {
     sender.patience = min(sender.patience * 2, 8_000_000_000)
     sender.number = 0
     sender.pending.removeAll()
-    sender.end.written()
+    sender.end.sent()
     let greeting = Greeting(
       edge: UInt32(sender.end.index), attempt: sender.attempt, incarnation: identity.incarnation,
       schema: sender.end.edge.type.schemaID, token: identity.token, graph: plan.hash,
@@ -140,24 +139,24 @@ final class WireLoop {
   private func flush(_ sender: Sender) {
     while true {
       if sender.pending.isEmpty {
-        writer.begin(edge: UInt32(sender.end.index), incarnation: identity.incarnation, number: sender.number)
         // An empty message now and then: if the connection is another than before, the receiver asks who is there.
-        guard sender.end.fill(&writer) || isQuiet(sender) else { return }
+        guard let batch = sender.end.take() ?? (isQuiet(sender) ? OutboundBatch.empty : nil) else { return }
+        batch.address(edge: UInt32(sender.end.index), incarnation: identity.incarnation, number: sender.number)
         sender.number += 1
         do {
-          sender.pending.append(try writer.takeHead())
-          for frame in writer.frames {
+          sender.pending.append(try batch.headFrame())
+          for frame in batch.frames {
             sender.pending.append(try Frame(retaining: Kept(buffer: frame), bytes: frame.bytes))
           }
         } catch {
           report(.edgeBroken(edge: sender.end.index, reason: "\(error)"))
           sender.pending.removeAll()
-          sender.end.written()
+          sender.end.sent()
           return
         }
       }
       let isSent = (try? sender.socket.trySend(&sender.pending)) ?? false
-      if isSent { sender.end.written() }
+      if isSent { sender.end.sent() }
       poller.setEvents(isSent ? .readable : [.readable, .writable], at: sender.slot)
       if !isSent { return }
     }

@@ -104,7 +104,7 @@ import Testing
     var encoder = MessageEncoder()
     value.encode(into: &encoder)
     var count = encoder.fields.count
-    for buffer in encoder.buffers { count += buffer.bytes.count }
+    encoder.buffers.forEach { count += $0.bytes.count }
     return count
   }
 }

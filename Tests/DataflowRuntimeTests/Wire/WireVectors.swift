@@ -69,10 +69,11 @@ struct WireVector: Sendable, CustomStringConvertible {
     _ name: String, _ envelopes: [Envelope], _ type: PortType, _ message: any Message.Type, isClosed: Bool = false
   ) -> WireVector {
     var writer = DataWriter(inlineLimit: 1024)
-    writer.begin(edge: 3, incarnation: greeting.incarnation, number: 2)
     for envelope in envelopes { writer.append(envelope, schema: type.schemaID) }
     if isClosed { writer.appendClosed() }
-    return WireVector(name: name, frames: [writer.head] + writer.frames.map { [UInt8]($0.bytes) }, type: message)
+    let batch = writer.takeBatch()
+    batch.address(edge: 3, incarnation: greeting.incarnation, number: 2)
+    return WireVector(name: name, frames: [batch.head] + batch.frames.map { [UInt8]($0.bytes) }, type: message)
   }
 
   // MARK: Control
