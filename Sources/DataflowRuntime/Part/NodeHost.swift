@@ -154,8 +154,15 @@ extension NodeHost: Inbox {
       if let next = mailbox.next(on: ports, now: now, worked: &worked) {
         meter.countWork(worked ?? 0, andReceived: 1)
         part.taken(node: index, lane: next.lane)
-        if let tracer = part.tracer { trace(tracer, worked, next.envelope, next.lane) }
-        return .arrival(.envelope(next.envelope, port: next.port))
+        let envelope: Envelope
+        switch next.item {
+        case .envelope(let found): envelope = found
+        case .written(let value):
+          guard let found = read(value, next.lane) else { continue }
+          envelope = found
+        }
+        if let tracer = part.tracer { trace(tracer, worked, envelope, next.lane) }
+        return .arrival(.envelope(envelope, port: next.port))
       }
       let take = mailbox.take(on: ports, now: now, worked: &worked)
       if let worked {
@@ -163,6 +170,12 @@ extension NodeHost: Inbox {
         part.tracer?.worked(node: index, worked)
       }
       switch take {
+      case .written(let value, let port, let lane):
+        meter.countReceived()
+        part.taken(node: index, lane: lane)
+        guard let envelope = read(value, lane) else { continue }
+        if let tracer = part.tracer { trace(tracer, nil, envelope, lane) }
+        return .arrival(.envelope(envelope, port: port))
       case .arrival(let arrival, let lane):
         guard case .envelope(let envelope, _) = arrival else { return .arrival(arrival) }
         if let tracer = part.tracer { trace(tracer, nil, envelope, lane) }
@@ -194,6 +207,17 @@ extension NodeHost: Inbox {
 }
 
 extension NodeHost {
+  /// - Returns: nil if the value is not what it should be; nothing that came behind it is taken then.
+  private func read(_ value: WrittenValue, _ lane: Int) -> Envelope? {
+    do {
+      return try value.read()
+    } catch {
+      mailbox.breakOff(lane: lane)
+      part.refused(node: index, lane: lane, because: error)
+      return nil
+    }
+  }
+
   private func trace(_ tracer: Tracer, _ worked: Int64?, _ envelope: Envelope, _ lane: Int) {
     if let worked { tracer.worked(node: index, worked) }
     tracer.took(node: index, edge: part.plan.incoming(index)[lane], envelope)
@@ -274,6 +298,8 @@ protocol PartServices: Sendable {
   func seed(for node: String) -> UInt64
   /// The node took a value from an incoming edge, whose far end may want to know that there is room.
   func taken(node: Int, lane: Int)
+  /// A value that the node took from an incoming edge is not what its type says.
+  func refused(node: Int, lane: Int, because error: WireError)
 }
 
 /// Holds tasks until it is opened.

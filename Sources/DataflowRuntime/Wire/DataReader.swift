@@ -38,6 +38,53 @@ package struct DataReader {
     guard remaining <= WireFormat.maximumRecords else { throw WireError("\(remaining) records are too many") }
   }
 
+  /// Reads one record of a message whose header, and whose records before it, have been read.
+  init(oneRecordOf bytes: UnsafeRawBufferPointer, at place: Int) {
+    (edge, incarnation, number, remaining) = (0, 0, 0, 1)
+    self.bytes = ByteReader(bytes, at: place)
+  }
+
+  /// Values that follow each other and belong to one turn.
+  package struct Run {
+    package let session: UInt64
+    package let epoch: UInt32
+    /// Where the first one begins.
+    let place: Int
+    package fileprivate(set) var count: Int
+  }
+
+  /// Passes over values of one turn that come next, without reading more of them than what they are.
+  ///
+  /// - Returns: nil if something else comes next.
+  package mutating func passRun(schema: UInt64) throws(WireError) -> Run? {
+    var run: Run?
+    while remaining > 0 {
+      var next = bytes
+      guard let header = try? next.takeBytes(WireFormat.recordHeaderSize),
+        header[4] == WireFormat.Content.value.rawValue
+      else { break }
+      let (session, epoch) = (header.field(at: 8, as: UInt64.self), header.field(at: 16, as: UInt32.self))
+      if let run, run.session != session || run.epoch != epoch { break }
+      let length = Int(header.field(at: 0, as: UInt32.self))
+      do throws(WireError) {
+        guard length >= WireFormat.recordHeaderSize, length % 8 == 0 else {
+          throw WireError("a record of \(length) bytes")
+        }
+        _ = try next.takeBytes(length - WireFormat.recordHeaderSize)
+        guard header.field(at: 48, as: UInt64.self) == schema else { throw WireError("a value of another type") }
+      } catch {
+        // What came before it is sound.
+        if run != nil { break }
+        throw error
+      }
+      if run == nil { run = Run(session: session, epoch: epoch, place: bytes.offset, count: 0) }
+      run?.count += 1
+      bytes = next
+      remaining -= 1
+    }
+    return run
+  }
+
   /// - Parameter type: the type of the edge's values.
   package mutating func next(
     as type: any Message.Type, frames: inout some PayloadFrames
@@ -49,16 +96,14 @@ package struct DataReader {
     remaining -= 1
     let start = bytes.offset
     let header = try bytes.takeBytes(WireFormat.recordHeaderSize)
-    func field<I: FixedWidthInteger>(at offset: Int, as _: I.Type = I.self) -> I {
-      I(littleEndian: header.loadUnaligned(fromByteOffset: offset, as: I.self))
-    }
-    let length = Int(field(at: 0, as: UInt32.self))
+    let length = Int(header.field(at: 0, as: UInt32.self))
     guard let content = WireFormat.Content(rawValue: header[4]) else { throw WireError("unknown record") }
     let bufferCount = Int(header[5])
-    let fieldsLength = Int(field(at: 20, as: UInt32.self))
+    let fieldsLength = Int(header.field(at: 20, as: UInt32.self))
     var record = WireRecord(
-      content: content, session: field(at: 8), epoch: field(at: 16),
-      stamp: Stamp(time: field(at: 32), trace: field(at: 40), sequence: field(at: 24)), schema: field(at: 48))
+      content: content, session: header.field(at: 8), epoch: header.field(at: 16),
+      stamp: Stamp(time: header.field(at: 32), trace: header.field(at: 40), sequence: header.field(at: 24)),
+      schema: header.field(at: 48))
     guard bufferCount <= WireFormat.maximumBuffers, content == .value || bufferCount == 0 else {
       throw WireError("\(bufferCount) buffers in a record")
     }
@@ -152,5 +197,13 @@ package struct DataReader {
     } catch {
       throw WireError("a value of type \(type.typeName): \(error)")
     }
+  }
+}
+
+extension UnsafeRawBufferPointer {
+  /// A number of a header whose size has been checked.
+  @inline(__always)
+  fileprivate func field<I: FixedWidthInteger>(at offset: Int, as _: I.Type = I.self) -> I {
+    I(littleEndian: loadUnaligned(fromByteOffset: offset, as: I.self))
   }
 }

@@ -97,6 +97,7 @@ final class Wire: WireEnds {
   }
 
   func returnCredit(edge: Int, count: Int) { owed[edge]?.add(count) }
+  func refuse(edge: Int, because error: WireError) { owed[edge]?.refuse(because: error) }
 
   func fence(_ turn: Turn) {
     for edge in outbound { edge.update { $0.fence() } }

@@ -158,6 +158,9 @@ package struct ByteReader {
 
   package init(_ bytes: UnsafeRawBufferPointer) { self.bytes = bytes }
 
+  /// Begins at an offset that lies within the bytes.
+  init(_ bytes: UnsafeRawBufferPointer, at offset: Int) { (self.bytes, self.offset) = (bytes, offset) }
+
   var remaining: Int { bytes.count - offset }
 
   mutating func take<I: FixedWidthInteger>(_: I.Type = I.self) throws(WireError) -> I {

@@ -1,0 +1,63 @@
+package import Dataflow
+
+/// What is delivered to a mailbox: an envelope, or values that came over the wire and are still written.
+package enum Parcel: Sendable {
+  case envelope(Envelope)
+  case run(WrittenRun)
+
+  var turn: Turn {
+    switch self {
+    case .envelope(let envelope): envelope.turn
+    case .run(let run): run.turn
+    }
+  }
+
+  /// How many values it holds.
+  var values: Int {
+    switch self {
+    case .envelope(let envelope): envelope.isValue ? 1 : 0
+    case .run(let run): run.count
+    }
+  }
+}
+
+/// Values of one turn that came behind each other in one message. Each is read when the node takes it, by the node's
+/// thread, so that the wire's has little to do for each and memory is freed by whoever allocated it.
+package struct WrittenRun: Sendable {
+  let message: WrittenMessage
+  package let turn: Turn
+  package private(set) var count: Int
+  private var place: Int
+
+  /// - Parameter place: where the first one begins in the message's bytes.
+  init(_ message: WrittenMessage, turn: Turn, place: Int, count: Int) {
+    (self.message, self.turn, self.place, self.count) = (message, turn, place, count)
+  }
+
+  /// Takes the first one; there must be one.
+  mutating func removeFirst() -> WrittenValue {
+    defer {
+      count -= 1
+      place = message.end(ofRecordAt: place)
+    }
+    return WrittenValue(message: message, turn: turn, place: place)
+  }
+
+  /// Takes the first ones; there must be more than so many.
+  mutating func removeFirst(_ number: Int) -> WrittenRun {
+    let first = WrittenRun(message, turn: turn, place: place, count: number)
+    for _ in 0..<number { place = message.end(ofRecordAt: place) }
+    count -= number
+    return first
+  }
+}
+
+/// A value that the node has taken and that is still to be read.
+package struct WrittenValue: Sendable {
+  let message: WrittenMessage
+  let turn: Turn
+  let place: Int
+
+  /// - Throws: ``WireError`` if it is not what its type says.
+  package func read() throws(WireError) -> Envelope { try message.value(at: place, of: turn) }
+}
