@@ -61,26 +61,26 @@ package struct Hand {
   ///
   /// - Parameter worked: set to how long the node worked on the one before.
   package mutating func next(on wanted: UInt64, now: Int64, worked: inout Int64?) -> Next? {
-    guard holdsValue, wanted == ports, let (item, arrived) = popFirst() else { return nil }
+    guard holdsValue, wanted == ports, let (arrival, arrived) = popFirst() else { return nil }
     worked = now - taken
     looked += 1
     waited += now - arrived
     taken = now
-    return Next(item: item, port: port, lane: lane)
+    return Next(arrival: arrival, lane: lane)
   }
 
-  private mutating func popFirst() -> (Item, arrived: Int64)? {
+  private mutating func popFirst() -> (Arrival, arrived: Int64)? {
     if let value = run?.removeFirst() {
       if run?.count == 0 { run = nil }
-      return (.written(value), runEntry.arrived)
+      return (.written(value, port: port), runEntry.arrived)
     }
     guard let entry = entries.popFirst() else { return nil }
     switch entry.parcel {
-    case .envelope(let envelope): return (.envelope(envelope), entry.arrived)
+    case .envelope(let envelope): return (.envelope(envelope, port: port), entry.arrived)
     case .run(var first):
       let value = first.removeFirst()
       if first.count > 0 { (run, runEntry) = (first, (entry.ticket, entry.arrived)) }
-      return (.written(value), entry.arrived)
+      return (.written(value, port: port), entry.arrived)
     }
   }
 
@@ -91,15 +91,8 @@ package struct Hand {
       MailboxState.Lane.Entry(parcel: .run(rest), ticket: runEntry.ticket, arrived: runEntry.arrived))
   }
 
-  /// A value as the node gets it.
-  package enum Item {
-    case envelope(Envelope)
-    case written(WrittenValue)
-  }
-
   package struct Next {
-    package let item: Item
-    package let port: Int
+    package let arrival: Arrival
     package let lane: Int
   }
 

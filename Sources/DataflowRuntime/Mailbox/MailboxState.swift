@@ -1,6 +1,6 @@
 package import Dataflow
 import DequeModule
-import GraphFile
+package import GraphFile
 
 /// The inside of a mailbox: queues, one per incoming edge, and what the node is doing with what it took.
 ///
@@ -14,7 +14,7 @@ package struct MailboxState {
       var port: Int
       var name: String
       var depth: Int
-      var policy: EdgePolicy
+      package var policy: EdgePolicy
       var isFeedback = false
       /// Whether marks of this session, and of its turns, come on this lane: the node passes a mark on only when it has
       /// come on every such lane.
@@ -26,7 +26,7 @@ package struct MailboxState {
       var ticket: UInt64
       var arrived: Int64
     }
-    let kind: Kind
+    package let kind: Kind
     var queue = Deque<Entry>()
     /// Values in the queue, and in the node's hand as long as it has not looked at them; marks take no room.
     package internal(set) var values = 0
@@ -85,7 +85,7 @@ package struct MailboxState {
   }
 
   /// - Parameter parcel: if it holds several values, the lane's policy does not drop and has room for them.
-  private mutating func offer(_ parcel: Parcel, lane index: Int, now: Int64) -> Offer {
+  mutating func offer(_ parcel: Parcel, lane index: Int, now: Int64) -> Offer {
     if isStopped { return .stopped }
     let values = parcel.values
     if isFinished || lanes[index].isBroken {
@@ -114,49 +114,6 @@ package struct MailboxState {
     tickets += 1
     lanes[index].queue.append(Lane.Entry(parcel: parcel, ticket: tickets, arrived: now))
     return .delivered(wake: wake(for: lanes[index].kind.port), lost: lost)
-  }
-
-  /// Several parcels on their way into a lane.
-  package struct Delivery {
-    fileprivate var parcels: [Parcel]
-    let lane: Int
-    let now: Int64
-    /// How many have been delivered.
-    fileprivate var done = 0
-    /// How many values the lane lost by it.
-    package fileprivate(set) var lost = 0
-    /// The node, if it was waiting.
-    fileprivate(set) var wake: Waiter?
-
-    package init(_ parcels: [Parcel], lane: Int, now: Int64) {
-      (self.parcels, self.lane, self.now) = (parcels, lane, now)
-    }
-  }
-
-  /// Delivers in order what has not been delivered yet.
-  ///
-  /// - Returns: false if the lane is full.
-  /// - Throws: `CancellationError` if the run is stopping.
-  package mutating func advance(_ delivery: inout Delivery) throws -> Bool {
-    while delivery.done < delivery.parcels.count {
-      var parcel = delivery.parcels[delivery.done]
-      var isWhole = true
-      let room = lanes[delivery.lane].kind.depth - lanes[delivery.lane].values
-      if case .run(var run) = parcel, room > 0, run.count > room, !run.turn.isCut {
-        parcel = .run(run.removeFirst(room))
-        delivery.parcels[delivery.done] = .run(run)
-        isWhole = false
-      }
-      switch offer(parcel, lane: delivery.lane, now: delivery.now) {
-      case .delivered(let node, let lost):
-        delivery.wake = node ?? delivery.wake
-        delivery.lost += lost
-        if isWhole { delivery.done += 1 }
-      case .full: return false
-      case .stopped: throw CancellationError()
-      }
-    }
-    return true
   }
 
   /// Marks are never dropped: a turn's end must arrive.
@@ -209,8 +166,6 @@ package struct MailboxState {
   package enum Take {
     /// Something for the node.
     case arrival(Arrival, lane: Int)
-    /// The same, to be read.
-    case written(WrittenValue, port: Int, lane: Int)
     /// The node is back from a mark that has now come on all lanes: pass it on, then take again.
     case pass(Mark)
     /// The node is back from an interruption's notice: acknowledge, then take again.
@@ -248,7 +203,7 @@ package struct MailboxState {
     let taken: Take
     switch entry.parcel {
     case .run(var run):
-      taken = .written(run.removeFirst(), port: lanes[index].kind.port, lane: index)
+      taken = .arrival(.written(run.removeFirst(), port: lanes[index].kind.port), lane: index)
       if run.count > 0 {
         lanes[index].queue.prepend(Lane.Entry(parcel: .run(run), ticket: entry.ticket, arrived: entry.arrived))
       }

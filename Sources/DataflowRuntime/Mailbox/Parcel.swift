@@ -24,23 +24,23 @@ package enum Parcel: Sendable {
 /// Values of one turn that came behind each other in one message. Each is read when the node takes it, by the node's
 /// thread, so that the wire's has little to do for each and memory is freed by whoever allocated it.
 package struct WrittenRun: Sendable {
-  let message: WrittenMessage
+  private let message: WireMessage
   package let turn: Turn
   package private(set) var count: Int
   private var place: Int
 
   /// - Parameter place: where the first one begins in the message's bytes.
-  init(_ message: WrittenMessage, turn: Turn, place: Int, count: Int) {
+  package init(_ message: WireMessage, turn: Turn, place: Int, count: Int) {
     (self.message, self.turn, self.place, self.count) = (message, turn, place, count)
   }
 
   /// Takes the first one; there must be one.
-  mutating func removeFirst() -> WrittenValue {
+  package mutating func removeFirst() -> WrittenValue {
     defer {
       count -= 1
       place = message.end(ofRecordAt: place)
     }
-    return WrittenValue(message: message, turn: turn, place: place)
+    return WrittenValue(message, turn: turn, place: place)
   }
 
   /// Takes the first ones; there must be more than so many.
@@ -50,14 +50,4 @@ package struct WrittenRun: Sendable {
     count -= number
     return first
   }
-}
-
-/// A value that the node has taken and that is still to be read.
-package struct WrittenValue: Sendable {
-  let message: WrittenMessage
-  let turn: Turn
-  let place: Int
-
-  /// - Throws: ``WireError`` if it is not what its type says.
-  package func read() throws(WireError) -> Envelope { try message.value(at: place, of: turn) }
 }

@@ -187,7 +187,7 @@ final class PartRuntime: Sendable {
 
     func taken(node: Int, lane: Int) { wire?.returnCredit(edge: incoming[node][lane], count: 1) }
 
-    func refused(node: Int, lane: Int, because error: WireError) {
+    func refused(node: Int, lane: Int, because error: MessageCodingError) {
       wire?.refuse(edge: incoming[node][lane], because: error)
     }
   }
@@ -206,7 +206,7 @@ protocol WireEnds: Sendable {
   /// The node took, or lost, values that came over the wire.
   func returnCredit(edge: Int, count: Int)
   /// What came on the edge is malformed.
-  func refuse(edge: Int, because error: WireError)
+  func refuse(edge: Int, because error: MessageCodingError)
   func forget(session: UInt64)
   /// The process of that part was started anew.
   func peerRestarted(part: Int)

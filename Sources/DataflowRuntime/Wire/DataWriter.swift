@@ -52,7 +52,6 @@ package struct DataWriter: ~Copyable {
   }
 
   package mutating func append(_ value: any Message, _ turn: Turn, _ stamp: Stamp, schema: UInt64) {
-    encoder.reset()
     value.encode(into: &encoder)
     append(.value, turn.session.id, turn.epoch, stamp, schema)
     values += 1
@@ -60,7 +59,6 @@ package struct DataWriter: ~Copyable {
   }
 
   private mutating func appendMark(_ content: WireFormat.Content, _ envelope: Envelope, _ schema: UInt64) {
-    encoder.reset()
     if content == .sessionBegan { encoder.put(envelope.turn.session.name) }
     append(content, envelope.turn.session.id, envelope.turn.epoch, envelope.stamp, schema)
     note(envelope.turn, values: 0)
@@ -69,7 +67,6 @@ package struct DataWriter: ~Copyable {
 
   /// The edge's last record.
   package mutating func appendClosed() {
-    encoder.reset()
     append(.closed, 0, 0, Stamp(), 0)
     note(nil, values: 0)
   }
@@ -101,28 +98,31 @@ package struct DataWriter: ~Copyable {
     header.put(stamp.time, at: 32)
     header.put(stamp.trace, at: 40)
     header.put(schema, at: 48)
-    encoder.buffers.forEach { buffer in
-      let rank = buffer.shape.rank
+    for index in encoder.buffers.indices {
+      let (rank, length) = (encoder.buffers[index].shape.rank, encoder.buffers[index].bytes.count)
       let header = bytes.extend(by: WireFormat.bufferHeaderSize + 8 * rank)
       header.put(UInt64(0), at: 0)
-      header.put(buffer.elementType.rawValue, at: 0)
+      header.put(encoder.buffers[index].elementType.rawValue, at: 0)
       header.put(UInt8(rank), at: 1)
-      header.put(UInt8((buffer.bytes.count <= inlineLimit) ? 0 : 1), at: 2)
-      header.put(UInt64(buffer.bytes.count), at: 8)
+      header.put(UInt8(length <= inlineLimit ? 0 : 1), at: 2)
+      header.put(UInt64(length), at: 8)
       for dimension in 0..<rank {
-        header.put(UInt64(buffer.shape[dimension]), at: WireFormat.bufferHeaderSize + 8 * dimension)
+        header.put(
+          UInt64(encoder.buffers[index].shape[dimension]), at: WireFormat.bufferHeaderSize + 8 * dimension)
       }
     }
     bytes.put(raw: encoder.fields)
     bytes.pad(to: 8)
-    encoder.buffers.forEach { buffer in
-      if buffer.bytes.count <= inlineLimit {
-        bytes.put(raw: buffer.bytes)
+    for index in encoder.buffers.indices {
+      if encoder.buffers[index].bytes.count <= inlineLimit {
+        bytes.put(raw: encoder.buffers[index].bytes)
         bytes.pad(to: 8)
       } else {
-        frames.append(buffer)
+        frames.append(encoder.buffers[index])
       }
     }
+    // What it refers to is not to be kept longer than it waits.
+    encoder.reset()
     bytes.overwrite(UInt32(bytes.count - start), at: start)
     records += 1
   }

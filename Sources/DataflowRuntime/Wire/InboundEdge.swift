@@ -50,7 +50,7 @@ final class InboundEdge {
 /// What the receiver of an edge owes its sender: word of room that has become free in the lane, or that it is refused.
 final class OwedCredit: Sendable {
   private let count = Atomic<Int>(0)
-  private let fault = Mutex<WireError?>(nil)
+  private let fault = Mutex<MessageCodingError?>(nil)
   private let isFaulty = Atomic<Bool>(false)
   private let enough: Int
   private let wakeup: Wakeup
@@ -74,14 +74,14 @@ final class OwedCredit: Sendable {
   func clear() { count.store(0, ordering: .relaxed) }
 
   /// A value was found to be malformed when it was taken.
-  func refuse(because error: WireError) {
+  func refuse(because error: MessageCodingError) {
     fault.withLock { $0 = $0 ?? error }
     isFaulty.store(true, ordering: .releasing)
     wakeup.signal()
   }
 
   /// - Returns: why the sender is to be refused, once.
-  func takeFault() -> WireError? {
+  func takeFault() -> MessageCodingError? {
     guard isFaulty.exchange(false, ordering: .acquiring) else { return nil }
     return fault.withLock { $0.take() }
   }

@@ -22,6 +22,9 @@ package struct OutboundBatch: Sendable {
     static let first = Place(bytes: WireFormat.dataHeaderSize, frames: 0, records: 0)
   }
 
+  /// Where the first record begins.
+  package static let headerSize = WireFormat.dataHeaderSize
+
   private var block: ByteBlock
   private var end: Place
   /// Buffers that travel in frames of their own, in order.

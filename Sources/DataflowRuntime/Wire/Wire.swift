@@ -97,7 +97,7 @@ final class Wire: WireEnds {
   }
 
   func returnCredit(edge: Int, count: Int) { owed[edge]?.add(count) }
-  func refuse(edge: Int, because error: WireError) { owed[edge]?.refuse(because: error) }
+  func refuse(edge: Int, because error: MessageCodingError) { owed[edge]?.refuse(because: error) }
 
   func fence(_ turn: Turn) {
     for edge in outbound { edge.update { $0.fence() } }

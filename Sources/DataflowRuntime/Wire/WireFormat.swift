@@ -14,7 +14,7 @@ package enum WireFormat {
   /// Larger buffers travel in frames of their own, without a copy; for smaller ones a frame costs more than a copy.
   package static let inlineLimit = 8 << 10
   /// A batch is sent when it holds this many records, bytes or frames of buffers.
-  static let batchRecords = 256
+  static let batchRecords = 1024
   static let batchBytes = 64 << 10
   static let batchFrames = 16
 
@@ -117,8 +117,10 @@ package struct ByteWriter: ~Copyable {
     if !raw.isEmpty { raw.withUnsafeBytes { put(raw: $0) } }
   }
 
+  /// - Parameter alignment: a power of two.
+  @inline(__always)
   mutating func pad(to alignment: Int) {
-    let missing = (alignment - count % alignment) % alignment
+    let missing = -count & (alignment - 1)
     if missing > 0 { extend(by: missing).initializeMemory(as: UInt8.self, repeating: 0, count: missing) }
   }
 

@@ -142,6 +142,11 @@ struct WireVector: Sendable, CustomStringConvertible {
     ] + events.map { WireVector(name: $0.name, frames: [ControlWire.bytes(.event, $0.event)]) }
     + commands.map { WireVector(name: $0.name, frames: [ControlWire.bytes(.command, $0.command)]) }
 
+  /// The schema of a data message's first record; 0 if there is none.
+  static func schema(of head: [UInt8]) -> UInt64 {
+    head.count < 88 ? 0 : head.withUnsafeBytes { $0.loadUnaligned(fromByteOffset: 80, as: UInt64.self) }
+  }
+
   // MARK: Files
 
   static let folder = URL(fileURLWithPath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
