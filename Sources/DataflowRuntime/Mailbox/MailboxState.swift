@@ -93,7 +93,7 @@ package struct MailboxState {
       return .delivered(wake: nil, lost: values)
     }
     // Stale marks are no use either: the node hears of the cut.
-    if parcel.turn.isCut {
+    if parcel.isStale {
       lanes[index].statistics.stale += values
       return .delivered(wake: nil, lost: values)
     }
@@ -321,7 +321,7 @@ package struct MailboxState {
     for index in lanes.indices {
       var kept = Deque<Lane.Entry>()
       for entry in lanes[index].queue {
-        if !entry.parcel.turn.isCut {
+        if !entry.parcel.isStale {
           kept.append(entry)
         } else if entry.parcel.values == 0 {
           lanes[index].marks -= 1

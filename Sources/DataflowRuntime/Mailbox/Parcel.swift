@@ -3,12 +3,14 @@ package import Dataflow
 /// What is delivered to a mailbox: an envelope, or values that came over the wire and are still written.
 package enum Parcel: Sendable {
   case envelope(Envelope)
-  case run(WrittenRun)
+  /// Apart, so that a parcel is no larger than a reference: most are envelopes.
+  indirect case run(WrittenRun)
 
-  var turn: Turn {
+  /// Whether its turn was interrupted.
+  var isStale: Bool {
     switch self {
-    case .envelope(let envelope): envelope.turn
-    case .run(let run): run.turn
+    case .envelope(let envelope): envelope.turn.isCut
+    case .run(let run): run.turn.isCut
     }
   }
 
