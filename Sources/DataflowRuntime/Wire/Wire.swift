@@ -44,6 +44,7 @@ final class Wire: WireEnds {
   ) throws {
     self.plan = plan
     self.identity = identity
+    Context.keepMemoryOfLargeFrames()
     let wakeup = try Wakeup()
     self.wakeup = wakeup
     context = try Context(ioThreads: 1)
