@@ -19,11 +19,11 @@ func node(_ name: String, _ dependencies: [Target.Dependency] = []) -> Target {
 }
 
 /// Tests of a node, with the harness that runs it.
-func nodeTests(_ name: String) -> Target {
+func nodeTests(_ name: String, exclude: [String] = []) -> Target {
   .testTarget(
     name: "\(name)Tests",
     dependencies: [.target(name: name), "Dataflow", "DataflowRuntime", "DataflowTesting", "Messages"],
-    swiftSettings: strict)
+    exclude: exclude, swiftSettings: strict)
 }
 
 let package = Package(
@@ -32,12 +32,14 @@ let package = Package(
   products: [
     .executable(name: "antiphon", targets: ["Antiphon"]),
     .executable(name: "antiphon-bench", targets: ["AntiphonBench"]),
+    .executable(name: "antiphon-check", targets: ["AntiphonCheck"]),
     .library(name: "Dataflow", targets: ["Dataflow"]),
   ],
   traits: [
-    .default(enabledTraits: ["Resampling", "Flite"]),
+    .default(enabledTraits: ["Resampling", "Flite", "Images"]),
     .trait(name: "Resampling", description: "Resample audio files of any rate (libsamplerate)."),
     .trait(name: "Flite", description: "The flite-speech node (flite)."),
+    .trait(name: "Images", description: "The image-capture node (libjpeg-turbo, libpng)."),
   ],
   dependencies: [
     .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.0"),
@@ -51,11 +53,17 @@ let package = Package(
     .systemLibrary(name: "CSndfile", pkgConfig: "sndfile", providers: [.apt(["libsndfile1-dev"])]),
     .systemLibrary(name: "CSampleRate", pkgConfig: "samplerate", providers: [.apt(["libsamplerate0-dev"])]),
     .systemLibrary(name: "CFlite", providers: [.apt(["flite1-dev"])]),
+    .systemLibrary(name: "CTurboJPEG", pkgConfig: "libturbojpeg", providers: [.apt(["libturbojpeg0-dev"])]),
+    .systemLibrary(name: "CPNG", pkgConfig: "libpng", providers: [.apt(["libpng-dev"])]),
 
     // Models: numbers in, numbers out; nothing here knows of graphs.
     .target(name: "CKernels"),
     .target(name: "Tensors", dependencies: ["CKernels", "COpenBLAS"], swiftSettings: strict),
-    .target(name: "ModelKit", dependencies: ["Tensors"], swiftSettings: strict),
+    .target(
+      name: "ModelKit", dependencies: ["Tensors", .product(name: "Yams", package: "Yams")], swiftSettings: strict),
+
+    // Every stage beside PyTorch's results, for the tests and for the table that tools/check prints.
+    .target(name: "Parity", dependencies: ["ModelKit", "Tensors"], swiftSettings: strict),
 
     // The runtime.
     .target(name: "ZeroMQ", dependencies: ["CZeroMQ"], swiftSettings: strict),
@@ -77,31 +85,47 @@ let package = Package(
     .executableTarget(
       name: "AntiphonBench",
       dependencies: [
-        "CZeroMQ", "Catalog", "Dataflow", "DataflowRuntime", "GraphFile", "Messages", "Tensors", "ZeroMQ",
-        argumentParser,
+        "CZeroMQ", "Catalog", "Dataflow", "DataflowRuntime", "GraphFile", "Messages", "ModelKit", "Tensors",
+        "ZeroMQ", argumentParser, .target(name: "FliteSpeech", condition: .when(traits: ["Flite"])),
       ],
       swiftSettings: strict),
+    .executableTarget(
+      name: "AntiphonCheck", dependencies: ["ModelKit", "Parity", "Tensors", argumentParser], swiftSettings: strict),
     .target(
       name: "Catalog",
       dependencies: [
-        "Dataflow", "AudioCapture", "ChatPrompt", "LLMStep", "Speaker", "SpeechEnd", "TextHead", "TextInput",
-        "TextOutput", "VoiceGate", "WhisperDecoder", "WhisperEncoder",
+        "Dataflow", "Adapter", "AudioCapture", "AudioTokenHead", "ChatPrompt", "LLMStep", "OmniPrompt", "SnacDecoder",
+        "SnacEncoder", "Speaker", "SpeechEnd", "TextHead", "TextInput", "TextOutput", "VisionEncoder", "VoiceGate",
+        "WhisperDecoder", "WhisperEncoder",
         .target(name: "FliteSpeech", condition: .when(traits: ["Flite"])),
+        .target(name: "ImageCapture", condition: .when(traits: ["Images"])),
       ],
       path: "Nodes/Catalog", swiftSettings: strict),
 
     // Nodes, a folder each.
+    node("Adapter", ["ModelKit", "Tensors"]),
     node(
       "AudioCapture",
       ["CSndfile", .target(name: "CSampleRate", condition: .when(traits: ["Resampling"]))]),
+    node("AudioTokenHead", ["ModelKit", "Tensors"]),
     node("ChatPrompt", ["ModelKit"]),
     node("FliteSpeech", [.target(name: "CFlite", condition: .when(traits: ["Flite"]))]),
+    node(
+      "ImageCapture",
+      [
+        .target(name: "CTurboJPEG", condition: .when(traits: ["Images"])),
+        .target(name: "CPNG", condition: .when(traits: ["Images"])),
+      ]),
     node("LLMStep", ["ModelKit", "Tensors"]),
+    node("OmniPrompt", ["ModelKit", "Tensors"]),
+    node("SnacDecoder", ["ModelKit", "Tensors"]),
+    node("SnacEncoder", ["ModelKit", "Tensors"]),
     node("Speaker"),
     node("SpeechEnd"),
     node("TextHead", ["ModelKit", "Tensors"]),
     node("TextInput"),
     node("TextOutput"),
+    node("VisionEncoder", ["ModelKit", "Tensors"]),
     node("VoiceGate"),
     node("WhisperDecoder", ["ModelKit", "Tensors"]),
     node("WhisperEncoder", ["ModelKit", "Tensors"]),
@@ -125,11 +149,27 @@ let package = Package(
       swiftSettings: strict),
     nodeTests("AudioCapture"),
     nodeTests("FliteSpeech"),
+    nodeTests("ImageCapture", exclude: ["Pictures"]),
+    .testTarget(
+      name: "MiniOmni2Tests",
+      dependencies: [
+        "Adapter", "Catalog", "Dataflow", "DataflowRuntime", "DataflowTesting", "Messages", "ModelKit", "Parity",
+        "Tensors", "VisionEncoder", "WhisperEncoder",
+      ],
+      swiftSettings: strict),
     nodeTests("Speaker"),
+    .testTarget(
+      name: "SnacDecoderTests",
+      dependencies: [
+        "Dataflow", "DataflowRuntime", "DataflowTesting", "Messages", "ModelKit", "SnacDecoder", "SnacEncoder",
+        "Tensors",
+      ],
+      swiftSettings: strict),
     nodeTests("SpeechEnd"),
     nodeTests("TextOutput"),
     .testTarget(
-      name: "ModelKitTests", dependencies: ["ModelKit", "Tensors"], exclude: ["Golden"], swiftSettings: strict),
+      name: "ModelKitTests", dependencies: ["ModelKit", "Parity", "Tensors"], exclude: ["Golden"], swiftSettings: strict
+    ),
   ],
   swiftLanguageModes: [.v6]
 )

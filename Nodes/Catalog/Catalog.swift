@@ -1,12 +1,18 @@
+internal import Adapter
 internal import AudioCapture
+internal import AudioTokenHead
 internal import ChatPrompt
 public import Dataflow
 internal import LLMStep
+internal import OmniPrompt
+internal import SnacDecoder
+internal import SnacEncoder
 internal import Speaker
 internal import SpeechEnd
 internal import TextHead
 internal import TextInput
 internal import TextOutput
+internal import VisionEncoder
 internal import VoiceGate
 internal import WhisperDecoder
 internal import WhisperEncoder
@@ -14,29 +20,43 @@ internal import WhisperEncoder
 #if Flite
   internal import FliteSpeech
 #endif
+#if Images
+  internal import ImageCapture
+#endif
 
 /// Every kind of node that graphs can name.
 public enum Catalog {
-  public static let nodes: [any Node.Type] = core + optional
+  public static let nodes: [any Node.Type] = core + voices + eyes
 
   private static let core: [any Node.Type] = [
+    AdapterNode.self,
     AudioCaptureNode.self,
+    AudioTokenHeadNode.self,
     ChatPromptNode.self,
     LLMStepNode.self,
+    OmniPromptNode.self,
+    SnacDecoderNode.self,
+    SnacEncoderNode.self,
     SpeakerNode.self,
     SpeechEndNode.self,
     TextHeadNode.self,
     TextInputNode.self,
     TextOutputNode.self,
+    VisionEncoderNode.self,
     VoiceGateNode.self,
     WhisperDecoderNode.self,
     WhisperEncoderNode.self,
   ]
 
-  /// Kinds that need a trait of the package.
+  // Kinds that need a trait of the package.
   #if Flite
-    private static let optional: [any Node.Type] = [FliteSpeechNode.self]
+    private static let voices: [any Node.Type] = [FliteSpeechNode.self]
   #else
-    private static let optional: [any Node.Type] = []
+    private static let voices: [any Node.Type] = []
+  #endif
+  #if Images
+    private static let eyes: [any Node.Type] = [ImageCaptureNode.self]
+  #else
+    private static let eyes: [any Node.Type] = []
   #endif
 }

@@ -45,10 +45,12 @@
     }
 
     private let parameters: Parameters
+    private let context: NodeContext
     private var turns: [Turn: Speech] = [:]
 
     public init(_ parameters: Parameters, _ context: NodeContext) throws {
       self.parameters = parameters
+      self.context = context
       // The voice's tables are read in here, not in the first answer.
       _ = try Flite.speak("ready", voice: parameters.voice.rawValue, speed: parameters.speed)
     }
@@ -78,17 +80,25 @@
     ) async throws {
       let text = SpokenText.normalized(sentence)
       guard !turn.isCut, text.contains(where: { $0.isLetter || $0.isNumber }) else { return }
-      let samples = try Flite.speak(text, voice: parameters.voice.rawValue, speed: parameters.speed)
+      let spoken = try Flite.speak(text, voice: parameters.voice.rawValue, speed: parameters.speed)
+      let (samples, first) = (spoken.samples, turns[turn, default: Speech()].position)
+      // Sentences are apart by a space, which nobody hears.
+      let said = spoken.words.enumerated().map { index, word in
+        SaidText(first > 0 && index == 0 ? " " + word.text : word.text, end: Self.time(first + word.end))
+      }
+      context.said(said, of: turn)
       var start = 0
       while start < samples.count, !turn.isCut {
         let end = min(start + Flite.rate / 10, samples.count)
         let position = turns[turn, default: Speech()].position
         let chunk = AudioChunk(samples: SharedBuffer(samples[start..<end]), rate: Flite.rate)
-        try await output.send(
-          chunk, turn: turn, time: Int64(position) * 1_000_000_000 / Int64(Flite.rate), trace: trace)
+        try await output.send(chunk, turn: turn, time: Self.time(position), trace: trace)
         turns[turn, default: Speech()].position = position + end - start
         start = end
       }
     }
+
+    /// Nanoseconds of so many frames.
+    private static func time(_ frames: Int) -> Int64 { Int64(frames) * 1_000_000_000 / Int64(Flite.rate) }
   }
 #endif

@@ -101,6 +101,7 @@ class HibariSpeech(antiphon.Node):
                 speech = self.turns[turn]
                 self.audio.send(chunk, turn=turn, time=speech.position * 1_000_000_000 // rate)
                 speech.position += chunk.frames
+        self.said(turn, [(sentence.strip() + " ", self.turns[turn].position * 1_000_000_000 // rate)])
 
 
 if __name__ == "__main__":

@@ -1,39 +1,28 @@
 internal import Dataflow
 internal import Messages
-internal import ModelKit
+internal import Tensors
 
 /// A session's state: what the model remembers, the turn that it is at, and those that wait.
 final class Conversation {
-  struct Prompt {
-    var tokens: [Int32] = []
-    var stamp = Stamp()
-  }
-
-  let cache: KVCache
-  /// The tokens whose keys and values are in the cache.
-  var tokens: [Int32] = []
+  let memory: any SessionMemory
   /// The turn that is being answered.
   var active: Turn?
   /// Turns whose prompts are complete, in order.
   var waiting: [Turn] = []
-  var prompts: [Turn: Prompt] = [:]
+  var prompts: [Turn: (prompt: Prompt, stamp: Stamp)] = [:]
   /// No more turns will come.
   var isComplete = false
 
-  init(_ cache: KVCache) { self.cache = cache }
+  init(_ memory: any SessionMemory) { self.memory = memory }
 
   func add(_ message: Received<Tokens>) {
-    prompts[message.turn, default: Prompt(stamp: message.stamp)].tokens += message.value.ids
+    prompts[message.turn, default: (Prompt(), message.stamp)].prompt.tokens += message.value.ids
   }
 
-  /// How much of a prompt need not be computed again; its last token always is, for its hidden state.
-  func commonPrefix(with prompt: [Int32]) -> Int {
-    min(zip(tokens, prompt).prefix { $0 == $1 }.count, prompt.count - 1)
-  }
-
-  func truncate(to count: Int) {
-    cache.truncate(to: count)
-    tokens.removeSubrange(min(count, tokens.count)...)
+  func add(_ message: Received<Features>) {
+    let value = message.value
+    guard let part = Matrix(rows: value.rows, columns: value.dim, values: Array(value.values)) else { return }
+    prompts[message.turn, default: (Prompt(), message.stamp)].prompt.embeddings.append(part)
   }
 
   /// The turns up to this epoch were interrupted.

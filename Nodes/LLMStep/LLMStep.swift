@@ -1,16 +1,16 @@
 public import Dataflow
 public import Messages
-internal import ModelKit
+public import ModelKit
 internal import Tensors
 
 /// Runs a language model step by step: a prompt in, one hidden state out; then a token in, the next hidden state out.
 ///
-/// What chooses the tokens (``text-head``, or any other head) is a node of its own; its tokens come back over a feedback
-/// edge, and when it ends the turn on that edge, the turn ends here. A session's turns are worked on one after the other,
-/// different sessions in turns with each other.
+/// What chooses the tokens (``text-head``, ``audio-token-head``, or any other head) is a node of its own; its tokens come
+/// back over a feedback edge, and when it ends the turn on that edge, the turn ends here. A session's turns are worked on
+/// one after the other, different sessions in turns with each other.
 public struct LLMStepNode: Node {
   public static let kind = "llm-step"
-  public static let summary = "Runs a language model (GGUF): prompts and fed-back tokens in, hidden states out."
+  public static let summary = "Runs a language model: prompts and fed-back tokens in, hidden states out."
   public static let ending = Ending.explicit
 
   public enum Keeping: String, CaseIterable, Sendable { case session, turn }
@@ -18,21 +18,30 @@ public struct LLMStepNode: Node {
   /// What graph files set; `antiphon nodes` tells of each.
   public struct Parameters: NodeParameters {
     public let model: String
+    public let weights: WeightPrecision
     public let limit: Int
     public let context: Keeping
 
     public init(_ read: inout ParameterReader) {
       model = read.model(
         "model", default: "smollm2-135m-instruct",
-        help: "The model: its name in the model cache, its folder or its file.")
+        help: """
+          The model: its name in the model cache, its folder or its file; a language model of tokens (GGUF), or a \
+          Mini-Omni2 release.
+          """)
+      weights = read(
+        "weights", default: .stored,
+        help: "How the matrices are kept in memory: as stored, or converted when they are loaded.")
       limit = read(
         "limit", default: 2_048, in: 16...1_048_576, unit: "tokens",
         help: "How much prompt and answer together may hold, at most the model's own limit.")
       context = read(
-        "context", default: .session,
+        "context", default: .turn,
         help: """
-          'session': what a prompt has in common with what was computed before (the system prompt, earlier turns that \
-          it repeats) is not computed again; 'turn': each turn starts afresh.
+          'turn': each turn starts afresh, as Mini-Omni2 was trained; 'session': of tokens, what a prompt has in common \
+          with what was computed before (the system prompt, earlier turns that it repeats) is not computed again; with \
+          Mini-Omni2, earlier turns stay in the context until it is full or a control message says reset \
+          (experimental).
           """)
     }
   }
@@ -40,23 +49,36 @@ public struct LLMStepNode: Node {
   /// What graph files connect; `antiphon nodes` tells of each.
   public struct Ports: PortSet {
     public let prompt: Input<Tokens>
+    public let embeddings: Input<Features>
     public let token: Input<Tokens>
+    public let control: Input<Control>
     public let hidden: Output<Features>
 
     public init(_ bind: inout PortBinder, _ parameters: Parameters) throws {
       let type = PortType.tokens(vocabulary: Tokens.vocabulary(ofModel: parameters.model))
-      prompt = bind.input("prompt", type: type, help: "The prompt; the turn's end on this input completes it.")
-      token = bind.input("token", type: type, help: "The token that was chosen; a feedback edge brings it.")
+      let width = FoundType.features(dim: try ModelHeader.hiddenWidth(parameters.model))
+      prompt = bind.input(
+        "prompt", type: type, optional: true,
+        help: "The prompt of a model of tokens; the turn's end on this input completes it.")
+      embeddings = bind.input(
+        "embeddings", found: width, optional: true,
+        help: """
+          The prompt of Mini-Omni2, a row a position; the last message is the last position, with one row to answer in \
+          speech or text, or two to answer in both.
+          """)
+      token = bind.input(
+        "token", type: type, help: "The token, or the eight of Mini-Omni2, that was chosen; a feedback edge brings it.")
+      control = bind.input(
+        "control", optional: true, help: "'reset' forgets the session's earlier turns; other events are not for here.")
       hidden = bind.output(
-        "hidden", found: .features(dim: try ModelHeader.hiddenWidth(parameters.model)),
-        help: "The last position's hidden state after the final norm, one row for the prompt and one for each token.")
+        "hidden", found: width,
+        help: "The last position's hidden state after the final norm, for the prompt and for each token: a row a row.")
     }
   }
 
   private let parameters: Parameters
   private let context: NodeContext
-  private let model: CausalLM
-  private let runner: CausalLMRunner
+  private let makeMemory: () throws -> any SessionMemory
   private var conversations: [Session: Conversation] = [:]
 
   public init(_ parameters: Parameters, _ context: NodeContext) throws {
@@ -64,48 +86,76 @@ public struct LLMStepNode: Node {
     self.context = context
     Compute.setThreads(context.threads)
     context.progress("loading \(parameters.model)", 0)
-    model = try ModelStore.shared.causalLM(at: ModelFolder.path(parameters.model)) {
-      if context.isStopping { throw CancellationError() }
+    let check: CancellationCheck = { if context.isStopping { throw CancellationError() } }
+    let path = try ModelFolder.path(parameters.model)
+    let keepsTurns = parameters.context == .session
+    if ModelFolder.isMiniOmni2(path) {
+      let runner = MiniOmni2Runner(
+        try ModelStore.shared.miniOmni2(at: path, weights: parameters.weights, checkCancelled: check))
+      makeMemory = { try OmniMemory(runner, limit: parameters.limit, keepsTurns: keepsTurns) }
+    } else {
+      let runner = CausalLMRunner(
+        try ModelStore.shared.causalLM(at: path, weights: parameters.weights, checkCancelled: check))
+      makeMemory = { try TokenMemory(runner, limit: parameters.limit, keepsTurns: keepsTurns) }
     }
-    runner = CausalLMRunner(model)
     context.progress("loading \(parameters.model)", 1)
   }
 
   public mutating func run(_ ports: Ports) async throws {
-    for try await event in merge(ports.prompt, ports.token) {
-      switch event {
-      case .first(.message(let prompt)):
-        try conversation(prompt.session).add(prompt)
-      case .first(.turnEnded(let turn)):
-        try conversation(turn.session).waiting.append(turn)
-        try await proceed(turn.session, ports.hidden)
-      case .first(.sessionEnded(let session)):
-        try conversation(session).isComplete = true
-        try await proceed(session, ports.hidden)
-      case .second(.message(let token)):
-        if let conversation = conversations[token.session], conversation.active == token.turn {
-          try await step(conversation, token.value.ids.map { $0 }, token.turn, token.stamp, ports.hidden)
-          try await proceed(token.session, ports.hidden)
-        }
-      case .second(.turnEnded(let turn)):
-        if let conversation = conversations[turn.session], conversation.active == turn {
-          conversation.active = nil
-          context.endTurn(turn)
-          try await proceed(turn.session, ports.hidden)
-        }
-      case .first(.turnCut(let cut)), .second(.turnCut(let cut)):
+    for try await arrival in arrivals(on: ports.prompt, ports.embeddings, ports.token, ports.control) {
+      if let cut = arrival.cut {
         if let conversation = conversations[cut.session] {
           conversation.forget(through: cut.epoch)
           try await proceed(cut.session, ports.hidden)
         }
-      case .first(.sessionBegan), .second(.sessionBegan), .second(.sessionEnded): break
+      } else if let event = try ports.prompt.event(of: arrival) {
+        try await prompted(event, ports.hidden) { $0.add($1) }
+      } else if let event = try ports.embeddings.event(of: arrival) {
+        try await prompted(event, ports.hidden) { $0.add($1) }
+      } else if let event = try ports.token.event(of: arrival) {
+        try await answered(event, ports.hidden)
+      } else if case .message(let control)? = try ports.control.event(of: arrival), control.value.name == "reset" {
+        conversations[control.session]?.memory.reset()
       }
+    }
+  }
+
+  /// Something came in on an input of prompts.
+  private mutating func prompted<Value: Message>(
+    _ event: InputEvent<Value>, _ output: Output<Features>, add: (Conversation, Received<Value>) -> Void
+  ) async throws {
+    switch event {
+    case .message(let prompt): add(try conversation(prompt.session), prompt)
+    case .turnEnded(let turn):
+      try conversation(turn.session).waiting.append(turn)
+      try await proceed(turn.session, output)
+    case .sessionEnded(let session):
+      try conversation(session).isComplete = true
+      try await proceed(session, output)
+    case .sessionBegan, .turnCut: break
+    }
+  }
+
+  /// Something came back from the head.
+  private mutating func answered(_ event: InputEvent<Tokens>, _ output: Output<Features>) async throws {
+    switch event {
+    case .message(let token):
+      guard let conversation = conversations[token.session], conversation.active == token.turn else { return }
+      let tokens = Array(token.value.ids)
+      try await step(conversation, token.turn, token.stamp, output) { try $0.advance(tokens, check: $1) }
+      try await proceed(token.session, output)
+    case .turnEnded(let turn):
+      guard let conversation = conversations[turn.session], conversation.active == turn else { return }
+      conversation.active = nil
+      context.endTurn(turn)
+      try await proceed(turn.session, output)
+    case .sessionBegan, .sessionEnded, .turnCut: break
     }
   }
 
   private mutating func conversation(_ session: Session) throws -> Conversation {
     if let conversation = conversations[session] { return conversation }
-    let conversation = Conversation(try KVCache(model, capacity: parameters.limit))
+    let conversation = Conversation(try makeMemory())
     conversations[session] = conversation
     return conversation
   }
@@ -115,25 +165,13 @@ public struct LLMStepNode: Node {
     guard let conversation = conversations[session] else { return }
     while conversation.active == nil, !conversation.waiting.isEmpty {
       let turn = conversation.waiting.removeFirst()
-      guard let prompt = conversation.prompts.removeValue(forKey: turn), !prompt.tokens.isEmpty else {
+      guard let (prompt, stamp) = conversation.prompts.removeValue(forKey: turn), !prompt.isEmpty else {
         // Nothing was asked.
         context.endTurn(turn)
         continue
       }
-      guard prompt.tokens.count < conversation.cache.capacity else {
-        context.fail(
-          turn,
-          because: """
-            the prompt has \(prompt.tokens.count) tokens and the context holds \(conversation.cache.capacity); \
-            ask something shorter or raise \(context.name).limit
-            """)
-        context.endTurn(turn)
-        continue
-      }
       conversation.active = turn
-      let known = parameters.context == .session ? conversation.commonPrefix(with: prompt.tokens) : 0
-      conversation.truncate(to: known)
-      try await step(conversation, Array(prompt.tokens[known...]), turn, prompt.stamp, output)
+      try await step(conversation, turn, stamp, output) { try $0.begin(prompt, check: $1) }
     }
     if conversation.active == nil, conversation.isComplete {
       conversations[session] = nil
@@ -141,28 +179,33 @@ public struct LLMStepNode: Node {
     }
   }
 
-  /// Computes over the tokens and sends the last one's hidden state. When the context is full, or the turn has been
-  /// interrupted, the turn is over instead.
+  /// Computes and sends hidden states. When the context is full, or the turn has been interrupted, or cannot be answered,
+  /// it is over instead.
   private func step(
-    _ conversation: Conversation, _ tokens: [Int32], _ turn: Turn, _ stamp: Stamp, _ output: Output<Features>
+    _ conversation: Conversation, _ turn: Turn, _ stamp: Stamp, _ output: Output<Features>,
+    compute: (any SessionMemory, CancellationCheck) throws -> Matrix?
   ) async throws {
-    guard conversation.cache.count + tokens.count <= conversation.cache.capacity else {
-      conversation.active = nil
-      context.endTurn(turn)
-      return
-    }
     let context = context
-    let hidden: Matrix
+    let hidden: Matrix?
     do {
-      hidden = try runner.forward(tokens: tokens, cache: conversation.cache) {
+      hidden = try compute(conversation.memory) {
         if context.isStopping { throw CancellationError() }
         try turn.check()
       }
     } catch is TurnCut {
       conversation.active = nil
       return
+    } catch {
+      // What came in does not fit the model: another turn may.
+      guard error is UnusablePrompt || error is ModelInputError else { throw error }
+      context.fail(turn, because: "\(error)")
+      hidden = nil
     }
-    conversation.tokens += tokens
+    guard let hidden else {
+      conversation.active = nil
+      context.endTurn(turn)
+      return
+    }
     try await output.send(
       Features(values: SharedBuffer(hidden.values), rows: hidden.rows, dim: hidden.columns), turn: turn,
       time: stamp.time, trace: stamp.trace)

@@ -45,7 +45,7 @@ public struct WhisperDecoderNode: Node {
     self.parameters = parameters
     self.context = context
     Compute.setThreads(context.threads)
-    let model = try ModelStore.shared.whisper(at: ModelFolder.path(parameters.model)) {
+    let model = try ModelStore.shared.whisperDecoder(at: ModelFolder.path(parameters.model)) {
       if context.isStopping { throw CancellationError() }
     }
     guard model.languages.contains(parameters.language) else {

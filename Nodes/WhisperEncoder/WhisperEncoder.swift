@@ -11,13 +11,47 @@ public struct WhisperEncoderNode: Node {
   public static let kind = "whisper-encoder"
   public static let summary = "Log-mel spectrogram and Whisper's encoder: speech in, features out."
 
+  public enum Rows: String, CaseIterable, Sendable {
+    case window, heard
+  }
+  public enum Extent: String, CaseIterable, Sendable {
+    case padded, tight
+  }
+  public enum Padding: String, CaseIterable, Sendable {
+    case zeros, silence
+  }
+
   /// What graph files set; `antiphon nodes` tells of each.
   public struct Parameters: NodeParameters {
     public let model: String
+    public let rows: Rows
+    public let encode: Extent
+    public let padding: Padding
     public init(_ read: inout ParameterReader) {
       model = read.model(
         "model", default: "whisper-tiny.en",
-        help: "The Whisper model: its name in the model cache, or its folder.")
+        help: """
+          The Whisper model: its name in the model cache, its folder, or a file of openai-whisper's such as small.pt, \
+          which may lie in the folder of a Mini-Omni2.
+          """)
+      rows = read(
+        "rows", default: .window,
+        help: """
+          'window': all rows of every 30 s; 'heard': of the first 30 s, those before the sound ended, which is what \
+          Mini-Omni2 takes.
+          """)
+      encode = read(
+        "encode", default: .padded,
+        help: """
+          'padded': 30 s are encoded, as the model was trained; 'tight': only what was heard, which is faster and gives \
+          other features.
+          """)
+      padding = read(
+        "padding", default: .zeros,
+        help: """
+          What stands after the end of the sound. 'zeros': zeros in place of features, as in transcription; 'silence': \
+          features of silence, which Mini-Omni2 was trained on.
+          """)
     }
   }
 
@@ -30,7 +64,7 @@ public struct WhisperEncoderNode: Node {
         "audio", type: .audio(rate: LogMel.sampleRate, channels: 1), help: "Speech; the turn's end completes it.")
       features = bind.output(
         "features", found: .features(dim: try ModelHeader.whisperWidth(parameters.model)),
-        help: "1500 rows for each 30 s (the rest of the last window is padding).")
+        help: "Rows of 20 ms: 1500 for each 30 s (the rest of the last window is padding), or those that were heard.")
     }
   }
 
@@ -38,36 +72,32 @@ public struct WhisperEncoderNode: Node {
   private struct Speech {
     var samples: [Float] = []
     var stamp = Stamp()
+    /// Whether the turn has had all that it gets; what comes after is dropped, and the user told.
+    var isFull = false
+    var isTold = false
   }
 
+  private let parameters: Parameters
   private let context: NodeContext
   private let mel: LogMel
   private let encoder: WhisperEncoder
   private var turns: [Turn: Speech] = [:]
 
   public init(_ parameters: Parameters, _ context: NodeContext) throws {
+    self.parameters = parameters
     self.context = context
     Compute.setThreads(context.threads)
-    let model = try ModelStore.shared.whisper(at: ModelFolder.path(parameters.model)) {
+    let model = try ModelStore.shared.whisperEncoder(at: ModelFolder.path(parameters.model)) {
       if context.isStopping { throw CancellationError() }
     }
-    mel = LogMel(bins: model.configuration.melBins)
+    mel = LogMel(bins: model.configuration.melBins, padding: parameters.padding == .zeros ? .zeros : .silence)
     encoder = WhisperEncoder(model)
   }
 
   public mutating func run(_ ports: Ports) async throws {
     for try await event in ports.audio.events {
       switch event {
-      case .message(let chunk):
-        var speech = turns.removeValue(forKey: chunk.turn) ?? Speech(stamp: chunk.stamp)
-        speech.samples.append(contentsOf: chunk.value.samples)
-        while speech.samples.count >= LogMel.windowSamples {
-          let window = Array(speech.samples[..<LogMel.windowSamples])
-          try await encode(window, chunk.turn, speech.stamp, ports.features)
-          speech.samples.removeFirst(LogMel.windowSamples)
-          speech.stamp = chunk.stamp
-        }
-        if !speech.samples.isEmpty { turns[chunk.turn] = speech }
+      case .message(let chunk): try await hear(chunk, ports.features)
       case .turnEnded(let turn): try await finish(turn, ports.features)
       case .turnCut(let cut):
         turns = turns.filter { $0.key.session != cut.session || $0.key.epoch > cut.epoch || $0.key.epoch == 0 }
@@ -79,23 +109,46 @@ public struct WhisperEncoderNode: Node {
     }
   }
 
+  /// Encodes a window as soon as it is full.
+  private mutating func hear(_ chunk: Received<AudioChunk>, _ output: Output<Features>) async throws {
+    var speech = turns.removeValue(forKey: chunk.turn) ?? Speech(stamp: chunk.stamp)
+    speech.samples.append(contentsOf: chunk.value.samples)
+    while speech.samples.count >= LogMel.windowSamples, !speech.isFull {
+      let window = Array(speech.samples[..<LogMel.windowSamples])
+      try await encode(window, chunk.turn, speech.stamp, output)
+      speech.samples.removeFirst(LogMel.windowSamples)
+      speech.stamp = chunk.stamp
+      speech.isFull = parameters.rows == .heard
+    }
+    if speech.isFull, !speech.samples.isEmpty {
+      // Mini-Omni2's release trims what it hears to a window, too.
+      if !speech.isTold { context.log("\(chunk.turn) is longer than 30 s; the rest is not heard") }
+      (speech.samples, speech.isTold) = ([], true)
+    }
+    if !speech.samples.isEmpty || speech.isFull { turns[chunk.turn] = speech }
+  }
+
   private mutating func finish(_ turn: Turn, _ output: Output<Features>) async throws {
-    guard let speech = turns.removeValue(forKey: turn) else { return }
+    guard let speech = turns.removeValue(forKey: turn), !speech.isFull else { return }
     try await encode(speech.samples, turn, speech.stamp, output)
   }
 
   /// Encodes a window; an interruption is noticed at the next layer.
   private func encode(_ samples: [Float], _ turn: Turn, _ stamp: Stamp, _ output: Output<Features>) async throws {
     let context = context
-    let features: Matrix
+    let heard = min(LogMel.heardRows(samples.count), encoder.model.configuration.context)
+    var features: Matrix
     do {
-      features = try encoder.encode(mel.features(samples)) {
+      var frames = mel.features(samples)
+      if parameters.encode == .tight { frames = frames.prefix(2 * heard) }
+      features = try encoder.encode(frames) {
         if context.isStopping { throw CancellationError() }
         try turn.check()
       }
     } catch is TurnCut {
       return
     }
+    if parameters.rows == .heard { features = features.prefix(heard) }
     try await output.send(
       Features(values: SharedBuffer(features.values), rows: features.rows, dim: features.columns), turn: turn,
       time: stamp.time, trace: stamp.trace)

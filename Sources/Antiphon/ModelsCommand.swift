@@ -24,19 +24,18 @@ struct ModelsCommand: ParsableCommand {
     var json = false
 
     func run() throws {
-      var needs: CheckpointNeeds?
-      if let kind {
-        needs = CheckpointNeeds.of(kind: kind)
-        guard needs != nil else {
-          let known = CheckpointNeeds.all.flatMap(\.kinds).sorted().joined(separator: ", ")
-          throw ValidationError("no model is declared for the kind '\(kind)'; there are \(known)")
-        }
+      let known = Set(CheckpointNeeds.all.flatMap(\.kinds))
+      if let kind, !known.contains(kind) {
+        throw ValidationError(
+          "no model is declared for the kind '\(kind)'; there are \(known.sorted().joined(separator: ", "))")
       }
       do {
         let path = FileManager.default.fileExists(atPath: file) ? file : try ModelFolder.path(file)
         let checkpoint = try Checkpoints.open(path)
         var report = CheckpointReport(checkpoint)
-        if let needs, let kind { try report.compare(checkpoint, with: needs, kind: kind) }
+        if let kind, let needs = try CheckpointNeeds.of(kind: kind, for: checkpoint) {
+          try report.compare(checkpoint, with: needs, kind: kind)
+        }
         if json {
           let encoder = JSONEncoder()
           encoder.outputFormatting = [.prettyPrinted, .sortedKeys, .withoutEscapingSlashes]

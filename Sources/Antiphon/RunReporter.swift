@@ -34,7 +34,8 @@ struct RunReporter: Sendable {
   }
 
   private func heard(_ record: TurnRecord) -> String {
-    let played = record.played.map { String(format: "; %.2f s of it had been played", Double($0) / 1e9) } ?? ""
+    var played = record.played.map { String(format: "; %.2f s of it had been played", Double($0) / 1e9) } ?? ""
+    if let heard = record.heard { played += ", in which was heard: '\(heard)'" }
     if record.unacknowledged.isEmpty { return played }
     return played + "; not acknowledged by " + record.unacknowledged.joined(separator: ", ")
   }

@@ -5,6 +5,15 @@ import ArgumentParser
 struct BenchCommand: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "antiphon-bench",
-    abstract: "Measures the graph runtime.",
-    subcommands: [RuntimeCommand.self, InterruptCommand.self, OverheadCommand.self, PartCommand.self])
+    abstract: "Measures the graph runtime and the codec.",
+    subcommands: [
+      RuntimeCommand.self, InterruptCommand.self, OverheadCommand.self, CodecCommand.self, PartCommand.self,
+    ] + synthetic)
+
+  /// Those that need a voice.
+  #if Flite
+    private static let synthetic: [any ParsableCommand.Type] = [HeardCommand.self, TightCommand.self]
+  #else
+    private static let synthetic: [any ParsableCommand.Type] = []
+  #endif
 }

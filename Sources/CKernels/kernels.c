@@ -207,6 +207,17 @@ void ck_gelu(float *x, long count) {
   ck_parallel((count + 63) / 64, GRAIN / 512, gelu_chunk, &job);
 }
 
+static void quick_gelu_chunk(void *context, long begin, long end) {
+  const rows_job *job = context;
+  const long last = end * 64 < job->columns ? end * 64 : job->columns;
+  job->operations->quick_gelu(job->x + begin * 64, last - begin * 64);
+}
+
+void ck_quick_gelu(float *x, long count) {
+  rows_job job = {.operations = ck_selected(), .x = x, .columns = count};
+  ck_parallel((count + 63) / 64, GRAIN / 512, quick_gelu_chunk, &job);
+}
+
 static void silu_chunk(void *context, long begin, long end) {
   const rows_job *job = context;
   const long last = end * 64 < job->columns ? end * 64 : job->columns;
@@ -240,3 +251,85 @@ void ck_attend(const ck_head *heads, long head_count, long head_width, long k_st
   const long each = head_count > 0 ? work / head_count : 0;
   ck_parallel(head_count, grain(each), attend_chunk, &job);
 }
+
+// MARK: Packed weights
+
+/// Rows that are multiplied with a panel in one piece of work.
+#define PRODUCT_ROWS 96
+
+typedef struct {
+  ck_product product;
+  void (*kernel)(const ck_product *job, long panel, long begin, long end);
+  long batch, groups;
+} product_job;
+
+static void product_chunk(void *context, long begin, long end) {
+  const product_job *job = context;
+  for (long piece = begin; piece < end; piece++) {
+    const long first = piece % job->groups * PRODUCT_ROWS;
+    const long last = first + PRODUCT_ROWS < job->batch ? first + PRODUCT_ROWS : job->batch;
+    job->kernel(&job->product, piece / job->groups, first, last);
+  }
+}
+
+void ck_multiply(
+    const float *weights, long outputs, long columns, const float *x, long x_stride, long batch, const float *bias,
+    int adding, float *y, long y_stride) {
+  if (batch <= 0) return;
+  product_job job = {
+      {weights, bias, outputs, columns, x, x_stride, adding, y, y_stride},
+      ck_selected()->multiply,
+      batch,
+      (batch + PRODUCT_ROWS - 1) / PRODUCT_ROWS};
+  const long rows = batch < PRODUCT_ROWS ? batch : PRODUCT_ROWS;
+  ck_parallel((outputs + CK_PANEL - 1) / CK_PANEL * job.groups, grain(rows * columns * CK_PANEL / 8), product_chunk, &job);
+}
+
+// MARK: Convolution networks
+
+typedef struct {
+  const ck_operations *operations;
+  const float *x, *weights, *bias, *alpha, *inverse;
+  long columns, dilation;
+  float *out;
+} columns_job;
+
+static void snake_chunk(void *context, long begin, long end) {
+  const columns_job *job = context;
+  const long start = begin * job->columns;
+  job->operations->snake(job->x + start, job->alpha, job->inverse, end - begin, job->columns, job->out + start);
+}
+
+void ck_snake(const float *x, const float *alpha, const float *inverse, long rows, long columns, float *out) {
+  columns_job job = {
+      .operations = ck_selected(), .x = x, .alpha = alpha, .inverse = inverse, .columns = columns, .out = out};
+  ck_parallel(rows, grain(columns * 4), snake_chunk, &job);
+}
+
+static void depthwise_chunk(void *context, long begin, long end) {
+  const columns_job *job = context;
+  const long start = begin * job->columns;
+  job->operations->depthwise(
+      job->x + start, job->weights, job->bias, job->alpha, job->inverse, end - begin, job->columns, job->dilation,
+      job->out + start);
+}
+
+void ck_depthwise(
+    const float *x, const float *weights, const float *bias, const float *alpha, const float *inverse, long rows,
+    long columns, long dilation, float *out) {
+  columns_job job = {ck_selected(), x, weights, bias, alpha, inverse, columns, dilation, out};
+  ck_parallel(rows, grain(columns * 8), depthwise_chunk, &job);
+}
+
+static void scale_chunk(void *context, long begin, long end) {
+  const columns_job *job = context;
+  const long start = begin * job->columns;
+  job->operations->scale_rows(job->x + start, job->weights + begin, end - begin, job->columns, job->out + start);
+}
+
+void ck_scale_rows(const float *x, const float *factors, long rows, long columns, float *out) {
+  columns_job job = {.operations = ck_selected(), .x = x, .weights = factors, .columns = columns, .out = out};
+  ck_parallel(rows, grain(columns), scale_chunk, &job);
+}
+
+void ck_tanh(float *x, long count) { ck_selected()->tanh(x, count); }

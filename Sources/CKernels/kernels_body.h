@@ -197,6 +197,7 @@ INLINE vf vf_gelu(vf x) {
   const vf tail = vf_exp(z * z * -0.5f) * (q * t);
   return x * vf_select(x < 0, tail, 1.0f - tail);
 }
+INLINE vf vf_quick_gelu(vf x) { return x / (1.0f + vf_exp(x * -1.702f)); }
 INLINE vf vf_silu(vf x) { return x / (1.0f + vf_exp(-x)); }
 
 /// Runs a vector function over what does not fill a vector: padded with zeros, so that it gets the same formula.
@@ -213,6 +214,14 @@ static void gelu(float *x, long count) {
   for (; i + W <= count; i += W) vf_store(x + i, vf_gelu(vf_load(x + i)));
 #define TAIL_STORE x[j] = last[j - i]
   TAIL(count, vf_gelu)
+#undef TAIL_STORE
+}
+
+static void quick_gelu(float *x, long count) {
+  long i = 0;
+  for (; i + W <= count; i += W) vf_store(x + i, vf_quick_gelu(vf_load(x + i)));
+#define TAIL_STORE x[j] = last[j - i]
+  TAIL(count, vf_quick_gelu)
 #undef TAIL_STORE
 }
 
@@ -287,6 +296,130 @@ static void attend(const ck_head *head, long width, long k_stride, long v_stride
   }
 }
 
+// MARK: Packed weights times many vectors
+
+/// What a tile's sums take of the registers: rows of x, and vectors of outputs beside one another.
+#define TILE_ROWS 6
+#if W == 16 || (W == 4 && defined(HAS_FMA))
+#define TILE_VECTORS 4
+#else
+#define TILE_VECTORS 2
+#endif
+
+/// Loops over a tile are unrolled, so that its sums are registers and no array.
+#define EACH(I, COUNT) _Pragma("unroll") for (int I = 0; I < COUNT; I++)
+
+INLINE void multiply_tile(const ck_product *job, long first, long row, const int rows) {
+  const float *w = job->weights + first / CK_PANEL * CK_PANEL * job->columns + first % CK_PANEL;
+  const float *x = job->x + row * job->x_stride;
+  const long x_stride = job->x_stride, columns = job->columns;
+  vf sum[TILE_ROWS][TILE_VECTORS];
+  EACH(j, TILE_VECTORS) {
+    const vf start = job->bias ? vf_load(job->bias + first + j * W) : vf_all(0);
+    EACH(r, rows) sum[r][j] = start;
+  }
+  for (long c = 0; c < columns; c++, w += CK_PANEL) {
+    vf part[TILE_VECTORS];
+    EACH(j, TILE_VECTORS) part[j] = vf_load(w + j * W);
+    EACH(r, rows) {
+      const vf v = vf_all(x[r * x_stride + c]);
+      EACH(j, TILE_VECTORS) sum[r][j] = vf_fma(part[j], v, sum[r][j]);
+    }
+  }
+  float *y = job->y + row * job->y_stride + first;
+  const long left = job->outputs - first;
+  if (left < TILE_VECTORS * W) {
+    EACH(r, rows) {
+      float last[TILE_VECTORS * W];
+      EACH(j, TILE_VECTORS) vf_store(last + j * W, sum[r][j]);
+      for (long i = 0; i < left; i++) y[i] = job->adding ? y[i] + last[i] : last[i];
+      y += job->y_stride;
+    }
+  } else if (job->adding) {
+    EACH(r, rows) {
+      EACH(j, TILE_VECTORS) vf_store(y + j * W, vf_load(y + j * W) + sum[r][j]);
+      y += job->y_stride;
+    }
+  } else {
+    EACH(r, rows) {
+      EACH(j, TILE_VECTORS) vf_store(y + j * W, sum[r][j]);
+      y += job->y_stride;
+    }
+  }
+}
+
+static void multiply(const ck_product *job, long panel, long begin, long end) {
+  const long last = job->outputs < (panel + 1) * CK_PANEL ? job->outputs : (panel + 1) * CK_PANEL;
+  for (long first = panel * CK_PANEL; first < last; first += TILE_VECTORS * W) {
+    long row = begin;
+    for (; row + TILE_ROWS <= end; row += TILE_ROWS) multiply_tile(job, first, row, TILE_ROWS);
+    if (row + 4 <= end) multiply_tile(job, first, row, 4), row += 4;
+    if (row + 2 <= end) multiply_tile(job, first, row, 2), row += 2;
+    if (row < end) multiply_tile(job, first, row, 1);
+  }
+}
+
+// MARK: Convolution networks
+
+INLINE void snake_part(const float *x, const float *alpha, const float *inverse, float *out, const long count) {
+  const vf v = vf_load_some(x, count);
+  const vf square = vf_square_sine(vf_load_some(alpha, count) * v);
+  vf_store_some(out, vf_fma(square, vf_load_some(inverse, count), v), count);
+}
+
+static void snake(const float *x, const float *alpha, const float *inverse, long rows, long columns, float *out) {
+  for (long r = 0; r < rows; r++, x += columns, out += columns) {
+    long c = 0;
+    for (; c + W <= columns; c += W) snake_part(x + c, alpha + c, inverse + c, out + c, W);
+    if (c < columns) snake_part(x + c, alpha + c, inverse + c, out + c, columns - c);
+  }
+}
+
+typedef struct {
+  const float *weights, *bias, *alpha, *inverse;
+  long columns, step;  // step: floats from one tap's row to the next's
+} depthwise_job;
+
+INLINE void depthwise_part(const depthwise_job *job, const float *x, long c, float *out, const long count) {
+  vf sum = vf_load_some(job->bias + c, count);
+  for (int k = 0; k < 7; k++)
+    sum = vf_fma(
+        vf_load_some(job->weights + k * job->columns + c, count), vf_load_some(x + k * job->step + c, count), sum);
+  if (job->alpha) {
+    const vf square = vf_square_sine(vf_load_some(job->alpha + c, count) * sum);
+    sum = vf_fma(square, vf_load_some(job->inverse + c, count), sum);
+  }
+  vf_store_some(out + c, sum, count);
+}
+
+static void depthwise(
+    const float *x, const float *weights, const float *bias, const float *alpha, const float *inverse, long rows,
+    long columns, long dilation, float *out) {
+  const depthwise_job job = {weights, bias, alpha, inverse, columns, dilation * columns};
+  for (long r = 0; r < rows; r++, x += columns, out += columns) {
+    long c = 0;
+    for (; c + W <= columns; c += W) depthwise_part(&job, x, c, out, W);
+    if (c < columns) depthwise_part(&job, x, c, out, columns - c);
+  }
+}
+
+static void scale_rows(const float *x, const float *factors, long rows, long columns, float *out) {
+  for (long r = 0; r < rows; r++, x += columns, out += columns) {
+    const vf factor = vf_all(factors[r]);
+    for (long c = 0; c < columns; c += W) vf_store_some(out + c, vf_load_some(x + c, columns - c) * factor, columns - c);
+  }
+}
+
+INLINE vf vf_tanh(vf x) { return 1.0f - 2.0f / (1.0f + vf_exp(x + x)); }
+
+static void tanh_all(float *x, long count) {
+  long i = 0;
+  for (; i + W <= count; i += W) vf_store(x + i, vf_tanh(vf_load(x + i)));
+#define TAIL_STORE x[j] = last[j - i]
+  TAIL(count, vf_tanh)
+#undef TAIL_STORE
+}
+
 const ck_operations OPERATIONS = {
     .rows = {rows_f32, rows_f16, rows_bf16, rows_q4_0, rows_q4_1, rows_q8_0},
     .dequantize = {expand_f32, expand_f16, expand_bf16, expand_q4_0, expand_q4_1, expand_q8_0},
@@ -295,7 +428,13 @@ const ck_operations OPERATIONS = {
     .layer_norm = layer_norm,
     .add = add,
     .gelu = gelu,
+    .quick_gelu = quick_gelu,
     .silu_multiply = silu_multiply,
     .softmax = softmax,
     .attend = attend,
+    .multiply = multiply,
+    .snake = snake,
+    .depthwise = depthwise,
+    .scale_rows = scale_rows,
+    .tanh = tanh_all,
 };

@@ -14,6 +14,17 @@ typedef struct {
   long y_stride;
 } ck_rows;
 
+/// A product with packed weights.
+typedef struct {
+  const float *weights, *bias;
+  long outputs, columns;
+  const float *x;
+  long x_stride;
+  int adding;
+  float *y;
+  long y_stride;
+} ck_product;
+
 /// One instruction set's compilation of every kernel.
 typedef struct {
   /// Rows [begin, end) for a batch of 1 to 8.
@@ -25,9 +36,18 @@ typedef struct {
       const float *x, const float *weight, const float *bias, float epsilon, long columns, float *out);
   void (*add)(float *x, const float *y, long count);
   void (*gelu)(float *x, long count);
+  void (*quick_gelu)(float *x, long count);
   void (*silu_multiply)(float *x, const float *y, long count);
   void (*softmax)(float *x, long count, float scale);
   void (*attend)(const ck_head *head, long head_width, long k_stride, long v_stride, float scale);
+  /// Rows [begin, end) of one panel.
+  void (*multiply)(const ck_product *job, long panel, long begin, long end);
+  void (*snake)(const float *x, const float *alpha, const float *inverse, long rows, long columns, float *out);
+  void (*depthwise)(
+      const float *x, const float *weights, const float *bias, const float *alpha, const float *inverse, long rows,
+      long columns, long dilation, float *out);
+  void (*scale_rows)(const float *x, const float *factors, long rows, long columns, float *out);
+  void (*tanh)(float *x, long count);
 } ck_operations;
 
 extern const ck_operations ck_operations_portable;

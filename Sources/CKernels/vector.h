@@ -19,6 +19,22 @@ INLINE vf vf_load(const float *p) {
   return v;
 }
 INLINE void vf_store(float *p, vf v) { __builtin_memcpy(p, &v, sizeof v); }
+/// The first `count` floats, zeros behind them; all W if there are more.
+INLINE vf vf_load_some(const float *p, long count) {
+  if (count >= W) return vf_load(p);
+  float lanes[W] = {0};
+  for (long i = 0; i < count; i++) lanes[i] = p[i];
+  return vf_load(lanes);
+}
+INLINE void vf_store_some(float *p, vf v, long count) {
+  if (count >= W) {
+    vf_store(p, v);
+    return;
+  }
+  float lanes[W];
+  vf_store(lanes, v);
+  for (long i = 0; i < count; i++) p[i] = lanes[i];
+}
 INLINE vf vf_all(float x) { return x - (vf){0}; }
 
 /// a where the mask's lanes are set, b elsewhere.
@@ -104,4 +120,21 @@ INLINE vf vf_exp(vf x) {
   vf result = vf_fma(p * r, r, r) + 1.0f;
   vi exponent = (__builtin_convertvector(n, vi) + 127) << 23;
   return result * (vf)exponent;
+}
+
+/// The square of the sine, to within 3e-7 while |x| is below a million; beyond, something from 0 to 1.
+INLINE vf vf_square_sine(vf x) {
+  // It repeats every pi = two parts: x = n pi + r with |r| <= pi / 2.
+  vf n = vf_fma(x, vf_all(0.318309886f), vf_all(12582912.0f)) - 12582912.0f;
+  vf r = vf_fma(n, vf_all(-3.140625f), x);
+  r = vf_fma(n, vf_all(-9.67653590e-4f), r);
+  vf u = r * r;
+  u = vf_select(u > 2.4674011f, vf_all(2.4674011f), u);
+  // A least-squares fit of (sin^2 r - u) / u^2 in u = r^2 (1e-8).
+  vf p = vf_all(-3.577485586e-06f);
+  p = vf_fma(p, u, vf_all(1.389997924e-04f));
+  p = vf_fma(p, u, vf_all(-3.171592485e-03f));
+  p = vf_fma(p, u, vf_all(4.444241896e-02f));
+  p = vf_fma(p, u, vf_all(-3.333328366e-01f));
+  return vf_fma(p * u, u, u);
 }

@@ -121,6 +121,16 @@ public struct NodeContext: Sendable {
   /// - Parameter time: nanoseconds of the turn's audio that have left the device.
   public func played(_ time: Int64, of turn: Turn) { services.played(time, of: turn) }
 
+  /// What the turn's audio says, and by when, for nodes that know how text and sound go together: after an interruption
+  /// the turn's record holds what had been heard.
+  ///
+  /// - Parameters:
+  ///   - pieces: in order; joined as they are they make the text.
+  ///   - replacing: whether they take the place of what was told before, as when a guess becomes knowledge.
+  public func said(_ pieces: [SaidText], of turn: Turn, replacing: Bool = false) {
+    services.said(pieces, of: turn, replacing: replacing)
+  }
+
   /// Shows the user how a long piece of work is getting on.
   ///
   /// - Parameter fraction: 0 to 1.
@@ -136,6 +146,15 @@ public struct NodeContext: Sendable {
   public func print(_ text: String) { services.print(text) }
 }
 
+/// A piece of what a turn's audio says.
+public struct SaidText: Hashable, Sendable, Codable {
+  public var text: String
+  /// When the piece will have been heard: nanoseconds of the turn's audio.
+  public var end: Int64
+
+  public init(_ text: String, end: Int64) { (self.text, self.end) = (text, end) }
+}
+
 /// The runtime's side of ``NodeContext``.
 package protocol NodeServices: Sendable {
   var isStopping: Bool { get }
@@ -146,6 +165,7 @@ package protocol NodeServices: Sendable {
   func interrupt(_ session: Session, because reason: String)
   func fail(_ turn: Turn, because reason: String)
   func played(_ time: Int64, of turn: Turn)
+  func said(_ pieces: [SaidText], of turn: Turn, replacing: Bool)
   func progress(_ what: String, _ fraction: Double)
   func show(_ text: String)
   func log(_ text: String)

@@ -36,16 +36,30 @@ package final class TestRun: Sendable {
 
   /// - Parameters:
   ///   - graph: the graph file's contents, as JSON would have them.
+  ///   - apart, parts, carrier: see ``init(file:overrides:swaps:apart:parts:over:catalog:seed:clock:)``.
+  package convenience init(
+    graph: [String: Any], apart: [String] = [], parts: [[String]] = [], over carrier: Carrier = .direct,
+    catalog: NodeCatalog, seed: UInt64 = 0, clock: any TimeSource = SystemTime()
+  ) throws {
+    let directory = try RunDirectory()
+    try self.init(
+      file: try directory.write(graph, to: "graph.yaml"), apart: apart, parts: parts, over: carrier, catalog: catalog,
+      seed: seed, clock: clock, directory: directory)
+  }
+
+  /// - Parameters:
+  ///   - file: the graph file.
+  ///   - overrides, swaps: as `--set` and `--swap` give them.
   ///   - apart: nodes that live in a part of their own if the carrier goes between parts.
   ///   - parts: instead of `apart`, the nodes of several parts; what is in none lives in one more.
   package init(
-    graph: [String: Any], apart: [String] = [], parts: [[String]] = [], over carrier: Carrier = .direct,
-    catalog: NodeCatalog,
-    seed: UInt64 = 0, clock: any TimeSource = SystemTime()
+    file: String, overrides: [String] = [], swaps: [String] = [], apart: [String] = [], parts: [[String]] = [],
+    over carrier: Carrier = .direct, catalog: NodeCatalog, seed: UInt64 = 0, clock: any TimeSource = SystemTime(),
+    directory: RunDirectory? = nil
   ) throws {
-    let directory = try RunDirectory()
+    let directory = try directory ?? RunDirectory()
     self.directory = directory
-    let description = try GraphDescription.load(path: try directory.write(graph, to: "graph.yaml"))
+    let description = try GraphDescription.load(path: file, overrides: overrides, swaps: swaps)
     var placement: Placement?
     if carrier == .ipc || carrier == .tcp {
       func part(_ nodes: [String], _ port: Int) -> [String: Any] {

@@ -33,11 +33,7 @@ public struct Features: Message, Equatable {
 extension FoundType {
   /// Features of the width that `dim` reads from a model's file; open, with the reason, where it cannot.
   public static func features(dim: @autoclosure () throws -> Int) -> FoundType {
-    do {
-      return .known(.features(dim: try dim()))
-    } catch {
-      return .unknown(because: "\(error)")
-    }
+    reading { .features(dim: try dim()) }
   }
 }
 

@@ -58,6 +58,7 @@ public enum ModelInputError: Error, Sendable, Equatable, CustomStringConvertible
   /// The cache is full.
   case contextFull(needed: Int, capacity: Int)
   case tokenOutOfRange(Int32, vocabulary: Int)
+  case codeOutOfRange(Int32, frame: Int, layer: Int, codebook: Int)
   case shape(expected: String, found: String)
   case unknownLanguage(String, known: [String])
   case missingSpecialToken(String)
@@ -69,6 +70,8 @@ public enum ModelInputError: Error, Sendable, Equatable, CustomStringConvertible
     switch self {
     case .contextFull(let needed, let capacity): "\(needed) positions needed, the context holds \(capacity)"
     case .tokenOutOfRange(let token, let vocabulary): "token \(token) is outside the vocabulary of \(vocabulary)"
+    case .codeOutOfRange(let code, let frame, let layer, let codebook):
+      "code \(code) of layer \(layer) in frame \(frame) is outside the codebook of \(codebook)"
     case .shape(let expected, let found): "expected \(expected), found \(found)"
     case .unknownLanguage(let language, let known):
       "the model does not know the language '\(language)'; it knows \(known.joined(separator: " "))"

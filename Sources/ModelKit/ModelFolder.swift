@@ -31,7 +31,7 @@ public enum ModelFolder {
   }
 
   /// Files that a folder must hold for each kind of model.
-  package static let kinds = [WhisperModel.files, CausalLM.files]
+  package static let kinds = [WhisperDecoderModel.files, CausalLM.files, MiniOmni2.files] + SnacModel.files
 
   /// What a folder lacks to be a model of the kind that it most looks like; empty if it is one.
   public static func missingFiles(at path: String) -> [String] {
@@ -42,9 +42,64 @@ public enum ModelFolder {
 
   /// The GGUF file of a language model that is given as a file, or as the folder it lies in.
   static func languageModelFile(_ path: String) -> String {
+    isFolder(path) ? "\(path)/\(CausalLM.files[0])" : path
+  }
+
+  /// The file of a Whisper model's weights, given itself or as the folder it lies in: CTranslate2's, or one of
+  /// openai-whisper's, which are named after their size.
+  ///
+  /// - Throws: ``ModelError`` for a folder without one, or with several to choose from.
+  static func whisperFile(_ path: String) throws(ModelError) -> String {
+    try file(path, usually: ["model.bin", "small.pt"]) { $0.hasSuffix(".pt") && !$0.hasPrefix("ViT-") }
+  }
+
+  /// The file of a CLIP model's weights, given itself or as the folder it lies in.
+  ///
+  /// - Throws: ``ModelError`` for a folder without one, or with several to choose from.
+  static func clipFile(_ path: String) throws(ModelError) -> String {
+    try file(path, usually: ["ViT-B-32.pt"]) { $0.hasSuffix(".pt") && $0.hasPrefix("ViT-") }
+  }
+
+  /// A path to a file as it is; of a folder, the first of its usual files that is there, or the only one that may be
+  /// meant.
+  private static func file(
+    _ path: String, usually names: [String], isMeant: (String) -> Bool
+  ) throws(ModelError) -> String {
+    guard isFolder(path) else { return path }
+    if let name = names.first(where: { access("\(path)/\($0)", R_OK) == 0 }) { return "\(path)/\(name)" }
+    let found = entries(of: path).filter(isMeant).sorted()
+    guard let name = found.first else {
+      throw ModelError(file: path, part: names.joined(separator: " or "), .missing)
+    }
+    guard found.count == 1 else {
+      throw ModelError(
+        file: path,
+        .unexpected(expected: "one model, or the path of the one that is meant", found: found.joined(separator: ", ")))
+    }
+    return "\(path)/\(name)"
+  }
+
+  private static func isFolder(_ path: String) -> Bool {
     var status = stat()
-    let isFolder = stat(path, &status) == 0 && status.st_mode & S_IFMT == S_IFDIR
-    return isFolder ? "\(path)/\(CausalLM.files[0])" : path
+    return stat(path, &status) == 0 && status.st_mode & S_IFMT == S_IFDIR
+  }
+
+  private static func entries(of folder: String) -> [String] {
+    guard let stream = opendir(folder) else { return [] }
+    defer { closedir(stream) }
+    var names: [String] = []
+    while let entry = readdir(stream) {
+      names.append(
+        withUnsafePointer(to: &entry.pointee.d_name) {
+          $0.withMemoryRebound(to: CChar.self, capacity: 1) { String(cString: $0) }
+        })
+    }
+    return names
+  }
+
+  /// Whether a folder holds a release of Mini-Omni2.
+  package static func isMiniOmni2(_ path: String) -> Bool {
+    access("\(path)/\(MiniOmni2Configuration.file)", R_OK) == 0
   }
 
   private static func variable(_ name: String) -> String? {

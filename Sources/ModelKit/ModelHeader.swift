@@ -2,25 +2,52 @@ internal import Tensors
 
 /// What a model's file says of itself before any weight is read, for checks that must be quick.
 public enum ModelHeader {
-  /// Floats of an encoder feature of the Whisper model of that name or in that folder.
+  /// Floats of an encoder feature of the Whisper model of that name, or in that folder or file.
   ///
   /// - Throws: ``ModelError`` when it is not there or cannot be read.
   public static func whisperWidth(_ model: String) throws -> Int {
-    let file = try CTranslate2(path: ModelFolder.path(model) + "/model.bin")
-    let name = "encoder/conv1/weight"
-    let shape = try file.shape(name)
-    guard shape.count == 3, shape[0] > 0 else {
-      throw ModelError(
-        file: file.file, part: name, .unexpected(expected: "[width, bins, 3]", found: "\(shape)"))
-    }
-    return shape[0]
+    let reader = try WhisperReader(Checkpoints.open(ModelFolder.whisperFile(ModelFolder.path(model))))
+    return try reader.shape("\(reader.names.convolution1)\(reader.names.weight)", rank: 3)[0]
   }
 
-  /// Floats of a hidden state of the language model of that name, or in that folder or file.
+  /// Floats of a feature of the CLIP model of that name, or in that folder or file.
+  ///
+  /// - Throws: ``ModelError`` when it is not there or cannot be read.
+  public static func visionWidth(_ model: String) throws -> Int {
+    try ClipReader(file: Checkpoints.open(ModelFolder.clipFile(ModelFolder.path(model)))).configuration().features
+  }
+
+  /// Floats that an adapter of the Mini-Omni2 of that name or in that folder takes and gives, as its configuration says.
+  ///
+  /// - Throws: ``ModelError`` when it is not there or cannot be read.
+  public static func adapterWidths(
+    _ model: String, _ modality: MiniOmni2Adapters.Modality
+  ) throws -> (inputs: Int, outputs: Int) {
+    let shape = try MiniOmni2Configuration(folder: ModelFolder.path(model))
+    return (modality.inputs(shape), shape.width)
+  }
+
+  /// Floats of a hidden state of the language model, or Mini-Omni2, of that name, or in that folder or file.
   ///
   /// - Throws: ``ModelError`` when it is not there or cannot be read.
   public static func hiddenWidth(_ model: String) throws -> Int {
-    let file = try GGUF(path: ModelFolder.languageModelFile(ModelFolder.path(model)))
+    let path = try ModelFolder.path(model)
+    if ModelFolder.isMiniOmni2(path) { return try MiniOmni2Configuration(folder: path).width }
+    let file = try GGUF(path: ModelFolder.languageModelFile(path))
     return try file.integer("\(file.string("general.architecture")).embedding_length", in: 1...Linear.mostInputs)
+  }
+
+  /// The shape of the Mini-Omni2 of that name or in that folder.
+  ///
+  /// - Throws: ``ModelError`` when it is not there or cannot be read.
+  public static func miniOmni2(_ model: String) throws -> MiniOmni2Configuration {
+    try MiniOmni2Configuration(folder: ModelFolder.path(model))
+  }
+
+  /// The shape of the SNAC codec of that name or in that folder.
+  ///
+  /// - Throws: ``ModelError`` when it is not there or cannot be read.
+  public static func snac(_ model: String) throws -> SnacConfiguration {
+    try SnacConfiguration(folder: ModelFolder.path(model))
   }
 }

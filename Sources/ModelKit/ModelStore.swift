@@ -31,28 +31,114 @@ public final class ModelStore: Sendable {
 
   public init() {}
 
-  /// The language model in a GGUF file, or in a folder that holds `model.gguf`.
+  /// The language model in a GGUF file, or in a folder that holds `model.gguf`, its matrices kept as `weights` says.
   ///
   /// - Throws: ``ModelError``; `ComputeError` for a wrong `ANTIPHON_CPU`; what `checkCancelled` throws.
-  public func causalLM(at path: String, checkCancelled: CancellationCheck = {}) throws -> CausalLM {
-    try load(ModelFolder.languageModelFile(path), checkCancelled) {
-      try CausalLM(gguf: $0, checkCancelled: checkCancelled)
+  public func causalLM(
+    at path: String, weights: WeightPrecision = .stored, checkCancelled: CancellationCheck = {}
+  ) throws -> CausalLM {
+    try load(ModelFolder.languageModelFile(path), variant: weights.rawValue, checkCancelled) {
+      try CausalLM(gguf: $0, precision: weights, checkCancelled: checkCancelled)
     }
   }
 
-  /// The Whisper model in a folder with `model.bin`, `tokenizer.json` and `config.json`.
+  /// The Whisper encoder in a file of CTranslate2's or openai-whisper's, or in a folder that holds one.
   ///
   /// - Throws: ``ModelError``; `ComputeError` for a wrong `ANTIPHON_CPU`; what `checkCancelled` throws.
-  public func whisper(at directory: String, checkCancelled: CancellationCheck = {}) throws -> WhisperModel {
-    try load(directory, checkCancelled) { try WhisperModel(directory: $0, checkCancelled: checkCancelled) }
+  public func whisperEncoder(at path: String, checkCancelled: CancellationCheck = {}) throws -> WhisperEncoderModel {
+    try load(ModelFolder.whisperFile(path), checkCancelled) {
+      try WhisperEncoderModel(file: $0, checkCancelled: checkCancelled)
+    }
+  }
+
+  /// The Whisper decoder in a folder with `model.bin`, `tokenizer.json` and `config.json`.
+  ///
+  /// - Throws: ``ModelError``; `ComputeError` for a wrong `ANTIPHON_CPU`; what `checkCancelled` throws.
+  public func whisperDecoder(
+    at directory: String, checkCancelled: CancellationCheck = {}
+  ) throws -> WhisperDecoderModel {
+    try load(directory, checkCancelled) { try WhisperDecoderModel(directory: $0, checkCancelled: checkCancelled) }
+  }
+
+  /// CLIP's vision transformer in one of OpenAI's archives, or in a folder that holds one, such as `ViT-B-32.pt`.
+  ///
+  /// - Throws: ``ModelError``; `ComputeError` for a wrong `ANTIPHON_CPU`; what `checkCancelled` throws.
+  public func clip(at path: String, checkCancelled: CancellationCheck = {}) throws -> ClipModel {
+    try load(ModelFolder.clipFile(path), checkCancelled) { try ClipModel(file: $0, checkCancelled: checkCancelled) }
+  }
+
+  /// The adapters in the folder of a Mini-Omni2 release.
+  ///
+  /// - Throws: ``ModelError``; `ComputeError` for a wrong `ANTIPHON_CPU`; what `checkCancelled` throws.
+  public func adapters(at folder: String, checkCancelled: CancellationCheck = {}) throws -> MiniOmni2Adapters {
+    try load(folder, checkCancelled) { try MiniOmni2Adapters(folder: $0, checkCancelled: checkCancelled) }
+  }
+
+  /// The language model of the Mini-Omni2 release in a folder, its matrices kept as `weights` says.
+  ///
+  /// - Throws: ``ModelError``; `ComputeError` for a wrong `ANTIPHON_CPU`; what `checkCancelled` throws.
+  public func miniOmni2(
+    at folder: String, weights: WeightPrecision = .stored, checkCancelled: CancellationCheck = {}
+  ) throws -> MiniOmni2 {
+    let embedding = try miniOmni2Embedding(at: folder, checkCancelled: checkCancelled)
+    return try load(folder, variant: weights.rawValue, checkCancelled) {
+      try MiniOmni2(
+        embedding: embedding, weights: MiniOmni2Weights(folder: $0, checkCancelled: checkCancelled), precision: weights,
+        checkCancelled: checkCancelled)
+    }
+  }
+
+  /// The embedding of the Mini-Omni2 release in a folder.
+  ///
+  /// - Throws: what ``miniOmni2(at:weights:checkCancelled:)`` throws.
+  public func miniOmni2Embedding(
+    at folder: String, checkCancelled: CancellationCheck = {}
+  ) throws -> MiniOmni2Embedding {
+    try load(folder, checkCancelled) {
+      let weights = try MiniOmni2Weights(folder: $0, checkCancelled: checkCancelled)
+      return MiniOmni2Embedding(weights.configuration, try weights.embedding())
+    }
+  }
+
+  /// The head of the Mini-Omni2 release in a folder, its matrix kept as `weights` says.
+  ///
+  /// - Throws: what ``miniOmni2(at:weights:checkCancelled:)`` throws.
+  public func miniOmni2Head(
+    at folder: String, weights: WeightPrecision = .stored, checkCancelled: CancellationCheck = {}
+  ) throws -> MiniOmni2Head {
+    try load(folder, variant: weights.rawValue, checkCancelled) {
+      try Compute.check()
+      let file = try MiniOmni2Weights(folder: $0, checkCancelled: checkCancelled)
+      let head = try file.head()
+      guard let stored = weights.type.map(head.stored(as:)) ?? head else {
+        throw ModelError(file: file.path, part: head.weight.name, .invalid("there is no memory for it"))
+      }
+      return MiniOmni2Head(file.configuration, stored)
+    }
+  }
+
+  /// The tokenizer in a `tokenizer.json`.
+  ///
+  /// - Throws: ``ModelError``, or what `checkCancelled` throws.
+  public func tokenizer(at path: String, checkCancelled: CancellationCheck = {}) throws -> Tokenizer {
+    try load(path, checkCancelled) { try Tokenizer(json: $0, checkCancelled: checkCancelled) }
+  }
+
+  /// The SNAC codec in a folder with `config.json` and `pytorch_model.bin` or `model.safetensors`.
+  ///
+  /// - Throws: ``ModelError``; `ComputeError` for a wrong `ANTIPHON_CPU`; what `checkCancelled` throws.
+  public func snac(at directory: String, checkCancelled: CancellationCheck = {}) throws -> SnacModel {
+    try load(directory, checkCancelled) { try SnacModel(directory: $0, checkCancelled: checkCancelled) }
   }
 
   /// The model of this kind at a path: the one in memory, or what `read` makes of the canonical path.
+  ///
+  /// - Parameter variant: what tells models that are made of the same file in several ways.
   package func load<Model: AnyObject & Sendable>(
-    _ path: String, _ checkCancelled: CancellationCheck, read: (String) throws -> Model
+    _ path: String, variant: String = "", _ checkCancelled: CancellationCheck, read: (String) throws -> Model
   ) throws -> Model {
     let (canonical, identity) = try Self.resolve(path)
-    let key = "\(Model.self) \(identity) \(canonical)"
+    let key = "\(Model.self) \(variant) \(identity) \(canonical)"
     while true {
       try checkCancelled()
       let step: Step<Model> = entries.withLock { entries in

@@ -10,16 +10,26 @@ package struct AttentionLayout: Sendable {
   /// Floats from one query position to the next, and from one to the next output position.
   package var queryStride: Int
   package var outStride: Int
+  /// Floats from the query heads that share one key head to the next such group.
+  package var queryGroupStride: Int
   /// Floats from one key (value) position to the next, and from one head to the next.
   package var keyStride: Int
   package var keyHeadStride: Int
 
   package init(
-    heads: Int, keyHeads: Int, headWidth: Int, queryStride: Int, outStride: Int, keyStride: Int, keyHeadStride: Int
+    heads: Int, keyHeads: Int, headWidth: Int, queryStride: Int, outStride: Int, queryGroupStride: Int? = nil,
+    keyStride: Int, keyHeadStride: Int
   ) {
     (self.heads, self.keyHeads, self.headWidth) = (heads, keyHeads, headWidth)
     (self.queryStride, self.outStride) = (queryStride, outStride)
+    self.queryGroupStride = queryGroupStride ?? heads / keyHeads * headWidth
     (self.keyStride, self.keyHeadStride) = (keyStride, keyHeadStride)
+  }
+
+  /// Where a head's queries begin within a position.
+  func queryOffset(_ head: Int) -> Int {
+    let shared = heads / keyHeads
+    return head / shared * queryGroupStride + head % shared * headWidth
   }
 }
 
@@ -49,7 +59,7 @@ package enum Attention {
           let offset = head / shared * layout.keyHeadStride
           scratch.heads.append(
             ck_head(
-              q: q + query * layout.queryStride + head * layout.headWidth, k: k + offset, v: v + offset,
+              q: q + query * layout.queryStride + layout.queryOffset(head), k: k + offset, v: v + offset,
               out: out + query * layout.outStride + head * layout.headWidth,
               scores: scores + (query * layout.heads + head) * keys,
               count: causal ? keys - (queries - 1 - query) : keys))
@@ -67,7 +77,7 @@ package enum Attention {
         let offset = head / shared * layout.keyHeadStride
         cblas_sgemm(
           CblasRowMajor, CblasNoTrans, CblasTrans, Int32(rows), Int32(seen), Int32(layout.headWidth), 1,
-          q + first * layout.queryStride + head * layout.headWidth, Int32(layout.queryStride), k + offset,
+          q + first * layout.queryStride + layout.queryOffset(head), Int32(layout.queryStride), k + offset,
           Int32(layout.keyStride), 0, scores, Int32(seen))
         ck_softmax(scores, rows, seen, seen, scale, firstValid, causal ? 1 : 0)
         cblas_sgemm(

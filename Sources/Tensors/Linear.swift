@@ -35,6 +35,13 @@ package struct Linear: Sendable {
     (outputs, inputs) = (weight.shape[0], weight.shape[1])
   }
 
+  /// The same with its weights stored as another type.
+  ///
+  /// - Returns: nil when the system has not that much memory.
+  package func stored(as type: ElementType) -> Linear? {
+    weight.stored(as: type).flatMap { Linear($0, bias: bias) }
+  }
+
   /// Up to this many input rows the weights are read as stored; beyond, they are expanded and multiplied by OpenBLAS.
   private static let fewRows = 8
 

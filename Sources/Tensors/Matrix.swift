@@ -21,6 +21,12 @@ public struct Matrix: Sendable, Equatable {
     self.values = values
   }
 
+  /// Matrices one below the other; nil when there are none, or they differ in width.
+  public init?(joining parts: [Matrix]) {
+    guard let columns = parts.first?.columns, parts.allSatisfy({ $0.columns == columns }) else { return nil }
+    self.init(rows: parts.reduce(0) { $0 + $1.rows }, columns: columns, values: parts.flatMap(\.values))
+  }
+
   /// One row; `index` must be below ``rows``.
   public func row(_ index: Int) -> ArraySlice<Float> { values[index * columns..<(index + 1) * columns] }
 
@@ -28,6 +34,14 @@ public struct Matrix: Sendable, Equatable {
   public func prefix(_ count: Int) -> Matrix {
     let kept = min(max(0, count), rows)
     return Matrix(rows: kept, columns: columns, values: Array(values[..<(kept * columns)])) ?? self
+  }
+
+  /// Copies rows, which must be there, to memory that has room for them.
+  package func copyRows(_ rows: Range<Int>, to out: UnsafeMutablePointer<Float>) {
+    values.withUnsafeBufferPointer { values in
+      guard let base = values.baseAddress else { return }
+      out.update(from: base + rows.lowerBound * columns, count: rows.count * columns)
+    }
   }
 
   /// Writes to the values in place: no allocation while nobody else holds a copy.

@@ -28,6 +28,9 @@ package enum Operations {
 
   package static func gelu(_ x: UnsafeMutablePointer<Float>, count: Int) { ck_gelu(x, count) }
 
+  /// x = x sigmoid(1.702 x).
+  package static func quickGelu(_ x: UnsafeMutablePointer<Float>, count: Int) { ck_quick_gelu(x, count) }
+
   /// x = silu(x) * y.
   package static func siluMultiply(_ x: UnsafeMutablePointer<Float>, _ y: UnsafePointer<Float>, count: Int) {
     ck_silu_multiply(x, y, count)

@@ -96,6 +96,29 @@ package struct Tensor: Sendable {
     ck_dequantize(type.code, rowStart(rows.lowerBound), rows.count * columns, out)
   }
 
+  /// The tensor with its numbers stored as another type; itself where they are already, or where its rows do not fill
+  /// that type's blocks.
+  ///
+  /// - Parameter type: a type that numbers can be rounded to: F32, F16, BF16 or Q8_0.
+  /// - Returns: nil when the system has not that much memory.
+  package func stored(as type: ElementType) -> Tensor? {
+    guard type != self.type, count > 0, (shape.last ?? 1) % type.blockCount == 0 else { return self }
+    guard [.f32, .f16, .bf16, .q80].contains(type), let size = type.byteCount(count) else { return self }
+    let (columns, rows) = (shape.last ?? 1, count / (shape.last ?? 1))
+    // A panel of rows at a time: the whole tensor as floats would be several times what is kept.
+    let panelRows = max(1, (1 << 20) / columns)
+    guard let panel = Floats(reserving: min(rows, panelRows) * columns) else { return nil }
+    let bytes = Bytes(reserving: size) { out in
+      for first in stride(from: 0, to: rows, by: panelRows) {
+        let last = min(first + panelRows, rows)
+        expandRows(first..<last, into: panel.start)
+        ck_quantize(
+          type.code, panel.start, (last - first) * columns, out + first * (columns / type.blockCount) * type.blockBytes)
+      }
+    }
+    return bytes.flatMap { Tensor(name: name, shape: shape, type: type, bytes: $0, offset: 0) }
+  }
+
   func rowStart(_ row: Int) -> UnsafeRawPointer {
     start + row * ((shape.last ?? 1) / type.blockCount) * type.blockBytes
   }

@@ -37,6 +37,26 @@ import Testing
       && doctor.output.contains("flite-speech")
   }()
 
+  @Test func theMicroMiniOmni2sAnswerIsTheSameInOneAndThreeProcesses() async throws {
+    let folder = try Scratch()
+    let checkpoint = Command.root.appendingPathComponent("Tests/Goldens/mini-omni2/checkpoint").path
+    var answers: [Data] = []
+    var texts: Set<String> = []
+    for place in [nil, "mini-omni2-three-processes"] {
+      let name = "answer\(answers.count).wav"
+      let command = try Command(
+        [
+          "run", Command.graph("mini-omni2.yaml"), "--set", "model=\(checkpoint)/mini-omni2", "--set",
+          "codec=\(checkpoint)/snac_24khz", "--set", "question=\(Command.question)", "--set", "answer=\(name)",
+        ] + (place.map { ["--place", Command.graph("placements/\($0).yaml")] } ?? []), in: folder)
+      #expect(await command.ends(within: 120) == Command.Exit(status: 0), "\(command.errors)")
+      texts.insert(command.output)
+      answers.append(try #require(folder.read(name), "no answer"))
+    }
+    #expect(isPlayable(answers[0]))
+    #expect(Set(answers).count == 1 && texts.count == 1 && texts.first?.hasPrefix("answer: ") == true)
+  }
+
   @Test(.enabled(if: hasModels, "the models are not in the cache; tools/models fetch brings them"))
   func theCascadesAnswerIsTheSameInOneThreeAndFourProcesses() async throws {
     for question in Self.questions {

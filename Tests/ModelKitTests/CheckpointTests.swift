@@ -38,7 +38,7 @@ import Testing
   @Test func missingFilesSayWhatToDo() throws {
     let error = try #require(throws: ModelError.self) { try ModelFolder.path("whisper-enormous") }
     #expect(error.description.contains("tools/models fetch whisper-enormous"))
-    #expect(throws: ModelError.self) { try ModelStore().whisper(at: "/nonexistent") }
+    #expect(throws: ModelError.self) { try ModelStore().whisperDecoder(at: "/nonexistent") }
     #expect(throws: ModelError.self) { try ModelStore().causalLM(at: "/") }
   }
 

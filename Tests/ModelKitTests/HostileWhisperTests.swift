@@ -8,10 +8,10 @@ import Testing
   @discardableResult
   private func use(_ model: SmallWhisper, weights: [UInt8]? = nil) throws -> Transcription {
     try model.withFolder(weights: weights) { folder in
-      let model = try ModelStore().whisper(at: folder)
-      let mel = Matrix(rows: 2 * SmallWhisper.audioContext, columns: model.configuration.melBins)
-      let features = try WhisperEncoder(model).encode(mel)
-      return try WhisperDecoder(model).transcribe(features)
+      let encoder = try WhisperEncoder(ModelStore().whisperEncoder(at: folder))
+      let decoder = try WhisperDecoder(ModelStore().whisperDecoder(at: folder))
+      let mel = Matrix(rows: 2 * SmallWhisper.audioContext, columns: encoder.model.configuration.melBins)
+      return try decoder.transcribe(encoder.encode(mel))
     }
   }
 

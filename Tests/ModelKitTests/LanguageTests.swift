@@ -40,7 +40,7 @@ import Testing
       while generated.count < entry.generated.count {
         if let last = generated.last { hidden = try runner.forward(tokens: [last], cache: cache) }
         try head.logits(hidden, into: &logits)
-        generated.append(Sampler.mostLikely(logits.values))
+        generated.append(logits.values.withUnsafeBufferPointer { Sampler.mostLikely($0) })
       }
       #expect(generated == entry.generated, "\(entry.text)")
     }

@@ -27,6 +27,13 @@ import Testing
 
   private static func golden() throws -> Golden { try Fixtures.decode("whisper.json") }
 
+  private static func encoder(of name: String) throws -> WhisperEncoder {
+    WhisperEncoder(try ModelStore.shared.whisperEncoder(at: ModelFolder.path(name)))
+  }
+  private static func decoder(of name: String) throws -> WhisperDecoder {
+    try WhisperDecoder(ModelStore.shared.whisperDecoder(at: ModelFolder.path(name)))
+  }
+
   @Test func logMelEqualsTheReferences() throws {
     let samples = try #require(Fixtures.samples("question.wav"))
     let zeros = LogMel().features(samples)
@@ -59,9 +66,9 @@ import Testing
   }
 
   private func checkFeatures(of name: String) throws {
-    let model = try ModelStore.shared.whisper(at: ModelFolder.path(name))
+    let encoder = try Self.encoder(of: name)
     let samples = try #require(Fixtures.samples("question.wav"))
-    let features = try WhisperEncoder(model).encode(LogMel().features(samples))
+    let features = try encoder.encode(LogMel().features(samples))
     #expect(features.rows == 1500)
     for row in try Self.golden().encoder where row.model == name {
       for (found, expected) in zip(features.row(row.row), row.values) {
@@ -84,8 +91,7 @@ import Testing
   }
 
   private func checkTranscripts(of name: String, where isMeant: (_ clip: String) -> Bool) throws {
-    let model = try ModelStore.shared.whisper(at: ModelFolder.path(name))
-    let (encoder, decoder) = (WhisperEncoder(model), try WhisperDecoder(model))
+    let (encoder, decoder) = (try Self.encoder(of: name), try Self.decoder(of: name))
     for entry in try Self.golden().transcripts where entry.model == name && isMeant(entry.clip) {
       let samples = try #require(Fixtures.samples(entry.clip), "\(entry.clip)")
       var streamed = ""
@@ -101,18 +107,17 @@ import Testing
   }
 
   @Test(.needs("whisper-tiny.en")) func silenceIsNotSpeech() throws {
-    let model = try ModelStore.shared.whisper(at: ModelFolder.path("whisper-tiny.en"))
+    let (encoder, decoder) = (try Self.encoder(of: "whisper-tiny.en"), try Self.decoder(of: "whisper-tiny.en"))
     let mel = LogMel().features([Float](repeating: 0, count: 32_000))
     var streamed = ""
-    let result = try WhisperDecoder(model).transcribe(WhisperEncoder(model).encode(mel), onText: { streamed += $0 })
+    let result = try decoder.transcribe(encoder.encode(mel), onText: { streamed += $0 })
     #expect(result.text.isEmpty == !result.isSpeech)
     #expect(streamed == result.text)
   }
 
   @Test(.needs("whisper-tiny.en")) func cancellationAndWrongInputEndTheCall() throws {
     struct Stop: Error {}
-    let model = try ModelStore.shared.whisper(at: ModelFolder.path("whisper-tiny.en"))
-    let (encoder, decoder) = (WhisperEncoder(model), try WhisperDecoder(model))
+    let (encoder, decoder) = (try Self.encoder(of: "whisper-tiny.en"), try Self.decoder(of: "whisper-tiny.en"))
     #expect(throws: ModelInputError.self) { try encoder.encode(Matrix(rows: 3000, columns: 79)) }
     #expect(throws: ModelInputError.self) { try encoder.encode(Matrix(rows: 3002, columns: 80)) }
     #expect(throws: ModelInputError.self) { try decoder.transcribe(Matrix(rows: 1501, columns: 384)) }

@@ -39,6 +39,10 @@ void ck_matvec(
 /// Expands `count` weights to floats; of quantized types, a multiple of 32.
 void ck_dequantize(int type, const void *weights, long count, float *out);
 
+/// Stores `count` floats as weights of a type: CK_F32, CK_F16, CK_BF16 (rounded to the nearest, even ones first) or, for
+/// a multiple of 32, CK_Q8_0 (scale = greatest magnitude / 127).
+void ck_quantize(int type, const float *x, long count, void *out);
+
 /// out = x / rms(x) * weight, row by row.
 void ck_rms_norm(const float *x, const float *weight, float epsilon, long rows, long columns, float *out);
 /// out = (x - mean) / deviation * weight + bias, row by row.
@@ -51,6 +55,8 @@ void ck_add(float *x, const float *y, long count);
 void ck_add_bias(float *x, const float *bias, long rows, long columns, long stride);
 /// x = x * Phi(x), the exact (erf) form.
 void ck_gelu(float *x, long count);
+/// x = x * sigmoid(1.702 x), the approximation of GELU that CLIP was trained with.
+void ck_quick_gelu(float *x, long count);
 /// x = silu(x) * y.
 void ck_silu_multiply(float *x, const float *y, long count);
 /// Softmax of the first valid[row] = min(columns, first_valid + row * step) entries of each row, after scaling; the
@@ -64,3 +70,23 @@ typedef struct {
   long count;
 } ck_head;
 void ck_attend(const ck_head *heads, long head_count, long head_width, long k_stride, long v_stride, float scale);
+
+/// Outputs of a panel of packed weights.
+enum { CK_PANEL = 64 };
+/// y[b, r] = bias[r] + sum over c of w[r, c] * x[b, c], added to what y holds if `adding`; sums go from the first column
+/// to the last, whatever the batch. `weights` are packed: for each panel of 64 rows of w, [columns, 64], zeros where w
+/// has no more rows. `bias` has an entry for each of these, or is null. Rows of x may overlap.
+void ck_multiply(
+    const float *weights, long outputs, long columns, const float *x, long x_stride, long batch, const float *bias,
+    int adding, float *y, long y_stride);
+/// out = x + sin^2(alpha x) * inverse, with an alpha and an inverse for each column.
+void ck_snake(const float *x, const float *alpha, const float *inverse, long rows, long columns, float *out);
+/// A convolution of 7 taps in each column for itself: out[t] = bias + sum over k of weights[k] * x[t + k * dilation], with
+/// weights in rows of taps; then the snake of the result, if there is an alpha. Reads rows + 6 * dilation rows of x.
+void ck_depthwise(
+    const float *x, const float *weights, const float *bias, const float *alpha, const float *inverse, long rows,
+    long columns, long dilation, float *out);
+/// out = x, each row times its factor.
+void ck_scale_rows(const float *x, const float *factors, long rows, long columns, float *out);
+/// x = tanh(x), to within 1e-7.
+void ck_tanh(float *x, long count);

@@ -1,4 +1,4 @@
-import Dataflow
+package import Dataflow
 
 /// What a process tells the coordinator.
 package enum PartEvent: Sendable, Equatable, Codable {
@@ -14,13 +14,15 @@ package enum PartEvent: Sendable, Equatable, Codable {
   case edgeBroken(edge: Int, reason: String)
   /// The question is complete: whatever comes after is the answer.
   case turnAsked(session: UInt64, epoch: UInt32)
-  /// All of the turn (epoch 0: of the session) has come to an end in a node that feeds nobody.
+  /// All of the turn (epoch 0: of the session) has come to an end in a node that feeds nobody, or has left the process.
   case reached(session: UInt64, epoch: UInt32, node: Int)
   case interrupt(session: UInt64, reason: String)
   case turnFailed(session: UInt64, epoch: UInt32, node: Int, reason: String)
   /// Nothing of the turns up to this one is computed any more in this node.
   case acknowledged(session: UInt64, epoch: UInt32, node: Int)
   case played(session: UInt64, epoch: UInt32, time: Int64)
+  /// What the turn's audio says and by when, after or in place of what was told before.
+  case said(session: UInt64, epoch: UInt32, pieces: [SaidText], replacing: Bool)
   case progress(node: Int, what: String, fraction: Double)
   /// A text that grows: all of it so far.
   case show(node: Int, text: String)

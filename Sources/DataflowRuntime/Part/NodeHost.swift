@@ -10,7 +10,7 @@ final class NodeHost: Sendable {
   private let outlets: [OutletHost]
   private let hasInputs: Bool
   /// Feeds nobody: what comes to its end here has come to its end.
-  private let isSink: Bool
+  private let isWitness: Bool
   private let part: any PartServices
   private let clock: any TimeSource
   private let tracer: Tracer?
@@ -25,7 +25,7 @@ final class NodeHost: Sendable {
 
   init(
     index: Int, planned: PlannedNode, mailbox: Mailbox, outlets: [OutletHost], meter: NodeMeter, hasInputs: Bool,
-    isSink: Bool, part: any PartServices
+    isWitness: Bool, part: any PartServices
   ) {
     self.index = index
     self.planned = planned
@@ -33,7 +33,7 @@ final class NodeHost: Sendable {
     self.outlets = outlets
     self.meter = meter
     self.hasInputs = hasInputs
-    self.isSink = isSink
+    self.isWitness = isWitness
     self.part = part
     (clock, tracer) = (part.clock, part.tracer)
   }
@@ -106,7 +106,7 @@ final class NodeHost: Sendable {
 
   private func pass(_ content: Envelope.Content, _ turn: Turn) {
     for outlet in outlets { outlet.pass(content, turn) }
-    guard isSink else { return }
+    guard isWitness else { return }
     switch content {
     case .turnEnded, .sessionEnded:
       part.control.post(.reached(session: turn.session.id, epoch: turn.epoch, node: index))
@@ -264,6 +264,11 @@ extension NodeHost: NodeServices {
 
   func played(_ time: Int64, of turn: Turn) {
     part.control.post(.played(session: turn.session.id, epoch: turn.epoch, time: time))
+  }
+
+  func said(_ pieces: [SaidText], of turn: Turn, replacing: Bool) {
+    part.control.post(
+      .said(session: turn.session.id, epoch: turn.epoch, pieces: pieces, replacing: replacing))
   }
 
   func progress(_ what: String, _ fraction: Double) {

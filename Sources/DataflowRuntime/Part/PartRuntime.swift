@@ -48,7 +48,7 @@ final class PartRuntime: Sendable {
       return NodeHost(
         index: node, planned: plan.nodes[node], mailbox: mailbox, outlets: outlets, meter: meter,
         hasInputs: plan.edges.contains { $0.to.node == node },
-        isSink: !plan.edges.contains { $0.from.node == node && !$0.isFeedback }, part: services)
+        isWitness: plan.isWitness(node), part: services)
     }
   }
 

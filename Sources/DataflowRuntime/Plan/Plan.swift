@@ -34,10 +34,14 @@ public struct Plan: Sendable {
     self.settings = settings
   }
 
-  /// The nodes that end what `node` begins: all downstream of it that feed nobody.
-  func sinks(downstreamOf node: Int) -> Set<Int> {
-    let reached = downstream(of: node)
-    return reached.filter { candidate in !edges.contains { $0.from.node == candidate && !$0.isFeedback } }
+  /// The nodes that tell that what `node` began has come to its end: all downstream of it that are witnesses.
+  func witnesses(downstreamOf node: Int) -> Set<Int> { downstream(of: node).filter(isWitness) }
+
+  /// Whether a node feeds nobody, or another process. What a process says arrives in order: whoever hears that an end
+  /// has left it has heard of every failure in it.
+  func isWitness(_ node: Int) -> Bool {
+    let fed = edges.filter { $0.from.node == node && !$0.isFeedback }.map(\.to.node)
+    return fed.isEmpty || fed.contains { nodes[$0].part != nodes[node].part }
   }
 
   /// The node itself and all that it reaches over edges other than feedback.

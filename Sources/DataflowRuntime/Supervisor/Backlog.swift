@@ -1,3 +1,4 @@
+import Dataflow
 import Dispatch
 import Synchronization
 
@@ -69,7 +70,8 @@ extension PartEvent {
   /// by these, or comes from threads that must not wait.
   var canWait: Bool {
     switch self {
-    case .sessionBegan, .turnBegan, .turnAsked, .interrupt, .turnFailed, .played, .progress, .show, .log, .print: true
+    case .sessionBegan, .turnBegan, .turnAsked, .interrupt, .turnFailed, .played, .said, .progress, .show, .log, .print:
+      true
     default: false
     }
   }
@@ -78,6 +80,7 @@ extension PartEvent {
   var weight: Int {
     switch self {
     case .show(_, let text), .log(_, let text), .print(_, let text): 100 + text.utf8.count
+    case .said(_, _, let pieces, _): pieces.reduce(100) { $0 + 20 + $1.text.utf8.count }
     case .trace(let entries): 100 + 150 * entries.count
     default: 100
     }

@@ -141,6 +141,9 @@ package final class Coordinator: Sendable {
         if time > 0, state.timings[key]?.firstPlayed == nil { state.timings[key]?.firstPlayed = now }
         state.timings[key]?.audio = time
         return []
+      case .said(let id, let epoch, let pieces, let replacing):
+        state.ledger.said(id, epoch: epoch, pieces, replacing: replacing)
+        return []
       case .progress(let node, let what, let fraction):
         return [.tell(.progress(node: self.name(node), what: what, fraction: fraction))]
       case .log(let node, let text): return [.tell(.log(node: self.name(node), text: text))]

@@ -1,3 +1,5 @@
+import Dataflow
+
 extension PartEvent {
   /// No time, and no difference of two, that a process may speak of is longer: 36 years, in nanoseconds. What is added
   /// up of such times stays far from overflowing.
@@ -35,6 +37,9 @@ extension PartEvent {
       return .turnFailed(session: session, epoch: epoch, node: node, reason: Self.short(reason))
     case .played(let session, let epoch, let time):
       return canBe(epoch) ? .played(session: session, epoch: epoch, time: Self.bounded(time)) : nil
+    case .said(let session, let epoch, let pieces, let replacing):
+      let pieces = pieces.map { SaidText($0.text, end: Self.bounded($0.end)) }
+      return canBe(epoch) ? .said(session: session, epoch: epoch, pieces: pieces, replacing: replacing) : nil
     case .progress(let node, let what, let fraction):
       // Nothing compares with what is no number.
       let fraction = fraction > 0 ? min(fraction, 1) : 0

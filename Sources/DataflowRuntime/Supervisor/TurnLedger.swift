@@ -1,4 +1,4 @@
-import Dataflow
+package import Dataflow
 
 /// How a turn ended.
 public enum TurnOutcome: Sendable, Hashable, Codable {
@@ -15,6 +15,8 @@ public struct TurnRecord: Sendable, Hashable, Codable {
   public var outcome: TurnOutcome
   /// Nanoseconds of the turn's audio that had been played, where a node plays.
   public var played: Int64?
+  /// What had been heard of the answer when the turn was cut, where a node tells what its audio says.
+  public var heard: String?
   /// Nodes that did not acknowledge the interruption in time.
   public var unacknowledged: [String] = []
 
@@ -60,6 +62,7 @@ package struct TurnLedger {
     /// Nodes where the turn has not come to its end.
     var waiting: Set<Int>
     var played: Int64?
+    var said: [SaidText] = []
     var failure: String?
     /// Set when the turn was interrupted or orphaned: who has not yet acknowledged.
     var cut: (outcome: TurnOutcome, unacknowledged: Set<Int>, deadline: Int64)?
@@ -91,6 +94,7 @@ package struct TurnLedger {
     case reached(epoch: UInt32, node: Int)
     case failed(epoch: UInt32, reason: String)
     case played(epoch: UInt32, time: Int64)
+    case said(epoch: UInt32, [SaidText], replacing: Bool)
   }
   /// A peer's word is kept only within bounds.
   private static let earlyLimit = 4096
@@ -99,6 +103,8 @@ package struct TurnLedger {
   /// A process that is started anew is told all of them in one message.
   private static let begunLimit = 4 << 20
   private static let reasonLimit = 4096
+  /// Bytes of what a turn's audio says, and pieces; more than an hour's answer.
+  private static let saidLimit = 1 << 16
   private let plan: Plan
   private let patience: Int64
 
@@ -121,7 +127,7 @@ package struct TurnLedger {
       ]
     }
     begun[node, default: []].append(name)
-    sessions[id] = SessionBook(name: name, source: node, waiting: plan.sinks(downstreamOf: node))
+    sessions[id] = SessionBook(name: name, source: node, waiting: plan.witnesses(downstreamOf: node))
     return replay(id)
   }
 
@@ -139,7 +145,7 @@ package struct TurnLedger {
       ]
     }
     openTurns += 1
-    sessions[id]?.open[epoch] = TurnBook(waiting: plan.sinks(downstreamOf: node))
+    sessions[id]?.open[epoch] = TurnBook(waiting: plan.witnesses(downstreamOf: node))
     sessions[id]?.latest = max(latest, epoch)
     let began = Action.turnBegan(session: name, epoch: epoch)
     // It was opened while its session was being interrupted.
@@ -186,6 +192,16 @@ package struct TurnLedger {
     sessions[id]?.open[epoch]?.played = time
   }
 
+  package mutating func said(_ id: UInt64, epoch: UInt32, _ pieces: [SaidText], replacing: Bool) {
+    if isEarly(id, epoch) { return keep(.said(epoch: epoch, pieces, replacing: replacing), of: id) }
+    guard var said = sessions[id]?.open[epoch]?.said else { return }
+    if replacing { said = [] }
+    said += pieces
+    // Beyond what can be kept nobody will know what was heard; the rest stays right.
+    guard said.reduce(0, { $0 + $1.text.utf8.count + 16 }) <= Self.saidLimit else { return }
+    sessions[id]?.open[epoch]?.said = said
+  }
+
   /// Whether what this is about has not been heard of yet.
   private func isEarly(_ id: UInt64, _ epoch: UInt32) -> Bool {
     guard let book = sessions[id] else { return !begunIDs.contains(id) }
@@ -214,6 +230,7 @@ package struct TurnLedger {
       case .reached(let epoch, let node): actions += reached(id, epoch: epoch, node: node)
       case .failed(let epoch, let reason): _ = turnFailed(id, epoch: epoch, reason: reason)
       case .played(let epoch, let time): played(id, epoch: epoch, time: time)
+      case .said(let epoch, let pieces, let replacing): said(id, epoch: epoch, pieces, replacing: replacing)
       }
     }
     replays -= 1
@@ -305,8 +322,12 @@ package struct TurnLedger {
     guard let name = sessions[id]?.name, let turn = sessions[id]?.open.removeValue(forKey: epoch) else { return [] }
     sessions[id]?.noteClosed(epoch)
     openTurns -= 1
+    var heard: String?
+    if outcome != .completed, !turn.said.isEmpty {
+      heard = turn.said.filter { $0.end <= turn.played ?? 0 }.map(\.text).joined()
+    }
     let record = TurnRecord(
-      session: name, epoch: epoch, outcome: outcome, played: turn.played,
+      session: name, epoch: epoch, outcome: outcome, played: turn.played, heard: heard,
       unacknowledged: missing.sorted().map { plan.nodes[$0].name })
     return [.record(session: id, record)] + closeIfDone(id)
   }

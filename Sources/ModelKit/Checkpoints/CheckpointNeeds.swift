@@ -16,6 +16,8 @@ package struct NeededTensor: Sendable, Equatable {
 package struct CheckpointNeeds: Sendable {
   /// Kinds of node.
   package let kinds: [String]
+  /// Formats of the files that such nodes read it from.
+  package let formats: Set<CheckpointFormat>
   /// What the model is, for messages.
   package let model: String
   /// Names that begin so belong to other parts of a release and are not unexpected.
@@ -24,16 +26,28 @@ package struct CheckpointNeeds: Sendable {
   package let tensors: @Sendable (any Checkpoint) throws -> [NeededTensor]
 
   package init(
-    kinds: [String], model: String, ignoredPrefixes: [String] = [],
+    kinds: [String], formats: Set<CheckpointFormat>, model: String, ignoredPrefixes: [String] = [],
     tensors: @escaping @Sendable (any Checkpoint) throws -> [NeededTensor]
   ) {
-    (self.kinds, self.model, self.ignoredPrefixes, self.tensors) = (kinds, model, ignoredPrefixes, tensors)
+    (self.kinds, self.formats, self.model) = (kinds, formats, model)
+    (self.ignoredPrefixes, self.tensors) = (ignoredPrefixes, tensors)
   }
 
   /// Every declaration.
-  package static let all: [CheckpointNeeds] = [.whisper, .causalLM]
+  package static let all: [CheckpointNeeds] = [
+    .whisperEncoder, .whisperDecoder, .causalLM, .clip, .adapters, .miniOmni2, .snac,
+  ]
 
-  package static func of(kind: String) -> CheckpointNeeds? { all.first { $0.kinds.contains(kind) } }
+  /// What a kind of node reads from a file of the checkpoint's format; nil for a kind that reads none.
+  ///
+  /// - Throws: ``ModelError`` for a checkpoint of another format than the kind reads.
+  package static func of(kind: String, for checkpoint: any Checkpoint) throws(ModelError) -> CheckpointNeeds? {
+    let candidates = all.filter { $0.kinds.contains(kind) }
+    if let needs = candidates.first(where: { $0.formats.contains(checkpoint.format) }) { return needs }
+    guard !candidates.isEmpty else { return nil }
+    let formats = candidates.flatMap(\.formats).map(\.rawValue).sorted().joined(separator: " or ")
+    throw ModelError(file: checkpoint.file, .unexpected(expected: formats, found: checkpoint.format.rawValue))
+  }
 
   /// How a checkpoint differs from what the model needs.
   package struct Differences: Sendable, Equatable {

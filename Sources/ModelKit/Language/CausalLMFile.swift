@@ -4,11 +4,13 @@ extension CausalLM {
   /// Reads a GGUF file of the `llama` or `qwen2` architecture.
   ///
   /// - Throws: ``ModelError``, `ComputeError` for a wrong `ANTIPHON_CPU`, or what `checkCancelled` throws.
-  package convenience init(gguf path: String, checkCancelled: CancellationCheck = {}) throws {
+  package convenience init(
+    gguf path: String, precision: WeightPrecision = .stored, checkCancelled: CancellationCheck = {}
+  ) throws {
     try Compute.check()
     let file = try GGUF(path: path, checkCancelled: checkCancelled)
-    let shape = try Self.configuration(file)
-    let embedding = try file.tensor("token_embd.weight", shape: [shape.vocabularySize, shape.width])
+    let (shape, vocabularySize) = try Self.configuration(file)
+    let embedding = try file.tensor("token_embd.weight", shape: [vocabularySize, shape.width])
 
     func linear(_ name: String, _ outputs: Int, _ inputs: Int, biased: Bool = false) throws(ModelError) -> Linear {
       let weight = try file.tensor("\(name).weight", shape: [outputs, inputs])
@@ -18,46 +20,53 @@ extension CausalLM {
         throw ModelError(
           file: path, part: name, .tooLarge(found: UInt64(inputs), most: UInt64(Linear.mostInputs)))
       }
-      return linear
+      guard let type = precision.type else { return linear }
+      guard let stored = linear.stored(as: type) else {
+        throw ModelError(file: path, part: name, .invalid("there is no memory for it"))
+      }
+      return stored
     }
     func norm(_ name: String) throws(ModelError) -> [Float] {
       try file.tensor("\(name).weight", shape: [shape.width]).floats()
     }
     let (queryWidth, keyWidth) = (shape.heads * shape.headWidth, shape.keyHeads * shape.headWidth)
-    var layers: [Layer] = []
+    var layers: [Transformer.Layer] = []
     for index in 0..<shape.layers {
       try checkCancelled()
       let name = "blk.\(index)"
       layers.append(
-        Layer(
+        Transformer.Layer(
           attentionNorm: try norm("\(name).attn_norm"),
-          query: try linear("\(name).attn_q", queryWidth, shape.width, biased: true),
-          key: try linear("\(name).attn_k", keyWidth, shape.width, biased: true),
-          value: try linear("\(name).attn_v", keyWidth, shape.width, biased: true),
-          output: try linear("\(name).attn_output", shape.width, queryWidth),
+          attentionInput: Transformer.AttentionInput(
+            query: try linear("\(name).attn_q", queryWidth, shape.width, biased: true),
+            key: try linear("\(name).attn_k", keyWidth, shape.width, biased: true),
+            value: try linear("\(name).attn_v", keyWidth, shape.width, biased: true), keyHeads: shape.keyHeads),
+          attentionOutput: try linear("\(name).attn_output", shape.width, queryWidth),
           feedForwardNorm: try norm("\(name).ffn_norm"),
           gate: try linear("\(name).ffn_gate", shape.feedForwardWidth, shape.width),
           up: try linear("\(name).ffn_up", shape.feedForwardWidth, shape.width),
           down: try linear("\(name).ffn_down", shape.width, shape.feedForwardWidth)))
     }
     let isTied = file.tensors["output.weight"] == nil
-    let head = try linear(isTied ? "token_embd" : "output", shape.vocabularySize, shape.width)
+    let head = try linear(isTied ? "token_embd" : "output", vocabularySize, shape.width)
     let tokenizer = try Tokenizer(gguf: file, checkCancelled: checkCancelled)
-    guard tokenizer.vocabularySize <= shape.vocabularySize else {
+    guard tokenizer.vocabularySize <= vocabularySize else {
       throw ModelError(
         file: path, part: "tokenizer.ggml.tokens",
-        .unexpected(expected: "at most \(shape.vocabularySize) tokens", found: "\(tokenizer.vocabularySize)"))
+        .unexpected(expected: "at most \(vocabularySize) tokens", found: "\(tokenizer.vocabularySize)"))
     }
     var ends = Set(["<|im_end|>", "<|endoftext|>"].compactMap(tokenizer.token(named:)))
-    if let end = try? file.integer("tokenizer.ggml.eos_token_id", in: 0...shape.vocabularySize - 1) {
+    if let end = try? file.integer("tokenizer.ggml.eos_token_id", in: 0...vocabularySize - 1) {
       ends.insert(Int32(end))
     }
     self.init(
-      configuration: shape, embedding: embedding, layers: layers, finalNorm: try norm("output_norm"),
-      head: LanguageHead(head), tokenizer: tokenizer, endTokens: ends)
+      transformer: Transformer(configuration: shape, layers: layers, finalNorm: try norm("output_norm")),
+      embedding: embedding, head: LanguageHead(head), tokenizer: tokenizer, endTokens: ends)
   }
 
-  static func configuration(_ file: GGUF) throws(ModelError) -> Configuration {
+  static func configuration(
+    _ file: GGUF
+  ) throws(ModelError) -> (shape: TransformerConfiguration, vocabularySize: Int) {
     let architecture = try file.string("general.architecture")
     guard ["llama", "qwen2"].contains(architecture) else {
       throw ModelError(
@@ -93,10 +102,11 @@ extension CausalLM {
     guard epsilon >= 0, epsilon < 1, base > 1 else {
       throw ModelError(file: file.file, part: architecture, .invalid("epsilon \(epsilon) or rope base \(base)"))
     }
-    return Configuration(
+    let shape = TransformerConfiguration(
       layers: try integer("block_count", in: 1...1024), width: width, heads: heads, keyHeads: keyHeads,
       headWidth: headWidth, feedForwardWidth: try integer("feed_forward_length", in: 1...Linear.mostInputs),
-      vocabularySize: vocabulary, context: try integer("context_length", in: 1...1 << 20), epsilon: Float(epsilon),
-      rotaryBase: Float(base), rotaryPairing: architecture == "llama" ? .neighbours : .halves)
+      context: try integer("context_length", in: 1...1 << 20), epsilon: Float(epsilon), rotaryBase: Float(base),
+      rotaryPairing: architecture == "llama" ? .neighbours : .halves)
+    return (shape, vocabulary)
   }
 }

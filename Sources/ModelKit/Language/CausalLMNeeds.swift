@@ -1,18 +1,18 @@
 extension CheckpointNeeds {
   /// A language model as ``CausalLM`` finds it in a GGUF file.
   package static let causalLM = CheckpointNeeds(
-    kinds: ["llm-step", "text-head"], model: "causal language model, GGUF"
+    kinds: ["llm-step", "text-head"], formats: [.gguf], model: "causal language model, GGUF"
   ) { checkpoint in
     guard let file = checkpoint as? GGUF else {
       throw ModelError(file: checkpoint.file, .unexpected(expected: "a GGUF file", found: checkpoint.format.rawValue))
     }
-    let shape = try CausalLM.configuration(file)
+    let (shape, vocabularySize) = try CausalLM.configuration(file)
     let (queryWidth, keyWidth) = (shape.heads * shape.headWidth, shape.keyHeads * shape.headWidth)
     var needed = [
-      NeededTensor("token_embd.weight", [shape.vocabularySize, shape.width]),
+      NeededTensor("token_embd.weight", [vocabularySize, shape.width]),
       NeededTensor("output_norm.weight", [shape.width]),
       // Without it the embedding serves as head.
-      NeededTensor("output.weight", [shape.vocabularySize, shape.width], isOptional: true),
+      NeededTensor("output.weight", [vocabularySize, shape.width], isOptional: true),
     ]
     for layer in 0..<shape.layers {
       for (name, outputs, inputs) in [

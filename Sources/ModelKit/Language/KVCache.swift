@@ -18,7 +18,10 @@ public final class KVCache {
   /// - Parameter capacity: positions; the model's whole context by default, never more.
   /// - Throws: ``ModelInputError/noMemory(bytes:)``.
   public convenience init(_ model: CausalLM, capacity: Int? = nil) throws(ModelInputError) {
-    let shape = model.configuration
+    try self.init(model.configuration, capacity: capacity)
+  }
+
+  convenience init(_ shape: TransformerConfiguration, capacity: Int? = nil) throws(ModelInputError) {
     try self.init(
       layers: shape.layers, keyHeads: shape.keyHeads, headWidth: shape.headWidth,
       capacity: min(max(1, capacity ?? shape.context), shape.context))
@@ -45,17 +48,22 @@ public final class KVCache {
     guard rows <= capacity - count else { throw .contextFull(needed: count + rows, capacity: capacity) }
   }
 
-  /// Copies rows of all heads, side by side, to positions from ``count`` on.
+  /// Copies rows of all heads to positions from ``count`` on.
   ///
+  /// - Parameters:
+  ///   - stride: floats from one row to the next.
+  ///   - headStride: floats from one head to the next; nil for heads side by side.
   /// - Throws: ``ModelInputError/contextFull(needed:capacity:)``; nothing is written then.
   func store(
-    layer: Int, keys newKeys: UnsafePointer<Float>, values newValues: UnsafePointer<Float>, stride: Int, rows: Int
+    layer: Int, keys newKeys: UnsafePointer<Float>, values newValues: UnsafePointer<Float>, stride: Int,
+    headStride: Int? = nil,
+    rows: Int
   ) throws(ModelInputError) {
     try checkRoom(for: rows)
     for head in 0..<keyHeads {
       for row in 0..<rows {
-        let place = head * headStride + (count + row) * headWidth
-        let source = row * stride + head * headWidth
+        let place = head * self.headStride + (count + row) * headWidth
+        let source = row * stride + head * (headStride ?? headWidth)
         (keys(layer) + place).update(from: newKeys + source, count: headWidth)
         (values(layer) + place).update(from: newValues + source, count: headWidth)
       }

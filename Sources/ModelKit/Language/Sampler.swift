@@ -47,6 +47,11 @@ public struct Sampler: Sendable {
 
   /// The chosen index into `logits`; 0 when there are none. NaN is never chosen over a number.
   public mutating func sample(_ logits: [Float]) -> Int32 {
+    logits.withUnsafeBufferPointer { sample($0) }
+  }
+
+  /// The chosen index into `logits`; 0 when there are none. NaN is never chosen over a number.
+  public mutating func sample(_ logits: UnsafeBufferPointer<Float>) -> Int32 {
     guard options.temperature > 0, options.topK != 1 else { return Self.mostLikely(logits) }
     candidates.removeAll(keepingCapacity: true)
     for (index, logit) in logits.enumerated() where logit > -.infinity {
@@ -106,7 +111,7 @@ public struct Sampler: Sendable {
   }
 
   /// The first of the largest logits.
-  public static func mostLikely(_ logits: [Float]) -> Int32 {
+  public static func mostLikely(_ logits: UnsafeBufferPointer<Float>) -> Int32 {
     var best = 0
     for index in logits.indices where logits[index] > logits[best] || logits[best].isNaN { best = index }
     return Int32(truncatingIfNeeded: best)

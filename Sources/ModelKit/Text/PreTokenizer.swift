@@ -5,6 +5,14 @@ package enum PreTokenizer: Sendable {
   case gpt2
   /// Every number character by itself, and the rest as in `gpt2`.
   case smollm
+  /// Qwen2's: contractions in either case; letters with whatever single character stands before them; numbers one by
+  /// one; other characters with at most one space before them and the line ends behind them; white space up to its last
+  /// line end.
+  case qwen2
+
+  /// The regular expression by which `tokenizer.json` names the rules of ``qwen2``.
+  static let qwen2Expression =
+    #"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"#
 
   private enum Kind: UInt8 {
     case letter, number, space, other
@@ -40,6 +48,7 @@ package enum PreTokenizer: Sendable {
     starts.append(offset)
     func emit(_ range: Range<Int>) { body(bytes[starts[range.lowerBound]..<starts[range.upperBound]]) }
 
+    if self == .qwen2 { return Self.splitQwen2(kinds, bytes, starts, emit) }
     var first = 0
     while first < kinds.count {
       if self == .smollm {
@@ -82,13 +91,58 @@ package enum PreTokenizer: Sendable {
     }
   }
 
+  /// The `qwen2` rules, tried in the order of the expression's alternatives.
+  private static func splitQwen2(
+    _ kinds: [Kind], _ bytes: [UInt8], _ starts: [Int], _ emit: (Range<Int>) -> Void
+  ) {
+    let count = kinds.count
+    func isLineEnd(_ index: Int) -> Bool { bytes[starts[index]] == 10 || bytes[starts[index]] == 13 }
+    func run(_ kind: Kind, from start: Int) -> Int {
+      var end = start
+      while end < count, kinds[end] == kind { end += 1 }
+      return end
+    }
+    var first = 0
+    while first < count {
+      let last: Int
+      if let length = contraction(bytes[starts[first]...], ignoringCase: true) {
+        last = first + length
+      } else if kinds[first] == .letter {
+        last = run(.letter, from: first)
+      } else if kinds[first] != .number, !isLineEnd(first), first + 1 < count, kinds[first + 1] == .letter {
+        last = run(.letter, from: first + 1)
+      } else if kinds[first] == .number {
+        last = first + 1
+      } else if kinds[first] == .other
+        || (bytes[starts[first]] == 32 && first + 1 < count && kinds[first + 1] == .other)
+      {
+        var end = run(.other, from: kinds[first] == .other ? first : first + 1)
+        while end < count, isLineEnd(end) { end += 1 }
+        last = end
+      } else {
+        let end = run(.space, from: first)
+        if let lineEnd = (first..<end).last(where: isLineEnd) {
+          last = lineEnd + 1
+        } else {
+          last = end < count && end - first > 1 ? end - 1 : end
+        }
+      }
+      emit(first..<last)
+      first = last
+    }
+  }
+
   /// The length of 's 't 're 've 'm 'll 'd at the start of the text.
-  private static func contraction(_ text: ArraySlice<UInt8>) -> Int? {
+  private static func contraction(_ text: ArraySlice<UInt8>, ignoringCase: Bool = false) -> Int? {
     guard text.first == UInt8(ascii: "'"), text.count > 1 else { return nil }
-    let second = text[text.startIndex + 1]
+    func letter(_ offset: Int) -> UInt8 {
+      let byte = text[text.startIndex + offset]
+      return ignoringCase && (65...90).contains(byte) ? byte | 0x20 : byte
+    }
+    let second = letter(1)
     if "stmd".utf8.contains(second) { return 2 }
     guard text.count > 2 else { return nil }
-    let third = text[text.startIndex + 2]
+    let third = letter(2)
     let pairs: [StaticString] = ["re", "ve", "ll"]
     return pairs.contains { $0.utf8Start[0] == second && $0.utf8Start[1] == third } ? 3 : nil
   }

@@ -1,3 +1,5 @@
+internal import Foundation
+
 /// What to do with the text of special tokens, such as `<|im_end|>`, inside a text.
 public enum SpecialHandling: Sendable {
   /// It is text like any other. For everything that users and other models write.
@@ -19,6 +21,8 @@ public final class Tokenizer: Sendable {
   private let starts: [Int]
   private let pairs: BytePairs
   private let preTokenizer: PreTokenizer
+  /// Whether text is brought into Unicode's composed form (NFC) first.
+  private let composes: Bool
   private let addedTokens: [String: Int32]
   private let special: Set<Int32>
   /// By first byte, longest first: the added tokens that a text is searched for.
@@ -41,7 +45,7 @@ public final class Tokenizer: Sendable {
   ///   - merges: pairs in the byte alphabet, the first to be merged first.
   package init(
     vocabulary: [String?], merges: [(left: String, right: String)], added: [Added], preTokenizer: PreTokenizer,
-    file: String, checkCancelled: CancellationCheck = {}
+    composes: Bool = false, file: String, checkCancelled: CancellationCheck = {}
   ) throws {
     let size = max(vocabulary.count, (added.map { Int($0.token) }.max() ?? -1) + 1)
     var addedText: [Int32: [UInt8]] = [:]
@@ -92,6 +96,7 @@ public final class Tokenizer: Sendable {
     for key in searched.keys { searched[key]?.sort { $0.text.count > $1.text.count } }
 
     vocabularySize = size
+    self.composes = composes
     (self.bytes, self.starts, self.searched, self.preTokenizer) = (bytes, starts, searched, preTokenizer)
     pairs = BytePairs(merges: rules, byteTokens: (0..<256).map { tokens[[UInt8($0)]] ?? -1 })
     addedTokens = Dictionary(added.map { ($0.text, $0.token) }) { first, _ in first }
@@ -107,7 +112,7 @@ public final class Tokenizer: Sendable {
   public func encode(_ text: String, specials: SpecialHandling = .asText) -> [Int32] {
     var tokens: [Int32] = []
     guard specials == .parse, !searched.isEmpty else {
-      preTokenizer.forEachPiece(of: text) { pairs.encode($0, into: &tokens) }
+      encodePlain(text, into: &tokens)
       return tokens
     }
     let utf8 = Array(text.utf8)
@@ -115,8 +120,7 @@ public final class Tokenizer: Sendable {
     var index = 0
     func flush(_ end: Int) {
       guard plain < end else { return }
-      let part = String(decoding: utf8[plain..<end], as: UTF8.self)
-      preTokenizer.forEachPiece(of: part) { pairs.encode($0, into: &tokens) }
+      encodePlain(String(decoding: utf8[plain..<end], as: UTF8.self), into: &tokens)
     }
     while index < utf8.count {
       if let match = searched[utf8[index]]?.first(where: { utf8[index...].starts(with: $0.text) }) {
@@ -130,6 +134,12 @@ public final class Tokenizer: Sendable {
     }
     flush(utf8.count)
     return tokens
+  }
+
+  /// Encodes text without special tokens.
+  private func encodePlain(_ text: String, into tokens: inout [Int32]) {
+    let text = composes ? text.precomposedStringWithCanonicalMapping : text
+    preTokenizer.forEachPiece(of: text) { pairs.encode($0, into: &tokens) }
   }
 
   /// The tokens' text; malformed UTF-8 becomes U+FFFD, tokens outside the vocabulary nothing.

@@ -10,10 +10,12 @@ extension Tokenizer {
       ModelError(file: path, part: part, .unexpected(expected: expected, found: "something else"))
     }
     guard let model = root["model"], model["type"]?.string == "BPE" else { throw fault("model.type", "BPE") }
-    guard let preTokenizer = root["pre_tokenizer"], preTokenizer["type"]?.string == "ByteLevel",
-      preTokenizer["add_prefix_space"]?.bool == false, preTokenizer["use_regex"]?.bool != false
-    else { throw fault("pre_tokenizer", "ByteLevel without a prefix space") }
-    guard case nil = root["normalizer"]?.members else { throw fault("normalizer", "none") }
+    let preTokenizer = try Self.preTokenizer(root["pre_tokenizer"], fault)
+    var composes = false
+    if let normalizer = root["normalizer"], case .some = normalizer.members {
+      guard normalizer["type"]?.string == "NFC" else { throw fault("normalizer", "none or NFC") }
+      composes = true
+    }
     guard let entries = model["vocab"]?.members else { throw fault("model.vocab", "an object") }
     guard let rules = model["merges"]?.array else { throw fault("model.merges", "an array") }
 
@@ -47,8 +49,26 @@ extension Tokenizer {
       throw fault("model.merges", "pairs")
     }
     try self.init(
-      vocabulary: vocabulary, merges: merges, added: added, preTokenizer: .gpt2, file: path,
+      vocabulary: vocabulary, merges: merges, added: added, preTokenizer: preTokenizer, composes: composes, file: path,
       checkCancelled: checkCancelled)
+  }
+
+  /// The rules that a `tokenizer.json` names: GPT-2's as part of the byte level, Qwen2's as an expression before it.
+  private static func preTokenizer(
+    _ entry: JSON?, _ fault: (_ part: String, _ expected: String) -> ModelError
+  ) throws(ModelError) -> PreTokenizer {
+    func isByteLevel(_ entry: JSON, splits: Bool) -> Bool {
+      entry["type"]?.string == "ByteLevel" && entry["add_prefix_space"]?.bool == false
+        && (entry["use_regex"]?.bool ?? true) == splits
+    }
+    if let entry, isByteLevel(entry, splits: true) { return .gpt2 }
+    if let steps = entry?["pretokenizers"]?.array, steps.count == 2, isByteLevel(steps[1], splits: false) {
+      guard steps[0]["type"]?.string == "Split", steps[0]["behavior"]?.string == "Isolated",
+        steps[0]["invert"]?.bool != true, steps[0]["pattern"]?["Regex"]?.string == PreTokenizer.qwen2Expression
+      else { throw fault("pre_tokenizer", "a split by Qwen2's expression") }
+      return .qwen2
+    }
+    throw fault("pre_tokenizer", "ByteLevel without a prefix space, by itself or behind Qwen2's expression")
   }
 
   /// An id is no larger than the file could list, so that a hostile one cannot ask for memory.

@@ -87,6 +87,16 @@ public struct LogMel: Sendable {
     return result
   }
 
+  /// How many of a window's features Mini-Omni2 takes for what was heard: one every 20 ms, and one.
+  ///
+  /// In the release's order of operations, whose rounding makes it one less at a few lengths.
+  ///
+  /// - Parameter samples: all of them, beyond a window too.
+  public static func heardRows(_ samples: Int) -> Int {
+    let milliseconds = Double(samples) / Double(sampleRate) * 1000
+    return Int(milliseconds / 20) + 1
+  }
+
   /// Half a frame mirrored at both ends, without repeating the outermost sample.
   private static func reflected(_ samples: [Float]) -> [Float] {
     let count = samples.count

@@ -23,8 +23,8 @@ public struct Transcription: Sendable, Equatable {
 /// Whisper's text decoder: greedy, without timestamps, with the reference's list of suppressed tokens. One for each
 /// thread that decodes.
 public final class WhisperDecoder {
-  public let model: WhisperModel
-  private let shape: WhisperModel.Configuration
+  public let model: WhisperDecoderModel
+  private let shape: WhisperDecoderModel.Configuration
   private let scratch = Scratch()
   private let headWidth: Int
   /// Keys and values of the text so far, and those of the features, a layer after the other.
@@ -42,21 +42,21 @@ public final class WhisperDecoder {
   static let promptRows = 4
 
   /// - Throws: ``ModelInputError/noMemory(bytes:)``.
-  public init(_ model: WhisperModel) throws(ModelInputError) {
+  public init(_ model: WhisperDecoderModel) throws(ModelInputError) {
     self.model = model
     shape = model.configuration
     let (rows, width) = (Self.promptRows, shape.width)
-    headWidth = width / shape.decoderHeads
+    headWidth = width / shape.heads
     past = try KVCache(
-      layers: shape.decoderLayers, keyHeads: shape.decoderHeads, headWidth: headWidth, capacity: shape.textContext)
-    let crossCount = shape.decoderLayers * shape.audioContext * 2 * width
+      layers: shape.layers, keyHeads: shape.heads, headWidth: headWidth, capacity: shape.textContext)
+    let crossCount = shape.layers * shape.audioContext * 2 * width
     guard let cross = Floats(reserving: crossCount) else { throw .noMemory(bytes: crossCount * 4) }
     self.cross = cross
     x = Floats(rows * width)
     normed = Floats(rows * width)
     queryKeyValue = Floats(rows * 3 * width)
     mixed = Floats(rows * width)
-    inner = Floats(rows * (model.decoder.blocks.map(\.feedForwardInput.outputs).max() ?? 1))
+    inner = Floats(rows * (model.blocks.map(\.own.feedForwardInput.outputs).max() ?? 1))
     logits = Floats(shape.vocabularySize)
     isSuppressed = [Bool](repeating: false, count: shape.vocabularySize)
     for token in model.tokens.suppressed { isSuppressed[Int(token)] = true }
@@ -66,7 +66,7 @@ public final class WhisperDecoder {
   ///
   /// - Parameters:
   ///   - features: of one window, from ``WhisperEncoder``, perhaps on another machine.
-  ///   - language: one of ``WhisperModel/languages``.
+  ///   - language: one of ``WhisperDecoderModel/languages``.
   ///   - onText: gets the text piece by piece while it is decoded, whole characters, from the first that is not white
   ///     space; in a window that may be silent, all at the end. What it throws ends the decoding.
   /// - Throws: ``ModelInputError``, or what `checkCancelled` (polled once a token) or `onText` throws.
@@ -135,7 +135,7 @@ public final class WhisperDecoder {
   // MARK: Choosing tokens
 
   private func computeLogits(row: Int) {
-    model.decoder.projection.apply(normed.start + row * shape.width, rows: 1, into: logits.start, scratch: scratch)
+    model.projection.apply(normed.start + row * shape.width, rows: 1, into: logits.start, scratch: scratch)
   }
 
   private func isAllowed(_ token: Int, isFirst: Bool) -> Bool {
@@ -177,9 +177,9 @@ public final class WhisperDecoder {
     crossRows = features.rows
     try features.values.withUnsafeBufferPointer { values in
       guard let values = values.baseAddress else { return }
-      for (index, block) in model.decoder.blocks.enumerated() {
+      for (index, block) in model.blocks.enumerated() {
         try checkCancelled()
-        block.cross?.keyValue.apply(values, rows: features.rows, into: crossStart(index), scratch: scratch)
+        block.crossKeyValue.apply(values, rows: features.rows, into: crossStart(index), scratch: scratch)
       }
     }
   }
@@ -191,51 +191,50 @@ public final class WhisperDecoder {
   /// Appends tokens, no more than ``promptRows``; leaves their final hidden states in `normed`.
   private func forward(_ tokens: [Int32]) throws(ModelInputError) {
     try past.checkRoom(for: tokens.count)
-    let (rows, width, decoder) = (tokens.count, shape.width, model.decoder)
+    let (rows, width) = (tokens.count, shape.width)
     for (row, token) in tokens.enumerated() {
-      decoder.embedding.expandRows(Int(token)..<Int(token) + 1, into: x.start + row * width)
+      model.embedding.expandRows(Int(token)..<Int(token) + 1, into: x.start + row * width)
     }
-    decoder.positions.withUnsafeBufferPointer { positions in
+    model.positions.withUnsafeBufferPointer { positions in
       guard let positions = positions.baseAddress else { return }
       Operations.add(x.start, positions + past.count * width, count: rows * width)
     }
     let crossLayout = AttentionLayout(
-      heads: shape.decoderHeads, keyHeads: shape.decoderHeads, headWidth: headWidth, queryStride: width,
+      heads: shape.heads, keyHeads: shape.heads, headWidth: headWidth, queryStride: width,
       outStride: width, keyStride: 2 * width, keyHeadStride: headWidth)
-    for (index, block) in decoder.blocks.enumerated() {
-      try attend(block, layer: index, rows)
-      if let cross = block.cross {
-        norm(cross.norm, rows)
-        cross.query.apply(normed.start, rows: rows, into: queryKeyValue.start, scratch: scratch)
-        Attention.run(
-          crossLayout, q: queryKeyValue.start, queries: rows, k: crossStart(index), v: crossStart(index) + width,
-          keys: crossRows, causal: false, out: mixed.start, scratch: scratch)
-        cross.output.apply(mixed.start, rows: rows, into: normed.start, scratch: scratch)
-        Operations.add(x.start, normed.start, count: rows * width)
-      }
-      norm(block.feedForwardNorm, rows)
-      block.feedForwardInput.apply(normed.start, rows: rows, into: inner.start, scratch: scratch)
-      Operations.gelu(inner.start, count: rows * block.feedForwardInput.outputs)
-      block.feedForwardOutput.apply(inner.start, rows: rows, into: normed.start, scratch: scratch)
+    for (index, block) in model.blocks.enumerated() {
+      try attend(block.own, layer: index, rows)
+      norm(block.crossNorm, rows)
+      block.crossQuery.apply(normed.start, rows: rows, into: queryKeyValue.start, scratch: scratch)
+      Attention.run(
+        crossLayout, q: queryKeyValue.start, queries: rows, k: crossStart(index), v: crossStart(index) + width,
+        keys: crossRows, causal: false, out: mixed.start, scratch: scratch)
+      block.crossOutput.apply(mixed.start, rows: rows, into: normed.start, scratch: scratch)
+      Operations.add(x.start, normed.start, count: rows * width)
+      norm(block.own.feedForwardNorm, rows)
+      block.own.feedForwardInput.apply(normed.start, rows: rows, into: inner.start, scratch: scratch)
+      Operations.gelu(inner.start, count: rows * block.own.feedForwardInput.outputs)
+      block.own.feedForwardOutput.apply(inner.start, rows: rows, into: normed.start, scratch: scratch)
       Operations.add(x.start, normed.start, count: rows * width)
     }
-    norm(decoder.norm, rows)
+    norm(model.norm, rows)
     past.advance(rows)
   }
 
-  private func norm(_ norm: WhisperModel.Norm, _ rows: Int) {
-    Operations.layerNorm(x.start, norm.weight, norm.bias, epsilon: whisperEpsilon, rows: rows, into: normed.start)
+  private func norm(_ norm: LayerNorm, _ rows: Int) {
+    Operations.layerNorm(
+      x.start, norm.weight, norm.bias, epsilon: EncoderStack.epsilon, rows: rows, into: normed.start)
   }
 
-  private func attend(_ block: WhisperModel.Block, layer: Int, _ rows: Int) throws(ModelInputError) {
+  private func attend(_ block: EncoderBlock, layer: Int, _ rows: Int) throws(ModelInputError) {
     let width = shape.width
     norm(block.attentionNorm, rows)
-    block.attentionInput.apply(normed.start, rows: rows, into: queryKeyValue.start, scratch: scratch)
+    block.projectAttention(normed.start, rows: rows, into: queryKeyValue.start, scratch: scratch)
     try past.store(
       layer: layer, keys: queryKeyValue.start + width, values: queryKeyValue.start + 2 * width, stride: 3 * width,
       rows: rows)
     let layout = AttentionLayout(
-      heads: shape.decoderHeads, keyHeads: shape.decoderHeads, headWidth: headWidth, queryStride: 3 * width,
+      heads: shape.heads, keyHeads: shape.heads, headWidth: headWidth, queryStride: 3 * width,
       outStride: width, keyStride: headWidth, keyHeadStride: past.headStride)
     Attention.run(
       layout, q: queryKeyValue.start, queries: rows, k: past.keys(layer), v: past.values(layer),

@@ -52,6 +52,40 @@ import Testing
     }
   }
 
+  @Test func aCutTurnsRecordHoldsWhatWasHeard() throws {
+    var books = try Books()
+    books.begin()
+    books.open(1)
+    func say(_ pieces: [(String, Int64)], replacing: Bool = false) {
+      books.ledger.said(
+        books.session, epoch: 1, pieces.map { SaidText($0.0, end: $0.1) }, replacing: replacing)
+    }
+    say([("The ", 100)])
+    say([("cat ", 200), ("sat ", 300)])
+    books.ledger.played(books.session, epoch: 1, time: 250)
+    say([("The ", 120), ("cat ", 240), ("sat ", 360)], replacing: true)
+    say([(String(repeating: "x", count: 1 << 17), 10)])  // more than can be kept
+    books.note(books.ledger.interrupt(books.session, reason: "stop", now: 0))
+    // What plays until everyone has acknowledged has been heard, too.
+    books.ledger.played(books.session, epoch: 1, time: 260)
+    books.acknowledge(1)
+    #expect(books.records.map(\.heard) == ["The cat "])
+    #expect(books.records.map(\.played) == [260])
+  }
+
+  @Test func nothingIsSaidOfWhatWasHeardWhereAllWasOrNobodyTold() throws {
+    var books = try Books()
+    books.begin()
+    books.open(1)
+    books.ledger.said(books.session, epoch: 1, [SaidText("All", end: 5)], replacing: false)
+    books.reach(1, "left")
+    books.reach(1, "right")
+    books.open(2)
+    books.note(books.ledger.interrupt(books.session, reason: "stop", now: 0))
+    books.acknowledge(2)
+    #expect(books.records.map(\.heard) == [nil, nil])
+  }
+
   @Test func aTurnIsCompleteWhenItHasReachedEverySink() throws {
     var books = try Books()
     books.begin()

@@ -60,6 +60,7 @@ import Testing
     case let features as Features: #expect(value as? Features == features)
     case let tokens as Tokens: #expect(value as? Tokens == tokens)
     case let image as ImageFrame: #expect(value as? ImageFrame == image)
+    case let codes as AudioCodes: #expect(value as? AudioCodes == codes)
     case let control as Control: #expect(value as? Control == control)
     default: Issue.record("no comparison for \(name)")
     }

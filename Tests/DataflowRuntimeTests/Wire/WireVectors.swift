@@ -54,6 +54,7 @@ struct WireVector: Sendable, CustomStringConvertible {
     ("data-features", Features(values: SharedBuffer<Float>([1, 2, 3, 4, 5, 6]), rows: 2, dim: 3)),
     ("data-tokens", Tokens([1, 50256, -1], vocabulary: "smollm2")),
     ("data-image", ImageFrame(pixels: SharedBuffer<UInt8>(0..<12), width: 2, height: 2)),
+    ("data-codes", AudioCodes(codes: SharedBuffer<Int32>([7, 0, 4095, 1, 2, 3]), layers: 3, size: 4096)),
     ("data-control", Control("speech", detail: "started")),
   ]
 

@@ -13,14 +13,14 @@
 """
 
 from .mailbox import Received, SessionBegan, SessionEnded, TurnEnded, TurnInterrupted
-from .messages import AudioChunk, Control, Features, ImageFrame, Message, Text, Tokens
+from .messages import AudioChunk, AudioCodes, Control, Features, ImageFrame, Message, Text, Tokens
 from .node import Input, Node, Output
 from .porttype import PortType
 from .runtime import run
 from .session import Session, Turn, TurnCut
 
 __all__ = [
-    "AudioChunk", "Control", "Features", "ImageFrame", "Input", "Message", "Node", "Output", "PortType", "Received",
-    "Session", "SessionBegan", "SessionEnded", "Text", "Tokens", "Turn", "TurnCut", "TurnEnded", "TurnInterrupted",
+    "AudioChunk", "AudioCodes", "Control", "Features", "ImageFrame", "Input", "Message", "Node", "Output", "PortType",
+    "Received", "Session", "SessionBegan", "SessionEnded", "Text", "Tokens", "Turn", "TurnCut", "TurnEnded", "TurnInterrupted",
     "run",
 ]

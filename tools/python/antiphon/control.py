@@ -34,7 +34,8 @@ class ControlThread:
     ROOM = 4 << 20
     #: Events that a node says on its own thread, as often as it likes; all others are bounded by these.
     HELD_UP = {
-        "sessionBegan", "turnBegan", "turnAsked", "interrupt", "turnFailed", "played", "progress", "show", "log", "print",
+        "sessionBegan", "turnBegan", "turnAsked", "interrupt", "turnFailed", "played", "said", "progress", "show", "log",
+        "print",
     }
 
     def __init__(

@@ -91,6 +91,44 @@ class AudioChunk(Message):
         return cls(samples, rate)
 
 
+@dataclass(frozen=True, eq=False)
+class AudioCodes(Message):
+    """A neural codec's codes: int32 of shape [frames, layers]; `size` is the number of entries of a codebook."""
+
+    type_name = "codes"
+    codes: numpy.ndarray
+    size: int
+
+    def __post_init__(self):
+        object.__setattr__(self, "codes", _array(self.codes, "<i4", 2, "codes"))
+        if not (1 <= self.layers <= 256 and 1 <= self.size <= 1 << 24):
+            raise ValueError(f"{self.layers} layers of codes of a codebook of {self.size}")
+
+    @property
+    def frames(self) -> int:
+        return self.codes.shape[0]
+
+    @property
+    def layers(self) -> int:
+        return self.codes.shape[1]
+
+    @property
+    def type(self) -> PortType:
+        return PortType(self.type_name, {"layers": self.layers, "size": self.size})
+
+    def encode(self, encoder: Encoder) -> None:
+        encoder.fields.put("I", self.size)
+        encoder.arrays.append(self.codes)
+
+    @classmethod
+    def decode(cls, decoder: Decoder) -> "AudioCodes":
+        (size,) = decoder.fields.take("I")
+        codes = decoder.array(3, rank=2)
+        if not (1 <= codes.shape[1] <= 256 and 1 <= size <= 1 << 24):
+            raise WireError(f"codes of a codebook of {size} in a buffer of shape {list(codes.shape)}")
+        return cls(codes, size)
+
+
 @dataclass(frozen=True)
 class Text(Message):
     """A piece of text. The pieces of a turn, joined as they are, make the whole."""
@@ -194,5 +232,5 @@ class Control(Message):
 
 
 TYPES: Dict[str, Type[Message]] = {
-    type.type_name: type for type in (AudioChunk, Control, Features, ImageFrame, Text, Tokens)
+    type.type_name: type for type in (AudioChunk, AudioCodes, Control, Features, ImageFrame, Text, Tokens)
 }

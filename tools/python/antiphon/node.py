@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Dict, Iterator, Optional, Type, Union
+from typing import Any, Dict, Iterable, Iterator, Optional, Tuple, Type, Union
 
 from .mailbox import Received, SessionBegan, SessionEnded, TurnEnded, TurnInterrupted
 from .messages import Message
@@ -169,6 +169,12 @@ class Node:
     def played(self, turn: Turn, time: int) -> None:
         """How many nanoseconds of the turn's audio have left the device, for nodes that play."""
         self._runtime.event("played", session=turn.session.id, epoch=turn.epoch, time=time)
+
+    def said(self, turn: Turn, pieces: Iterable[Tuple[str, int]], replacing: bool = False) -> None:
+        """What the turn's audio says: texts, and by which nanosecond of the audio each has been heard. With `replacing` they
+        take the place of what was told before."""
+        told = [{"text": text, "end": end} for text, end in pieces]
+        self._runtime.event("said", session=turn.session.id, epoch=turn.epoch, pieces=told, replacing=replacing)
 
     def progress(self, what: str, fraction: float) -> None:
         """Shows the user how a long piece of work is getting on, 0 to 1."""

@@ -320,8 +320,8 @@ class Runtime:
     def _pass(self, content: int, turn: Turn) -> None:
         for end in self._outbound:
             end.mark(content, turn)
-        # A node that feeds nobody is where turns and sessions come to their end.
-        if content != wire.SESSION_BEGAN and all(end.edge.is_feedback for end in self._outbound):
+        # Every edge leaves this process: the coordinator is told that the end has left it, after all that went before.
+        if content != wire.SESSION_BEGAN:
             self.node_event("reached", session=turn.session.id, epoch=turn.epoch)
 
     def _acknowledge(self, turn: Turn) -> None:

@@ -33,6 +33,7 @@ VALUES = {
     "data-features": antiphon.Features(numpy.array([[1, 2, 3], [4, 5, 6]])),
     "data-tokens": antiphon.Tokens(numpy.array([1, 50256, -1]), "smollm2"),
     "data-image": antiphon.ImageFrame(numpy.arange(12).reshape(2, 2, 3)),
+    "data-codes": antiphon.AudioCodes(numpy.array([[7, 0, 4095], [1, 2, 3]]), 4096),
     "data-control": antiphon.Control("speech", "started"),
 }
 

@@ -1,18 +1,15 @@
 internal import Tensors
 
-/// Whisper's weights, tokens and settings, from a folder with CTranslate2's `model.bin`, `tokenizer.json` and
-/// `config.json`. It never changes and is shared; ``WhisperEncoder`` and ``WhisperDecoder`` compute with it, in one
-/// process or in two that each load the same folder.
-public final class WhisperModel: Sendable {
+/// Whisper's text decoder: weights, tokens and settings, from a folder with CTranslate2's `model.bin`, `tokenizer.json`
+/// and `config.json`. It never changes and is shared; ``WhisperDecoder`` computes with it, in one process with the
+/// encoder or in another that has the same folder.
+public final class WhisperDecoderModel: Sendable {
   /// Every dimension, as the file states it.
   public struct Configuration: Sendable, Equatable {
-    public var melBins: Int
     /// Floats of an encoder feature.
     public var width: Int
-    public var encoderLayers: Int
-    public var encoderHeads: Int
-    public var decoderLayers: Int
-    public var decoderHeads: Int
+    public var layers: Int
+    public var heads: Int
     /// Features of a window: 1500.
     public var audioContext: Int
     /// The longest text, prompt included: 448.
@@ -25,53 +22,54 @@ public final class WhisperModel: Sendable {
   /// Codes such as `en` that ``WhisperDecoder`` takes.
   public let languages: [String]
   /// Whether the model knows more than English.
-  public var isMultilingual: Bool { configuration.vocabularySize >= 51_865 }
+  public var isMultilingual: Bool { configuration.isMultilingual }
 
   /// The files of its folder: weights, tokenizer, settings.
   static let files = ["model.bin", "tokenizer.json", "config.json"]
 
-  let encoder: Encoder
-  let decoder: Decoder
+  let embedding: Tensor
+  let positions: [Float]
+  let blocks: [Block]
+  let norm: LayerNorm
+  let projection: Linear
   let tokens: SpecialTokens
 
-  struct Norm: Sendable {
-    var weight: [Float]
-    var bias: [Float]
-  }
   struct Block: Sendable {
-    var attentionNorm: Norm
-    /// Query, key and value side by side.
-    var attentionInput: Linear
-    var attentionOutput: Linear
-    var cross: Cross?
-    var feedForwardNorm: Norm
-    var feedForwardInput: Linear
-    var feedForwardOutput: Linear
-  }
-  struct Cross: Sendable {
-    var norm: Norm
-    var query: Linear
+    /// All but what looks at the features.
+    var own: EncoderBlock
+    var crossNorm: LayerNorm
+    var crossQuery: Linear
     /// Key and value side by side.
-    var keyValue: Linear
-    var output: Linear
+    var crossKeyValue: Linear
+    var crossOutput: Linear
   }
-  struct Encoder: Sendable {
-    /// One matrix for each of the three taps: [tap, output, input].
-    var convolution1: Tensor
-    var bias1: [Float]
-    var convolution2: Tensor
-    var bias2: [Float]
-    var positions: [Float]
-    var blocks: [Block]
-    var norm: Norm
+
+  /// - Throws: ``ModelError``, `ComputeError` for a wrong `ANTIPHON_CPU`, or what `checkCancelled` throws.
+  package init(directory: String, checkCancelled: CancellationCheck = {}) throws {
+    try Compute.check()
+    let file = try CTranslate2(path: directory + "/" + Self.files[0], checkCancelled: checkCancelled)
+    let reader = try WhisperReader(file)
+    let shape = try reader.decoderConfiguration(file)
+    configuration = shape
+    embedding = try file.tensor("decoder/embeddings/weight", shape: [shape.vocabularySize, shape.width])
+    positions = try reader.floats("decoder/position_encodings/encodings", [shape.textContext, shape.width])
+    blocks = try (0..<shape.layers).map {
+      try checkCancelled()
+      return try reader.decoderBlock("decoder/layer_\($0)", shape.width)
+    }
+    norm = try reader.norm("decoder/layer_norm", shape.width)
+    projection = try reader.linear("decoder/projection", shape.vocabularySize, shape.width, isBiased: false)
+    tokenizer = try Tokenizer(json: directory + "/tokenizer.json", checkCancelled: checkCancelled)
+    tokens = try SpecialTokens(tokenizer, shape, directory: directory)
+    languages = shape.isMultilingual ? tokens.languages.keys.sorted() : ["en"]
   }
-  struct Decoder: Sendable {
-    var embedding: Tensor
-    var positions: [Float]
-    var blocks: [Block]
-    var norm: Norm
-    var projection: Linear
-  }
+}
+
+extension WhisperDecoderModel.Configuration {
+  fileprivate var isMultilingual: Bool { vocabularySize >= 51_865 }
+}
+
+extension WhisperDecoderModel {
   struct SpecialTokens: Sendable {
     var startOfTranscript: Int32
     var endOfText: Int32
@@ -83,26 +81,10 @@ public final class WhisperModel: Sendable {
     var suppressed: [Int32]
     var suppressedFirst: [Int32]
   }
-
-  /// - Throws: ``ModelError``, `ComputeError` for a wrong `ANTIPHON_CPU`, or what `checkCancelled` throws.
-  package init(directory: String, checkCancelled: CancellationCheck = {}) throws {
-    try Compute.check()
-    let reader = WhisperReader(file: try CTranslate2(path: directory + "/model.bin", checkCancelled: checkCancelled))
-    configuration = try reader.configuration()
-    encoder = try reader.encoder(configuration, checkCancelled)
-    decoder = try reader.decoder(configuration, checkCancelled)
-    tokenizer = try Tokenizer(json: directory + "/tokenizer.json", checkCancelled: checkCancelled)
-    tokens = try SpecialTokens(tokenizer, configuration, directory: directory)
-    languages = isEnglishOnly(configuration) ? ["en"] : tokens.languages.keys.sorted()
-  }
 }
 
-private func isEnglishOnly(_ configuration: WhisperModel.Configuration) -> Bool {
-  configuration.vocabularySize < 51_865
-}
-
-extension WhisperModel.SpecialTokens {
-  init(_ tokenizer: Tokenizer, _ shape: WhisperModel.Configuration, directory: String) throws {
+extension WhisperDecoderModel.SpecialTokens {
+  init(_ tokenizer: Tokenizer, _ shape: WhisperDecoderModel.Configuration, directory: String) throws {
     let file = directory + "/tokenizer.json"
     func token(_ names: String...) throws(ModelError) -> Int32 {
       guard let token = names.lazy.compactMap(tokenizer.token(named:)).first else {

@@ -1,0 +1,45 @@
+internal import Tensors
+
+/// Whisper's encoder: its weights, from a file of CTranslate2's or of openai-whisper's. It never changes and is shared;
+/// ``WhisperEncoder`` computes with it.
+public final class WhisperEncoderModel: Sendable {
+  /// Every dimension, as the file states it.
+  public struct Configuration: Sendable, Equatable {
+    public var melBins: Int
+    /// Floats of a feature.
+    public var width: Int
+    public var layers: Int
+    public var heads: Int
+    /// Features of a window: 1500.
+    public var context: Int
+  }
+
+  public let configuration: Configuration
+
+  /// One matrix for each of a convolution's three taps: [tap, output, input].
+  let convolution1: Tensor
+  let bias1: [Float]
+  let convolution2: Tensor
+  let bias2: [Float]
+  let positions: [Float]
+  let blocks: [EncoderBlock]
+  let norm: LayerNorm
+
+  /// - Throws: ``ModelError``, `ComputeError` for a wrong `ANTIPHON_CPU`, or what `checkCancelled` throws.
+  package init(file path: String, checkCancelled: CancellationCheck = {}) throws {
+    try Compute.check()
+    let reader = try WhisperReader(Checkpoints.open(path, checkCancelled: checkCancelled))
+    let (shape, names) = (try reader.encoderConfiguration(), reader.names)
+    configuration = shape
+    convolution1 = try reader.taps(names.convolution1, shape.width, shape.melBins)
+    bias1 = try reader.floats("\(names.convolution1)\(names.bias)", [shape.width])
+    convolution2 = try reader.taps(names.convolution2, shape.width, shape.width)
+    bias2 = try reader.floats("\(names.convolution2)\(names.bias)", [shape.width])
+    positions = try reader.floats(names.positions, [shape.context, shape.width])
+    blocks = try (0..<shape.layers).map {
+      try checkCancelled()
+      return try reader.block("\(names.layer)\($0)", shape.width)
+    }
+    norm = try reader.norm(names.norm, shape.width)
+  }
+}

@@ -1,0 +1,257 @@
+import Catalog
+import Dataflow
+import DataflowRuntime
+import DataflowTesting
+import Foundation
+import Messages
+import ModelKit
+import Parity
+import Testing
+
+/// The whole of a session's sound as one turn: what the goldens asked, to the sample.
+private struct WholeTurnNode: Node {
+  static let kind = "whole-turn"
+  static let summary = "Makes a turn of all of a session's sound."
+  static let ending = Ending.explicit
+  static let opensTurns = true
+
+  struct Ports: PortSet {
+    let audio: Input<AudioChunk>
+    let speech: Output<AudioChunk>
+    init(_ bind: inout PortBinder, _ parameters: NoParameters) throws {
+      audio = bind.input("audio", type: .audio(rate: 16_000, channels: 1), help: "Sound.")
+      speech = bind.output("speech", type: .audio(rate: 16_000, channels: 1), help: "The same, in a turn.")
+    }
+  }
+
+  private let context: NodeContext
+  private var turns: [Session: Turn] = [:]
+
+  init(_ parameters: NoParameters, _ context: NodeContext) { self.context = context }
+
+  mutating func run(_ ports: Ports) async throws {
+    for try await event in ports.audio.events {
+      switch event {
+      case .message(let chunk):
+        let turn = turns[chunk.session] ?? context.beginTurn(in: chunk.session)
+        turns[chunk.session] = turn
+        try await ports.speech.send(chunk.value, turn: turn)
+      case .sessionEnded(let session):
+        if let turn = turns.removeValue(forKey: session) { context.endTurn(turn) }
+        context.endSession(session)
+      case .sessionBegan, .turnEnded, .turnCut: break
+      }
+    }
+  }
+}
+
+/// The shipped graphs of Mini-Omni2 on the micro checkpoint, whose weights are random: its answers are the references',
+/// token by token, and mean nothing.
+@Suite struct GraphTests {
+  private let goldens: Goldens
+  private let folder: URL
+  private let catalog = NodeCatalog(nodes: Catalog.nodes + [WholeTurnNode.self], messages: MessageTypes.all)
+
+  init() throws {
+    goldens = try Goldens()
+    folder = FileManager.default.temporaryDirectory.appendingPathComponent("antiphon-\(UUID().uuidString)")
+    try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
+  }
+
+  private func path(_ name: String) -> String { folder.appendingPathComponent(name).path }
+
+  /// Writes spoken question `seed` to a file.
+  private func question(_ seed: Int) throws -> String {
+    let samples = Goldens.speech(seed)
+    var bytes = Data("RIFF".utf8)
+    func put<Number: FixedWidthInteger>(_ number: Number) {
+      withUnsafeBytes(of: number.littleEndian) { bytes.append(contentsOf: $0) }
+    }
+    put(UInt32(36 + 2 * samples.count))
+    bytes.append(contentsOf: "WAVEfmt ".utf8)
+    for number in [UInt32(16), 0x1_0001, 16_000, 32_000, 0x10_0002] { put(number) }
+    bytes.append(contentsOf: "data".utf8)
+    put(UInt32(2 * samples.count))
+    for sample in samples { put(sample) }
+    let path = path("question\(seed).wav")
+    try bytes.write(to: URL(fileURLWithPath: path))
+    return path
+  }
+
+  /// A shipped graph on the micro checkpoint.
+  private func graph(
+    _ name: String, _ overrides: [String] = [], parts: [[String]] = [], over carrier: Carrier = .direct,
+    clock: any TimeSource = SystemTime()
+  ) throws -> TestRun {
+    let models = [
+      "model=\(goldens.release)", "codec=\(goldens.codec)", "answer=\(path("answer.wav"))", "decoder.noise=0",
+    ]
+    let file = Goldens.shippedFolder + "/../../../Graphs/\(name).yaml"
+    return try TestRun(
+      file: file, overrides: models + overrides, swaps: name.hasSuffix("text") ? [] : ["speech-end=whole-turn"],
+      parts: parts, over: carrier, catalog: catalog, clock: clock)
+  }
+
+  private func ask(
+    _ name: String, _ overrides: [String] = [], parts: [[String]] = [], over carrier: Carrier = .direct
+  ) async throws -> TestRun {
+    let run = try graph(name, overrides, parts: parts, over: carrier)
+    let summary = try await run.run()
+    #expect(summary.failure == nil)
+    return run
+  }
+
+  /// How the text of an answer is printed.
+  private func line(_ text: String, label: String = "") -> [String] {
+    let words = text.split(whereSeparator: \.isWhitespace).joined(separator: " ")
+    return words.isEmpty ? [] : [label + words]
+  }
+
+  private func samples(_ file: String) throws -> [Float] {
+    let data = try Data(contentsOf: URL(fileURLWithPath: path(file)))
+    return stride(from: 44, to: data.count - 1, by: 2).map {
+      Float(Int16(bitPattern: UInt16(data[$0]) | UInt16(data[$0 + 1]) << 8)) / 32768
+    }
+  }
+
+  // MARK: Tasks
+
+  @Test func aSpokenQuestionIsAnsweredAsTheReferenceDoes() async throws {
+    let run = try await ask("mini-omni2", ["question=\(try question(0))"])
+    #expect(run.printed == line(try goldens.answer("a1a2.0").text, label: "answer: "))
+    #expect(run.turns.map(\.outcome) == [.completed])
+    // The codec's golden of that name is the sound of that answer.
+    let expected = try goldens.tensors("snac").floats("answer.wave")
+    let found = try samples("answer.wav")
+    try #require(found.count == expected.count)
+    let worst = zip(found, expected).map { abs($0 - min(max($1, -1), 1)) }.max() ?? 1
+    #expect(worst <= 1.0 / 32768 + 1e-4, "16 bits and the bound of the codec's parity")
+  }
+
+  @Test(arguments: ["a1t2", "a1t1"]) func speechIsAnsweredOrWrittenDown(task: String) async throws {
+    for seed in 0..<3 {
+      let run = try await ask("mini-omni2", ["question=\(try question(seed))", "task=\(task)"])
+      #expect(run.printed == line(try goldens.answer("\(task).\(seed)").text, label: "answer: "))
+    }
+    #expect(!FileManager.default.fileExists(atPath: path("answer.wav")))
+  }
+
+  @Test(arguments: ["t1a2", "t1t2"]) func writtenQuestionsAreAnswered(task: String) async throws {
+    for number in [0, 1, 4] {
+      let expected = try goldens.answer("\(task).\(number)")
+      let question = try #require(expected.question)
+      let run = try await ask(
+        "mini-omni2-text", ["question.text=[\"\(question.replacing("\n", with: "\\n"))\"]", "task=\(task)"])
+      #expect(run.printed == line(expected.text))
+    }
+  }
+
+  @Test(arguments: ["image-a1a2", "image-a1t2", "caption"]) func picturesAreAnswered(task: String) async throws {
+    for (number, picture) in [(0, "picture.png"), (2, "transparent.png")] {
+      let run = try await ask(
+        "mini-omni2-vision",
+        ["question=\(try question(number))", "picture=\(goldens.folder)/\(picture)", "task=\(task)"])
+      #expect(run.printed == line(try goldens.answer("\(task).\(number)").text, label: "answer: "), "\(run.turns)")
+    }
+  }
+
+  // MARK: Placement and sessions
+
+  private static let three = [
+    ["capture", "speech-end", "encoder", "adapter"], ["prompt", "llm-step", "audio-token-head", "answer"],
+  ]
+
+  @Test func theBytesAreTheSameInOneProcessAndSpreadOut() async throws {
+    var bytes: [Data] = []
+    for (carrier, parts) in [
+      (Carrier.direct, []), (.inproc, []), (.ipc, Self.three), (.tcp, Self.three),
+      // The token loop between two parts.
+      (.ipc, [["audio-token-head"], ["decoder"]]),
+    ] as [(Carrier, [[String]])] {
+      let run = try await ask("mini-omni2", ["question=\(try question(3))"], parts: parts, over: carrier)
+      #expect(run.printed == line(try goldens.answer("a1a2.3").text, label: "answer: "))
+      bytes.append(try Data(contentsOf: URL(fileURLWithPath: path("answer.wav"))))
+    }
+    #expect(bytes[0].count > 2048 * 28)
+    #expect(Set(bytes).count == 1)
+  }
+
+  @Test func sessionsDoNotMix() async throws {
+    let files = try (1...3).map { try question($0) }
+    let run = try await ask(
+      "mini-omni2", ["capture.path=[\(files.joined(separator: ", "))]", "answer.label='{session}: '"])
+    let expected = try (1...3).flatMap { line(try goldens.answer("a1a2.\($0)").text, label: "question\($0): ") }
+    #expect(Set(run.printed) == Set(expected))
+    #expect(run.turns.map(\.outcome) == [.completed, .completed, .completed])
+  }
+
+  @Test func drawnAnswersRepeatWithTheirSeed() async throws {
+    var lines: [[String]] = []
+    for seed in [1, 1, 2] {
+      let drawn = ["audio-token-head.temperature=1.5", "audio-token-head.seed=\(seed)", "llm-step.limit=64"]
+      lines.append(try await ask("mini-omni2", ["question=\(try question(0))"] + drawn).printed)
+    }
+    #expect(lines[0] == lines[1])
+    #expect(lines[0] != lines[2])
+  }
+
+  // MARK: Limits and faults
+
+  @Test func anAnswerEndsWhereTheContextDoes() async throws {
+    let expected = try goldens.answer("a1a2-limit.0")
+    let limit = try #require(expected.limit)
+    let run = try await ask("mini-omni2", ["question=\(try question(0))", "llm-step.limit=\(limit)"])
+    #expect(run.printed == line(expected.text, label: "answer: "))
+    #expect(run.turns.map(\.outcome) == [.completed])
+    #expect(try samples("answer.wav").count == 2048 * (expected.frames ?? 0))
+  }
+
+  @Test func aQuestionThatFillsTheContextFailsByName() async throws {
+    let run = try await ask("mini-omni2", ["question=\(try question(5))", "llm-step.limit=16"])
+    #expect("\(run.turns.map(\.outcome))".contains("the prompt has 24 positions and the context holds 16"))
+  }
+
+  @Test func aPictureThatCannotBeReadFailsTheTurnByName() async throws {
+    let broken = path("broken.png")
+    let whole = try Data(contentsOf: URL(fileURLWithPath: "\(goldens.folder)/picture.png"))
+    try whole.write(to: URL(fileURLWithPath: broken))
+    let run = try graph("mini-omni2-vision", ["question=\(try question(0))", "picture=[\(broken), \(broken)]"])
+    try whole.prefix(200).write(to: URL(fileURLWithPath: broken))
+    let summary = try await run.run()
+    #expect(summary.failure == nil)
+    #expect("\(run.turns.map(\.outcome))".contains("broken.png"), "\(run.turns)")
+  }
+
+  // MARK: Interruption
+
+  @Test func anInterruptedAnswerFallsSilentAndItsRecordHoldsWhatWasHeard() async throws {
+    let clock = ManualClock()
+    let run = try graph(
+      "mini-omni2", ["question=\(try question(11))", "speaker.pace=device"], clock: clock)
+    let running = Task { try await run.run() }
+    // The device plays two seconds, and would play on for three more.
+    let enough = 44 + 2 * 48_000
+    func written() -> Int {
+      (try? FileManager.default.attributesOfItem(atPath: path("answer.wav"))[.size] as? Int) ?? 0
+    }
+    while written() < enough, run.turns.isEmpty {
+      clock.advance(by: 10_000_000)
+      try await Task.sleep(for: .milliseconds(1))
+    }
+    run.interrupt(session: nil)
+    while run.turns.isEmpty {
+      clock.advance(by: 10_000_000)
+      try await Task.sleep(for: .milliseconds(1))
+    }
+    _ = try await running.value
+    let record = try #require(run.turns.first)
+    #expect(run.turns.count == 1)
+    #expect(record.outcome == .interrupted(reason: "the test says so"))
+    let played = try #require(record.played)
+    #expect(played >= 2_000_000_000 && played < 5_000_000_000)
+    // By the rule: what ends before the time played, of text spread evenly over 64 frames.
+    let text = try goldens.answer("a1a2.11").text
+    let heard = try #require(record.heard)
+    #expect(!heard.isEmpty && text.hasPrefix(heard) && heard.count < text.count)
+  }
+}
