@@ -14,7 +14,7 @@ struct Course: Codable, Hashable {
   var size: Int
 
   /// Messages that an edge holds, and raw ZeroMQ's high-water mark: the same, and not too much memory.
-  var depth: Int { max(8, min(1024, (32 << 20) / size)) }
+  var depth: Int { max(8, min(4096, (32 << 20) / size)) }
 }
 
 /// How fast it went.

@@ -1,4 +1,5 @@
 #include <zmq.h>
 #if defined(__linux__)
+#include <malloc.h>
 #include <sys/eventfd.h>
 #endif

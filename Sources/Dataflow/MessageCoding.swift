@@ -76,42 +76,16 @@ package struct WireBuffer: @unchecked Sendable {
   }
 }
 
-/// The buffers of a message. One alone, which is the usual case, needs no memory of its own.
-package struct WireBuffers: Sendable {
-  private var first: WireBuffer?
-  private var others: [WireBuffer] = []
-
-  package init() {}
-
-  package var count: Int { first == nil ? 0 : 1 + others.count }
-  package var isEmpty: Bool { first == nil }
-
-  package mutating func append(_ buffer: WireBuffer) {
-    if first == nil { first = buffer } else { others.append(buffer) }
-  }
-
-  package mutating func popFirst() -> WireBuffer? {
-    guard let buffer = first.take() else { return nil }
-    if !others.isEmpty { first = others.removeFirst() }
-    return buffer
-  }
-
-}
-
-extension WireBuffers: Sequence, IteratorProtocol {
-  package mutating func next() -> WireBuffer? { popFirst() }
-}
-
 /// Takes a message apart into fields and buffers.
 public struct MessageEncoder: Sendable {
   package private(set) var fields: [UInt8] = []
-  package private(set) var buffers = WireBuffers()
+  package private(set) var buffers: [WireBuffer] = []
 
   package init() {}
 
   package mutating func reset() {
     if !fields.isEmpty { fields.removeAll(keepingCapacity: true) }
-    buffers = WireBuffers()
+    while !buffers.isEmpty { buffers.removeLast() }
   }
 
   public mutating func put(_ value: some FixedWidthInteger) {
@@ -135,71 +109,5 @@ public struct MessageEncoder: Sendable {
   private mutating func put<E: BufferElement>(_ buffer: SharedBuffer<E>, _ shape: WireBuffer.Shape) {
     let (bytes, owner) = buffer.memory
     buffers.append(WireBuffer(elementType: E.elementType, shape: shape, bytes: bytes, owner: owner))
-  }
-}
-
-/// Puts a message together again; every read is checked.
-public struct MessageDecoder {
-  private var fields: UnsafeRawBufferPointer.SubSequence
-  private var buffers: WireBuffers
-
-  /// `fields` is read only while the decoder lives.
-  package init(fields: UnsafeRawBufferPointer, buffers: WireBuffers) {
-    self.fields = fields[...]
-    self.buffers = buffers
-  }
-
-  public mutating func take<I: FixedWidthInteger>(_: I.Type = I.self) throws(MessageCodingError) -> I {
-    let size = MemoryLayout<I>.size
-    guard fields.count >= size else { throw MessageCodingError("the fields end too early") }
-    let value = UnsafeRawBufferPointer(rebasing: fields.prefix(size)).loadUnaligned(as: I.self)
-    fields = fields.dropFirst(size)
-    return I(littleEndian: value)
-  }
-
-  public mutating func takeFloat() throws(MessageCodingError) -> Float { Float(bitPattern: try take()) }
-
-  public mutating func takeString() throws(MessageCodingError) -> String {
-    let length = Int(try take(UInt32.self))
-    guard fields.count >= length else { throw MessageCodingError("a text of \(length) bytes ends too early") }
-    guard let text = String(validating: fields.prefix(length), as: UTF8.self) else {
-      throw MessageCodingError("a text is not UTF-8")
-    }
-    fields = fields.dropFirst(length)
-    return text
-  }
-
-  /// The next buffer, which must hold `E` and have `rank` dimensions.
-  public mutating func takeBuffer<E: BufferElement>(
-    of _: E.Type, rank: Int
-  ) throws(MessageCodingError) -> (elements: SharedBuffer<E>, shape: [Int]) {
-    guard let buffer = buffers.popFirst() else { throw MessageCodingError("a buffer is missing") }
-    let elements = try elements(of: buffer, as: E.self, rank: rank)
-    return (elements, buffer.shape.extents)
-  }
-
-  /// The next buffer, which must be a vector of `E`.
-  public mutating func takeVector<E: BufferElement>(of _: E.Type) throws(MessageCodingError) -> SharedBuffer<E> {
-    guard let buffer = buffers.popFirst() else { throw MessageCodingError("a buffer is missing") }
-    return try elements(of: buffer, as: E.self, rank: 1)
-  }
-
-  private func elements<E: BufferElement>(
-    of buffer: WireBuffer, as _: E.Type, rank: Int
-  ) throws(MessageCodingError) -> SharedBuffer<E> {
-    guard buffer.elementType == E.elementType, buffer.shape.rank == rank else {
-      throw MessageCodingError(
-        "a buffer holds \(buffer.elementType) of rank \(buffer.shape.rank), not \(E.elementType) of rank \(rank)")
-    }
-    // The product cannot overflow: whoever made the buffer has compared it with the bytes there are.
-    guard let elements = SharedBuffer<E>(adopting: buffer.bytes, owner: buffer.owner),
-      elements.count == (0..<rank).reduce(1, { $0 * buffer.shape[$1] })
-    else { throw MessageCodingError("a buffer's size does not fit its shape \(buffer.shape.extents)") }
-    return elements
-  }
-
-  /// Nothing may be left over.
-  package func finish() throws(MessageCodingError) {
-    guard fields.isEmpty, buffers.isEmpty else { throw MessageCodingError("there is more than the type defines") }
   }
 }

@@ -115,6 +115,8 @@ package protocol PortConnection {
   func take(on ports: UInt64) throws -> Taken
   /// The oldest arrival on the ports whose bits are set, or nil once all of them are closed and drained.
   func next(on ports: UInt64) async throws -> Arrival?
+  /// A value is not what its type says; nothing that came behind it on its edge will be taken.
+  func refuse(_ value: WrittenValue, because error: MessageCodingError)
 }
 
 extension Inbox {
@@ -146,8 +148,16 @@ extension Inbox {
 
 @usableFromInline package enum Arrival: Sendable {
   case envelope(Envelope, port: Int)
+  case written(WrittenValue, port: Int)
   /// The session's turns up to this one were interrupted.
   case cut(Turn)
+
+  @usableFromInline var port: Int? {
+    switch self {
+    case .envelope(_, let port), .written(_, let port): port
+    case .cut: nil
+    }
+  }
 }
 
 /// Where an output's messages go.
@@ -229,10 +239,18 @@ extension Input: AsyncSequence {
 
   public func makeAsyncIterator() -> AsyncIterator { AsyncIterator(input: self) }
 
+  /// - Returns: nil if the arrival is not what it should be, and has been refused.
   @inlinable
-  func event(_ arrival: consuming Arrival) throws -> InputEvent<Value> {
+  func event(_ arrival: consuming Arrival) throws -> InputEvent<Value>? {
     switch arrival {
     case .cut(let turn): return .turnCut(turn)
+    case .written(let written, _):
+      do throws(MessageCodingError) {
+        return .message(try written.read(as: Value.self))
+      } catch {
+        inbox?.refuse(written, because: error)
+        return nil
+      }
     case .envelope(let envelope, _):
       switch envelope.content {
       case .value(let value):
@@ -272,10 +290,10 @@ public struct InputEvents<Value: Message>: AsyncSequence, Sendable {
 
     @inlinable
     public mutating func next(isolation actor: isolated (any Actor)?) async throws -> InputEvent<Value>? {
-      guard let arrival = try await input.inbox?.arrival(on: 1 << UInt64(input.port), inPlace: actor == nil) else {
-        return nil
+      while let arrival = try await input.inbox?.arrival(on: 1 << UInt64(input.port), inPlace: actor == nil) {
+        if let event = try input.event(arrival) { return event }
       }
-      return try input.event(arrival)
+      return nil
     }
   }
 
@@ -314,11 +332,14 @@ public struct MergedInputs<A: Message, B: Message>: AsyncSequence, Sendable {
     @inlinable
     public mutating func next(isolation actor: isolated (any Actor)?) async throws -> Either<A, B>? {
       let ports = 1 << UInt64(inputs.first.port) | 1 << UInt64(inputs.second.port) as UInt64
-      guard let arrival = try await inputs.first.inbox?.arrival(on: ports, inPlace: actor == nil) else { return nil }
-      if case .envelope(_, let port) = arrival, port == inputs.second.port {
-        return .second(try inputs.second.event(arrival))
+      while let arrival = try await inputs.first.inbox?.arrival(on: ports, inPlace: actor == nil) {
+        if arrival.port == inputs.second.port {
+          if let event = try inputs.second.event(arrival) { return .second(event) }
+        } else if let event = try inputs.first.event(arrival) {
+          return .first(event)
+        }
       }
-      return .first(try inputs.first.event(arrival))
+      return nil
     }
   }
 

@@ -27,6 +27,13 @@ public struct SharedBuffer<Element: BitwiseCopyable & Sendable>: @unchecked Send
     self.count = count
   }
 
+  /// Copies raw bytes, a whole number of elements.
+  init(copying bytes: UnsafeRawBufferPointer) {
+    self.init(count: bytes.count / MemoryLayout<Element>.stride) { target in
+      UnsafeMutableRawBufferPointer(target).copyMemory(from: bytes)
+    }
+  }
+
   /// Reads raw bytes where they lie, as long as `owner` lives; copies them if they are not aligned.
   ///
   /// - Returns: nil if the bytes are not a whole number of elements.
@@ -36,7 +43,7 @@ public struct SharedBuffer<Element: BitwiseCopyable & Sendable>: @unchecked Send
     if let base = bytes.baseAddress, UInt(bitPattern: base) % UInt(MemoryLayout<Element>.alignment) == 0 {
       self.init(owner: owner, start: base.assumingMemoryBound(to: Element.self), count: count)
     } else {
-      self.init(count: count) { target in UnsafeMutableRawBufferPointer(target).copyMemory(from: bytes) }
+      self.init(copying: bytes)
     }
   }
 

@@ -123,6 +123,16 @@ struct HarnessCollectorNode: Node {
     while let arrival = try await ports.inbox?.next(on: .max) {
       switch arrival {
       case .cut(let turn): channel?.events.yield(.turnCut(turn))
+      case .written(let written, let port):
+        do throws(MessageCodingError) {
+          let envelope = try written.envelope()
+          if case .value(let value) = envelope.content {
+            channel?.events.yield(
+              .message(port: ports.names[port], value, turn: envelope.turn, time: envelope.stamp.time))
+          }
+        } catch {
+          ports.inbox?.refuse(written, because: error)
+        }
       case .envelope(let envelope, let port):
         switch envelope.content {
         case .value(let value):

@@ -98,3 +98,20 @@ public final class Context: Sendable {
     }
   }
 }
+
+extension Context {
+  /// Lets large frames take the memory of those before them.
+  ///
+  /// glibc gives what is freed at the end of a heap back to the system, which clears every page of it anew for the next
+  /// frame: as much work as receiving it. This lets each heap keep up to 128 MB. It holds for the whole process, and
+  /// does nothing where the C library is another.
+  public static func keepMemoryOfLargeFrames() { _ = keepsMemory }
+
+  private static let keepsMemory: Void = {
+    #if canImport(Glibc)
+      // Blocks below the first limit, glibc's greatest, come from heaps at all.
+      _ = mallopt(M_MMAP_THRESHOLD, 32 << 20)
+      _ = mallopt(M_TRIM_THRESHOLD, 128 << 20)
+    #endif
+  }()
+}

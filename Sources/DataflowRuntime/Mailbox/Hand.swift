@@ -11,6 +11,9 @@ package struct Hand {
 
   /// In the order of their arrival.
   var entries = Deque<MailboxState.Lane.Entry>()
+  /// The run that the node is in the middle of, before the others.
+  private var run: WrittenRun?
+  private var runEntry: (ticket: UInt64, arrived: Int64) = (0, 0)
   private(set) var lane = 0
   private var port = 0
   private var ports: UInt64 = 0
@@ -58,17 +61,38 @@ package struct Hand {
   ///
   /// - Parameter worked: set to how long the node worked on the one before.
   package mutating func next(on wanted: UInt64, now: Int64, worked: inout Int64?) -> Next? {
-    guard holdsValue, wanted == ports, let entry = entries.popFirst() else { return nil }
+    guard holdsValue, wanted == ports, let (arrival, arrived) = popFirst() else { return nil }
     worked = now - taken
     looked += 1
-    waited += now - entry.arrived
+    waited += now - arrived
     taken = now
-    return Next(envelope: entry.envelope, port: port, lane: lane)
+    return Next(arrival: arrival, lane: lane)
+  }
+
+  private mutating func popFirst() -> (Arrival, arrived: Int64)? {
+    if let value = run?.removeFirst() {
+      if run?.count == 0 { run = nil }
+      return (.written(value, port: port), runEntry.arrived)
+    }
+    guard let entry = entries.popFirst() else { return nil }
+    switch entry.parcel {
+    case .envelope(let envelope): return (.envelope(envelope, port: port), entry.arrived)
+    case .run(var first):
+      let value = first.removeFirst()
+      if first.count > 0 { (run, runEntry) = (first, (entry.ticket, entry.arrived)) }
+      return (.written(value, port: port), entry.arrived)
+    }
+  }
+
+  /// Puts the rest of a run back where it came from.
+  mutating func putBackRun() {
+    guard let rest = run.take() else { return }
+    entries.prepend(
+      MailboxState.Lane.Entry(parcel: .run(rest), ticket: runEntry.ticket, arrived: runEntry.arrived))
   }
 
   package struct Next {
-    package let envelope: Envelope
-    package let port: Int
+    package let arrival: Arrival
     package let lane: Int
   }
 

@@ -39,8 +39,8 @@ final class Mailbox: Sendable {
   ///
   /// - Returns: how many values the lane lost; nil if it is full.
   /// - Throws: `CancellationError` if the run is stopping.
-  func deliver(_ envelopes: [Envelope], lane: Int) throws -> Int? {
-    var delivery = MailboxState.Delivery(envelopes, lane: lane, now: clock.now)
+  func deliver(_ parcels: [Parcel], lane: Int) throws -> Int? {
+    var delivery = MailboxState.Delivery(parcels, lane: lane, now: clock.now)
     defer { delivery.wake?.resume() }
     let isDone = try state.withLockSoon { try $0.advance(&delivery) } || withCounts { try $0.advance(&delivery) }
     return isDone ? delivery.lost : nil
@@ -120,6 +120,8 @@ final class Mailbox: Sendable {
 
   func close(lane: Int) { state.withLockSoon { $0.close(lane: lane) }?.resume() }
   func reopen(lane: Int) { state.withLockSoon { $0.reopen(lane: lane) } }
+  func breakOff(lane: Int) { withAll { $0.breakOff(lane: lane) } }
+  func mend(lane: Int) { state.withLockSoon { $0.mend(lane: lane) } }
 
   /// - Returns: how many values each lane lost.
   func fence(_ turn: Turn) -> [Int] {

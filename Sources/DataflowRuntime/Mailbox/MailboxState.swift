@@ -1,6 +1,6 @@
 package import Dataflow
 import DequeModule
-import GraphFile
+package import GraphFile
 
 /// The inside of a mailbox: queues, one per incoming edge, and what the node is doing with what it took.
 ///
@@ -14,7 +14,7 @@ package struct MailboxState {
       var port: Int
       var name: String
       var depth: Int
-      var policy: EdgePolicy
+      package var policy: EdgePolicy
       var isFeedback = false
       /// Whether marks of this session, and of its turns, come on this lane: the node passes a mark on only when it has
       /// come on every such lane.
@@ -22,15 +22,18 @@ package struct MailboxState {
       var carriesTurns = true
     }
     struct Entry {
-      var envelope: Envelope
+      var parcel: Parcel
       var ticket: UInt64
       var arrived: Int64
     }
-    let kind: Kind
+    package let kind: Kind
     var queue = Deque<Entry>()
     /// Values in the queue, and in the node's hand as long as it has not looked at them; marks take no room.
     package internal(set) var values = 0
+    var marks = 0
     var isClosed = false
+    /// What came was not what it should be: nothing more is taken in.
+    var isBroken = false
     package internal(set) var statistics = EdgeStatistics()
     var waiters: [Waiter] = []
 
@@ -38,9 +41,9 @@ package struct MailboxState {
     var ample: Int { kind.depth / 2 }
     var hasRoom: Bool { values < kind.depth }
 
-    mutating func countArrival() {
-      values += 1
-      statistics.delivered += 1
+    mutating func countArrival(of count: Int) {
+      values += count
+      statistics.delivered += count
       if values > statistics.deepest { statistics.deepest = values }
     }
 
@@ -78,19 +81,24 @@ package struct MailboxState {
   }
 
   package mutating func offer(_ envelope: Envelope, lane index: Int, now: Int64) -> Offer {
+    offer(.envelope(envelope), lane: index, now: now)
+  }
+
+  /// - Parameter parcel: if it holds several values, the lane's policy does not drop and has room for them.
+  mutating func offer(_ parcel: Parcel, lane index: Int, now: Int64) -> Offer {
     if isStopped { return .stopped }
-    let isValue = envelope.isValue
-    if isFinished {
-      if isValue { lanes[index].statistics.dropped += 1 }
-      return .delivered(wake: nil, lost: isValue ? 1 : 0)
+    let values = parcel.values
+    if isFinished || lanes[index].isBroken {
+      lanes[index].statistics.dropped += values
+      return .delivered(wake: nil, lost: values)
     }
     // Stale marks are no use either: the node hears of the cut.
-    if envelope.turn.isCut {
-      if isValue { lanes[index].statistics.stale += 1 }
-      return .delivered(wake: nil, lost: isValue ? 1 : 0)
+    if parcel.isStale {
+      lanes[index].statistics.stale += values
+      return .delivered(wake: nil, lost: values)
     }
     var lost = 0
-    if isValue {
+    if values > 0 {
       switch lanes[index].kind.policy {
       case .block, .fail:
         if !lanes[index].hasRoom { return .full }
@@ -99,51 +107,18 @@ package struct MailboxState {
       case .latest:
         while lanes[index].values > 0, dropOldest(lane: index) { lost += 1 }
       }
-      lanes[index].countArrival()
+      lanes[index].countArrival(of: values)
+    } else {
+      lanes[index].marks += 1
     }
     tickets += 1
-    lanes[index].queue.append(Lane.Entry(envelope: envelope, ticket: tickets, arrived: now))
+    lanes[index].queue.append(Lane.Entry(parcel: parcel, ticket: tickets, arrived: now))
     return .delivered(wake: wake(for: lanes[index].kind.port), lost: lost)
-  }
-
-  /// Several envelopes on their way into a lane.
-  struct Delivery {
-    let envelopes: [Envelope]
-    let lane: Int
-    let now: Int64
-    /// How many have been delivered.
-    var done = 0
-    /// How many values the lane lost by it.
-    var lost = 0
-    /// The node, if it was waiting.
-    var wake: Waiter?
-
-    init(_ envelopes: [Envelope], lane: Int, now: Int64) {
-      (self.envelopes, self.lane, self.now) = (envelopes, lane, now)
-    }
-  }
-
-  /// Delivers in order what has not been delivered yet.
-  ///
-  /// - Returns: false if the lane is full.
-  /// - Throws: `CancellationError` if the run is stopping.
-  mutating func advance(_ delivery: inout Delivery) throws -> Bool {
-    while delivery.done < delivery.envelopes.count {
-      switch offer(delivery.envelopes[delivery.done], lane: delivery.lane, now: delivery.now) {
-      case .delivered(let node, let lost):
-        if let node { delivery.wake = node }
-        delivery.lost += lost
-        delivery.done += 1
-      case .full: return false
-      case .stopped: throw CancellationError()
-      }
-    }
-    return true
   }
 
   /// Marks are never dropped: a turn's end must arrive.
   private mutating func dropOldest(lane index: Int) -> Bool {
-    guard let victim = lanes[index].queue.firstIndex(where: { $0.envelope.isValue }) else { return false }
+    guard let victim = lanes[index].queue.firstIndex(where: { $0.parcel.values > 0 }) else { return false }
     lanes[index].queue.remove(at: victim)
     lanes[index].values -= 1
     lanes[index].statistics.dropped += 1
@@ -173,6 +148,18 @@ package struct MailboxState {
 
   /// The lane's sender is back after its process had died.
   package mutating func reopen(lane index: Int) { lanes[index].isClosed = false }
+
+  /// Something that came on the lane is not what it should be: neither what came behind it nor what still comes is
+  /// taken in, marks included, so that no turn looks complete that lacks a value.
+  package mutating func breakOff(lane index: Int) {
+    lanes[index].isBroken = true
+    lanes[index].statistics.dropped += lanes[index].values
+    (lanes[index].values, lanes[index].marks) = (0, 0)
+    lanes[index].queue.removeAll()
+  }
+
+  /// The lane's sender has been greeted anew.
+  package mutating func mend(lane index: Int) { lanes[index].isBroken = false }
 
   // MARK: The node
 
@@ -213,15 +200,26 @@ package struct MailboxState {
       return .empty
     }
     let entry = lanes[index].queue.removeFirst()
-    let isValue = entry.envelope.isValue
-    if isValue {
+    let taken: Take
+    switch entry.parcel {
+    case .run(var run):
+      taken = .arrival(.written(run.removeFirst(), port: lanes[index].kind.port), lane: index)
+      if run.count > 0 {
+        lanes[index].queue.prepend(Lane.Entry(parcel: .run(run), ticket: entry.ticket, arrived: entry.arrived))
+      }
+      hand.hold(.value, now: now)
+    case .envelope(let envelope):
+      taken = .arrival(.envelope(envelope, port: lanes[index].kind.port), lane: index)
+      if !envelope.isValue { lanes[index].marks -= 1 }
+      hand.hold(envelope.isValue ? .value : .mark(envelope, lane: index), now: now)
+    }
+    if entry.parcel.values > 0 {
       lanes[index].values -= 1
       lanes[index].statistics.waited += now - entry.arrived
       if !lanes[index].waiters.isEmpty, lanes[index].values <= lanes[index].ample { wake += lanes[index].takeWaiters() }
     }
-    hand.hold(isValue ? .value : .mark(entry.envelope, lane: index), now: now)
     fill(&hand, from: index, ports)
-    return .arrival(.envelope(entry.envelope, port: lanes[index].kind.port), lane: index)
+    return taken
   }
 
   /// Gives the node what it will take next, so that it need not come back for each: the front of a lane that alone feeds
@@ -233,13 +231,13 @@ package struct MailboxState {
     case .dropOldest, .latest: return  // what has been handed over can be dropped no more
     }
     hand.set(lane: index, port: lanes[index].kind.port, ports: ports)
-    if lanes[index].waiters.isEmpty, lanes[index].values == lanes[index].queue.count, hand.entries.isEmpty {
+    if lanes[index].waiters.isEmpty, lanes[index].marks == 0, hand.entries.isEmpty {
       // Values only, and nobody waits: all of them, which moves none.
       return swap(&hand.entries, &lanes[index].queue)
     }
     let limit = lanes[index].waiters.isEmpty ? Hand.size : min(Hand.size, lanes[index].values - lanes[index].ample)
     while hand.entries.count < limit, let next = lanes[index].queue.popFirst() {
-      guard next.envelope.isValue else { return lanes[index].queue.prepend(next) }
+      guard next.parcel.values > 0 else { return lanes[index].queue.prepend(next) }
       hand.entries.append(next)
     }
   }
@@ -255,6 +253,7 @@ package struct MailboxState {
   /// Notes what the node has looked at, and takes back the rest.
   package mutating func settle(_ hand: inout Hand) {
     count(&hand)
+    hand.putBackRun()
     if hand.entries.isEmpty { return }
     let index = hand.lane
     if lanes[index].queue.isEmpty { return swap(&hand.entries, &lanes[index].queue) }
@@ -322,10 +321,12 @@ package struct MailboxState {
     for index in lanes.indices {
       var kept = Deque<Lane.Entry>()
       for entry in lanes[index].queue {
-        if entry.envelope.turn.isCut {
-          if entry.envelope.isValue { lost[index] += 1 }
-        } else {
+        if !entry.parcel.isStale {
           kept.append(entry)
+        } else if entry.parcel.values == 0 {
+          lanes[index].marks -= 1
+        } else {
+          lost[index] += entry.parcel.values
         }
       }
       lanes[index].queue = kept
@@ -351,7 +352,7 @@ package struct MailboxState {
     var resume: [Waiter] = []
     for index in lanes.indices {
       lanes[index].statistics.dropped += lanes[index].values
-      lanes[index].values = 0
+      (lanes[index].values, lanes[index].marks) = (0, 0)
       lanes[index].queue.removeAll()
       resume += lanes[index].takeWaiters()
     }
@@ -365,7 +366,7 @@ package struct MailboxState {
     for index in lanes.indices {
       resume += lanes[index].takeWaiters()
       lanes[index].queue.removeAll()
-      lanes[index].values = 0
+      (lanes[index].values, lanes[index].marks) = (0, 0)
     }
     if let (_, node) = waiting { resume.append(node) }
     waiting = nil

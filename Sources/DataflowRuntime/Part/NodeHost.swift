@@ -12,6 +12,8 @@ final class NodeHost: Sendable {
   /// Feeds nobody: what comes to its end here has come to its end.
   private let isWitness: Bool
   private let part: any PartServices
+  private let clock: any TimeSource
+  private let tracer: Tracer?
   private let state = Mutex(State())
 
   private struct State {
@@ -33,6 +35,7 @@ final class NodeHost: Sendable {
     self.hasInputs = hasInputs
     self.isWitness = isWitness
     self.part = part
+    (clock, tracer) = (part.clock, part.tracer)
   }
 
   /// Creates the node on a thread of its own, waits for the start and runs it to its end.
@@ -149,23 +152,31 @@ extension NodeHost: Inbox {
   /// What there is for the node, once marks have been passed on and notices acknowledged.
   private func look(on ports: UInt64) throws -> Taken {
     while true {
-      let now = part.clock.now
+      let now = clock.now
       var worked: Int64?
       if let next = mailbox.next(on: ports, now: now, worked: &worked) {
         meter.countWork(worked ?? 0, andReceived: 1)
         part.taken(node: index, lane: next.lane)
-        if let tracer = part.tracer { trace(tracer, worked, next.envelope, next.lane) }
-        return .arrival(.envelope(next.envelope, port: next.port))
+        if let tracer { trace(tracer, worked, next.arrival, next.lane) }
+        return .arrival(next.arrival)
       }
       let take = mailbox.take(on: ports, now: now, worked: &worked)
       if let worked {
         meter.countWork(worked, andReceived: 0)
-        part.tracer?.worked(node: index, worked)
+        tracer?.worked(node: index, worked)
       }
       switch take {
       case .arrival(let arrival, let lane):
-        guard case .envelope(let envelope, _) = arrival else { return .arrival(arrival) }
-        if let tracer = part.tracer { trace(tracer, nil, envelope, lane) }
+        if let tracer { trace(tracer, nil, arrival, lane) }
+        let envelope: Envelope
+        switch arrival {
+        case .cut: return .arrival(arrival)
+        case .written:
+          meter.countReceived()
+          part.taken(node: index, lane: lane)
+          return .arrival(arrival)
+        case .envelope(let found, _): envelope = found
+        }
         switch envelope.content {
         case .value:
           meter.countReceived()
@@ -194,9 +205,14 @@ extension NodeHost: Inbox {
 }
 
 extension NodeHost {
-  private func trace(_ tracer: Tracer, _ worked: Int64?, _ envelope: Envelope, _ lane: Int) {
+  func refuse(_ value: WrittenValue, because error: MessageCodingError) {
+    mailbox.breakOff(lane: value.message.lane)
+    part.refused(node: index, lane: value.message.lane, because: error)
+  }
+
+  private func trace(_ tracer: Tracer, _ worked: Int64?, _ arrival: Arrival, _ lane: Int) {
     if let worked { tracer.worked(node: index, worked) }
-    tracer.took(node: index, edge: part.plan.incoming(index)[lane], envelope)
+    if lane >= 0 { tracer.took(node: index, edge: part.plan.incoming(index)[lane], arrival) }
   }
 }
 
@@ -279,6 +295,8 @@ protocol PartServices: Sendable {
   func seed(for node: String) -> UInt64
   /// The node took a value from an incoming edge, whose far end may want to know that there is room.
   func taken(node: Int, lane: Int)
+  /// A value that the node took from an incoming edge is not what its type says.
+  func refused(node: Int, lane: Int, because error: MessageCodingError)
 }
 
 /// Holds tasks until it is opened.

@@ -4,6 +4,8 @@ import Synchronization
 /// An output of a node in the runtime: stamps what the node sends and puts it on every edge that leaves here.
 final class OutletHost: Outlet {
   private let links: [any Link]
+  /// The only link, if it leads to another process.
+  private let wire: OutboundEdge?
   /// Where the links lead, as indices into the plan's edges.
   private let edges: [Int]
   private let type: PortType
@@ -21,6 +23,7 @@ final class OutletHost: Outlet {
     self.node = node
     self.type = type
     self.links = links
+    wire = links.count == 1 ? links[0] as? OutboundEdge : nil
     self.edges = edges
     self.tracer = tracer
     self.meter = meter
@@ -40,10 +43,14 @@ final class OutletHost: Outlet {
       throw MessageTypeError(node: node, sent: value.type, declared: type, problem: problem)
     }
     let stamp = Stamp(time: time, trace: trace ?? traces.next(), sequence: number)
-    let envelope = Envelope(.value(value), turn: turn, stamp: stamp)
     if let (index, tracer) = tracer {
       for edge in edges { tracer.sent(node: index, edge: edge, sequence: number) }
     }
+    if let wire, try wire.offer(value, turn: turn, stamp: stamp) {
+      meter.countSent()
+      return nil
+    }
+    let envelope = Envelope(.value(value), turn: turn, stamp: stamp)
     for index in links.indices where try !links[index].offer(envelope) {
       guard inPlace, try waitInPlace(links[index], envelope) else { return Unsent(envelope, edge: index) }
     }

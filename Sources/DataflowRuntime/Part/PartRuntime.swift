@@ -186,6 +186,10 @@ final class PartRuntime: Sendable {
     func seed(for node: String) -> UInt64 { FNV1a.hash(node, mixing: plan.settings.seed) }
 
     func taken(node: Int, lane: Int) { wire?.returnCredit(edge: incoming[node][lane], count: 1) }
+
+    func refused(node: Int, lane: Int, because error: MessageCodingError) {
+      wire?.refuse(edge: incoming[node][lane], because: error)
+    }
   }
 
   /// A flag that is raised once.
@@ -201,6 +205,8 @@ protocol WireEnds: Sendable {
   func link(forEdge edge: Int) throws -> any Link
   /// The node took, or lost, values that came over the wire.
   func returnCredit(edge: Int, count: Int)
+  /// What came on the edge is malformed.
+  func refuse(edge: Int, because error: MessageCodingError)
   func forget(session: UInt64)
   /// The process of that part was started anew.
   func peerRestarted(part: Int)

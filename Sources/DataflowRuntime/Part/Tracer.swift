@@ -55,21 +55,35 @@ final class Tracer: Sendable {
     add(TraceEntry(kind: .sent, node: node, time: clock.now, flow: Self.flow(edge, sequence)))
   }
 
-  func took(node: Int, edge: Int, _ envelope: Envelope) {
+  /// - Parameter arrival: a value or a mark.
+  func took(node: Int, edge: Int, _ arrival: Arrival) {
     let now = clock.now
-    let what: String
-    switch envelope.content {
-    case .value:
-      what = plan.nodes[node].manifest.inputs[plan.edges[edge].to.port].name
-      add(
-        TraceEntry(kind: .taken, node: node, time: now, flow: Self.flow(edge, envelope.stamp.sequence)))
-    case .turnEnded: what = "end of turn"
-    case .sessionBegan: what = "session begins"
-    case .sessionEnded: what = "end of session"
+    let (turn, what): (Turn, String?)
+    switch arrival {
+    case .cut: return
+    case .written(let value, _):
+      // What cannot be read is refused by whoever reads it.
+      (turn, what) = (value.turn, nil)
+      if let sequence = value.sequence { add(taken(node, edge, sequence, now)) }
+    case .envelope(let envelope, _):
+      turn = envelope.turn
+      switch envelope.content {
+      case .value:
+        what = nil
+        add(taken(node, edge, envelope.stamp.sequence, now))
+      case .turnEnded: what = "end of turn"
+      case .sessionBegan: what = "session begins"
+      case .sessionEnded: what = "end of session"
+      }
     }
+    let input = plan.nodes[node].manifest.inputs[plan.edges[edge].to.port].name
     state.withLock {
-      $0.current[node] = TraceEntry(kind: .work, node: node, time: now, what: what, turn: "\(envelope.turn)")
+      $0.current[node] = TraceEntry(kind: .work, node: node, time: now, what: what ?? input, turn: "\(turn)")
     }
+  }
+
+  private func taken(_ node: Int, _ edge: Int, _ sequence: UInt64, _ time: Int64) -> TraceEntry {
+    TraceEntry(kind: .taken, node: node, time: time, flow: Self.flow(edge, sequence))
   }
 
   func worked(node: Int, _ duration: Int64) {

@@ -1,4 +1,5 @@
 import Dataflow
+import GraphFile
 import Synchronization
 import ZeroMQ
 
@@ -33,6 +34,9 @@ final class InboundEdge {
     schema = edge.type.schemaID
   }
 
+  /// Whether the lane's policy never drops.
+  var isLossless: Bool { edge.policy == .block || edge.policy == .fail }
+
   /// The session of a record; nil if it is over here.
   func session(_ id: UInt64, in sessions: SessionTable) -> Session? {
     let removals = sessions.removals
@@ -43,9 +47,11 @@ final class InboundEdge {
   }
 }
 
-/// Room that has become free in a lane and that its sender has not been told of.
+/// What the receiver of an edge owes its sender: word of room that has become free in the lane, or that it is refused.
 final class OwedCredit: Sendable {
   private let count = Atomic<Int>(0)
+  private let fault = Mutex<MessageCodingError?>(nil)
+  private let isFaulty = Atomic<Bool>(false)
   private let enough: Int
   private let wakeup: Wakeup
 
@@ -66,4 +72,17 @@ final class OwedCredit: Sendable {
   }
 
   func clear() { count.store(0, ordering: .relaxed) }
+
+  /// A value was found to be malformed when it was taken.
+  func refuse(because error: MessageCodingError) {
+    fault.withLock { $0 = $0 ?? error }
+    isFaulty.store(true, ordering: .releasing)
+    wakeup.signal()
+  }
+
+  /// - Returns: why the sender is to be refused, once.
+  func takeFault() -> MessageCodingError? {
+    guard isFaulty.exchange(false, ordering: .acquiring) else { return nil }
+    return fault.withLock { $0.take() }
+  }
 }

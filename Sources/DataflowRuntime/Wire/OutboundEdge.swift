@@ -3,28 +3,32 @@ import GraphFile
 import Synchronization
 import ZeroMQ
 
-/// The sender's end of an edge to another process. Nodes put envelopes in; the wire's thread takes them out.
+/// The sender's end of an edge to another process. Nodes put values and marks in; the wire's thread takes batches out.
 final class OutboundEdge: Link {
   let index: Int
   let edge: PlannedEdge
   private let state: Mutex<OutboundState>
   private let wakeup: Wakeup
-  private let schema: UInt64
-  /// What the wire's thread is writing; empty in between.
-  private let items = Mutex<[OutboundState.Next]>([])
 
   init(index: Int, edge: PlannedEdge, wakeup: Wakeup) {
     self.index = index
     self.edge = edge
     self.wakeup = wakeup
-    schema = edge.type.schemaID
-    state = Mutex(OutboundState(depth: edge.depth, policy: edge.policy))
+    state = Mutex(OutboundState(depth: edge.depth, policy: edge.policy, schema: edge.type.schemaID))
   }
 
-  func offer(_ envelope: Envelope) throws -> Bool {
+  func offer(_ envelope: Envelope) throws -> Bool { try offer { $0.offer(envelope) } }
+
+  /// Hands a value over that has no envelope: it needs none to be written.
+  func offer(_ value: any Message, turn: Turn, stamp: Stamp) throws -> Bool {
+    try offer { $0.offer(value, turn: turn, stamp: stamp) }
+  }
+
+  @inline(__always)
+  private func offer(_ put: (inout OutboundState) -> OutboundState.Offer) throws -> Bool {
     let (outcome, wasEmpty) = state.withLockSoon { state in
       let wasEmpty = state.isEmpty
-      return (state.offer(envelope), wasEmpty)
+      return (put(&state), wasEmpty)
     }
     switch outcome {
     case .taken:
@@ -68,37 +72,11 @@ final class OutboundEdge: Link {
   var isDrained: Bool { state.withLock { $0.isDrained } }
   var losses: (dropped: Int, stale: Int) { state.withLock { ($0.dropped, $0.stale) } }
 
-  /// Writes what may be written now, up to a batch.
-  ///
-  /// - Returns: whether anything was.
-  func fill(_ writer: inout DataWriter) -> Bool {
-    items.withLock { items in
-      while !writer.isFull {
-        // Encoding is done outside the state's lock, so that the node can go on sending.
-        let room = writer.room
-        let greetings = state.withLockSoon { state in
-          state.next(upTo: room, into: &items)
-          return state.greetings
-        }
-        if items.isEmpty { break }
-        var written = 0
-        while written < items.count, !writer.isFull {
-          switch items[written] {
-          case .envelope(let envelope): writer.append(envelope, schema: schema)
-          case .closed: writer.appendClosed()
-          }
-          written += 1
-        }
-        // Some were larger than those before them.
-        if written < items.count { state.withLock { $0.putBack(items[written...], greetings: greetings) } }
-        items.removeAll(keepingCapacity: true)
-      }
-    }
-    return !writer.isEmpty
-  }
+  /// What may be sent now, up to a batch.
+  func take() -> OutboundBatch? { state.withLockSoon { $0.take() } }
 
-  /// What was filled in has been handed to the socket, or is lost.
-  func written() { state.withLock { $0.written() } }
+  /// What was taken has been handed to the socket, or is lost.
+  func sent() { state.withLock { $0.noteSent() } }
 }
 
 /// The receiver does not take what this process sends.

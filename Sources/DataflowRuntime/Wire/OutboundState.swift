@@ -2,12 +2,13 @@ package import Dataflow
 import DequeModule
 package import GraphFile
 
-/// The sender's side of an edge between processes: what waits to be written, and how much the far end still takes.
+/// The sender's side of an edge between processes: what waits to be sent, and how much the far end still takes.
 ///
 /// A plain value without locks or sockets, like ``MailboxState``. With policy `block` and `fail` a value is let in only
-/// if there is credit for it, so that an edge holds at most its depth, wherever its values are; a policy that drops
-/// keeps up to its depth here, beside what the receiver holds.
-package struct OutboundState {
+/// if there is credit for it, so that an edge holds at most its depth, wherever its values are. Nothing but an
+/// interruption can keep such a value from being sent, so it is written at once, by the node's thread. A policy that
+/// drops keeps up to its depth here, beside what the receiver holds, and writes when there is credit.
+package struct OutboundState: ~Copyable {
   package enum Phase: Equatable {
     /// The receiver has not yet answered the greeting.
     case greeting
@@ -16,29 +17,46 @@ package struct OutboundState {
   }
   private let depth: Int
   private let policy: EdgePolicy
+  private let schema: UInt64
   package private(set) var phase = Phase.greeting
+  /// What waits, in this order: batches that are full, the one being written, and with policies that drop what is not
+  /// written yet.
+  private var batches = Deque<OutboundBatch>()
+  private var writer = DataWriter()
   private var queue = Deque<Envelope>()
+  /// How many values wait, all together.
   private var values = 0
   package private(set) var credits = 0
   /// Sessions under way on the edge; a receiver that was started anew is told of them again.
-  private var sessions: [UInt64: (session: Session, isEnded: Bool)] = [:]
-  /// What was written and has not been answered by credit, by turn and in order: lost if the receiver is another process
+  private var sessions: [UInt64: SessionOnEdge] = [:]
+  /// What was sent and has not been answered by credit, by turn and in order: lost if the receiver is another process
   /// now. Marks, which cost no credit, stand with the values before them.
   private var unanswered = Deque<(turn: Turn, values: Int)>()
-  /// How often the receiver was greeted anew.
-  package private(set) var greetings = 0
   private var isClosed = false
   private var closeIsSent = false
   /// The wire has taken something that it has not handed to its socket.
-  private var isWriting = false
+  private var isSending = false
   private var isStopped = false
   private var waiters: [Waiter] = []
   package private(set) var dropped = 0
   package private(set) var stale = 0
 
-  package init(depth: Int, policy: EdgePolicy) {
+  private struct SessionOnEdge {
+    let session: Session
+    var end = End.open
+    enum End {
+      case open
+      /// Its mark waits.
+      case waiting
+      case sent
+    }
+  }
+
+  /// - Parameter schema: of the edge's type.
+  package init(depth: Int, policy: EdgePolicy, schema: UInt64) {
     self.depth = depth
     self.policy = policy
+    self.schema = schema
   }
 
   // MARK: The node
@@ -50,32 +68,62 @@ package struct OutboundState {
     case refused(reason: String)
   }
 
-  /// Whether nothing waits to be written: the wire must hear of what comes next.
-  package var isEmpty: Bool { queue.isEmpty }
+  /// Whether nothing waits to be sent: the wire must hear of what comes next.
+  package var isEmpty: Bool { batches.isEmpty && writer.isEmpty && queue.isEmpty }
 
   package mutating func offer(_ envelope: Envelope) -> Offer {
-    if isStopped { return .stopped }
-    if case .refused(let reason) = phase { return .refused(reason: reason) }
-    if envelope.turn.isCut {
-      if envelope.isValue { stale += 1 }
+    if case .value(let value) = envelope.content {
+      return offer(value, turn: envelope.turn, stamp: envelope.stamp, envelope: envelope)
+    }
+    if let obstacle { return obstacle }
+    let session = envelope.turn.session
+    if envelope.turn.isCut { return .taken }
+    switch envelope.content {
+    case .sessionBegan: sessions[session.id] = SessionOnEdge(session: session)
+    case .sessionEnded: sessions[session.id]?.end = .waiting
+    case .turnEnded, .value: break
+    }
+    add(envelope)
+    return .taken
+  }
+
+  /// - Parameter envelope: the value's, if there is one already.
+  package mutating func offer(
+    _ value: any Message, turn: Turn, stamp: Stamp, envelope: Envelope? = nil
+  ) -> Offer {
+    if let obstacle { return obstacle }
+    if turn.isCut {
+      stale += 1
       return .taken
     }
-    switch envelope.content {
-    case .sessionBegan: sessions[envelope.turn.session.id] = (envelope.turn.session, false)
-    case .sessionEnded: sessions[envelope.turn.session.id]?.isEnded = true
-    case .turnEnded: break
-    case .value:
-      switch policy {
-      case .block, .fail:
-        // Before the greeting is answered nothing is known of the receiver's room.
-        if values >= credits { return .full }
-      case .dropOldest: while values >= depth { dropOldest() }
-      case .latest: while values > 0 { dropOldest() }
-      }
-      values += 1
+    switch policy {
+    case .block, .fail:
+      // Before the greeting is answered nothing is known of the receiver's room.
+      if values >= credits { return .full }
+      writer.append(value, turn, stamp, schema: schema)
+      if writer.isFull { batches.append(writer.takeBatch()) }
+    case .dropOldest, .latest:
+      let limit = policy == .latest ? 1 : depth
+      while values >= limit { dropOldest() }
+      queue.append(envelope ?? Envelope(.value(value), turn: turn, stamp: stamp))
     }
-    queue.append(envelope)
+    values += 1
     return .taken
+  }
+
+  private var obstacle: Offer? {
+    if isStopped { return .stopped }
+    if case .refused(let reason) = phase { return .refused(reason: reason) }
+    return nil
+  }
+
+  private var isLossless: Bool { policy == .block || policy == .fail }
+
+  /// Lets a mark in.
+  private mutating func add(_ mark: Envelope) {
+    guard isLossless else { return queue.append(mark) }
+    writer.append(mark, schema: schema)
+    if writer.isFull { batches.append(writer.takeBatch()) }
   }
 
   private mutating func dropOldest() {
@@ -104,79 +152,59 @@ package struct OutboundState {
 
   // MARK: The wire
 
-  package enum Next {
-    case envelope(Envelope)
-    case closed
-  }
-
-  /// Adds to `items` what may be written now, in order, but not more than `count`.
-  package mutating func next(upTo count: Int, into items: inout [Next]) {
-    while items.count < count, let item = next() { items.append(item) }
-  }
-
-  private mutating func next() -> Next? {
+  /// What may be sent now, in order, up to a batch; nil if that is nothing.
+  package mutating func take() -> OutboundBatch? {
     guard phase == .ready else { return nil }
-    if !queue.isEmpty {
-      if queue[0].isValue {
-        guard credits > 0 else { return nil }
-        credits -= 1
-        values -= 1
-      }
-      isWriting = true
-      let envelope = queue.removeFirst()
-      noteWritten(envelope)
-      return .envelope(envelope)
+    if batches.isEmpty { writeWhatHasCredit() }
+    guard var batch = batches.popFirst() ?? (writer.isEmpty ? nil : writer.takeBatch()) else { return nil }
+    if batch.values > credits {
+      // The receiver that was greeted anew has less room than the one before.
+      let first = batch.takeFirst(values: credits)
+      batches.prepend(batch)
+      if first.isEmpty { return nil }
+      batch = first
     }
-    if isClosed, !closeIsSent {
-      closeIsSent = true
-      isWriting = true
-      return .closed
-    }
-    return nil
+    credits -= batch.values
+    values -= batch.values
+    isSending = true
+    for run in batch.runs { note(run) }
+    return batch
   }
 
-  private mutating func noteWritten(_ envelope: Envelope) {
-    if envelope.turn.epoch == 0 { return }
-    let values = envelope.isValue ? 1 : 0
-    if let last = unanswered.indices.last, unanswered[last].turn == envelope.turn {
-      unanswered[last].values += values
+  private mutating func writeWhatHasCredit() {
+    while !writer.isFull, let envelope = queue.first {
+      if envelope.isValue, writer.values >= credits { return }
+      writer.append(envelope, schema: schema)
+      queue.removeFirst()
+    }
+    if isClosed, !closeIsSent, queue.isEmpty, writer.values <= credits {
+      writer.appendClosed()
+      closeIsSent = true
+    }
+  }
+
+  private mutating func note(_ run: OutboundBatch.Run) {
+    guard let turn = run.turn else { return }
+    if turn.epoch == 0 {
+      if run.endsSession { sessions[turn.session.id]?.end = .sent }
+      return
+    }
+    if let last = unanswered.indices.last, unanswered[last].turn == turn {
+      unanswered[last].values += run.values
     } else {
       if unanswered.first?.values == 0 { unanswered.removeFirst() }
-      unanswered.append((envelope.turn, values))
-    }
-  }
-
-  /// Takes back what a message had no room for.
-  ///
-  /// - Parameter greetings: as many as there had been when it was taken. If there was another since, it has been counted as
-  ///   lost, and stays so.
-  package mutating func putBack(_ items: ArraySlice<Next>, greetings: Int) {
-    guard greetings == self.greetings else { return }
-    for item in items.reversed() {
-      guard case .envelope(let envelope) = item else {
-        closeIsSent = false
-        continue
-      }
-      let isStale = envelope.turn.isCut
-      if envelope.isValue {
-        credits += 1
-        if isStale { stale += 1 } else { values += 1 }
-      }
-      if !isStale { queue.prepend(envelope) }
-      guard envelope.turn.epoch != 0, let last = unanswered.indices.last else { continue }
-      if envelope.isValue { unanswered[last].values -= 1 }
-      if unanswered[last].values == 0 { unanswered.removeLast() }
+      unanswered.append((turn, run.values))
     }
   }
 
   /// All that was taken has been handed to the socket.
-  package mutating func written() { isWriting = false }
+  package mutating func noteSent() { isSending = false }
 
-  /// Everything has been written, or there is nobody to write to.
+  /// Everything has been sent, or there is nobody to send it to.
   package var isDrained: Bool {
     if isStopped { return true }
     if case .refused = phase { return true }
-    return queue.isEmpty && !isWriting && (!isClosed || closeIsSent)
+    return isEmpty && !isSending && (!isClosed || closeIsSent)
   }
 
   /// The receiver answered the greeting.
@@ -210,20 +238,22 @@ package struct OutboundState {
   /// - Returns: turns of which something may be lost.
   package mutating func greetAgain() -> [Turn] {
     defer { unanswered.removeAll() }
-    greetings += 1
     phase = .greeting
     credits = 0
     closeIsSent = false
-    let queuedEnds = Set(
-      queue.compactMap { envelope -> UInt64? in
-        if case .sessionEnded = envelope.content { envelope.turn.session.id } else { nil }
-      })
-    for (id, known) in sessions.sorted(by: { $0.key > $1.key }) {
-      queue.prepend(Envelope(.sessionBegan, turn: Turn(known.session, epoch: 0)))
-      if known.isEnded, !queuedEnds.contains(id) {
-        queue.append(Envelope(.sessionEnded, turn: Turn(known.session, epoch: 0)))
+    var again = DataWriter()
+    var begun: [OutboundBatch] = []
+    for (_, known) in sessions.sorted(by: { $0.key < $1.key }) {
+      let turn = Turn(known.session, epoch: 0)
+      again.append(Envelope(.sessionBegan, turn: turn), schema: schema)
+      if again.isFull { begun.append(again.takeBatch()) }
+      if known.end == .sent {
+        add(Envelope(.sessionEnded, turn: turn))
+        sessions[known.session.id]?.end = .waiting
       }
     }
+    if !again.isEmpty { begun.append(again.takeBatch()) }
+    batches.insert(contentsOf: begun, at: 0)
     return Set(unanswered.map(\.turn)).filter { !$0.isCut }
   }
 
@@ -232,7 +262,10 @@ package struct OutboundState {
   package mutating func fence() -> [Waiter] {
     let before = values
     queue.removeAll { $0.turn.isCut }
-    values = queue.count { $0.isValue }
+    if !writer.isEmpty { batches.append(writer.takeBatch()) }
+    for index in batches.indices { batches[index].removeStale() }
+    batches.removeAll(where: \.isEmpty)
+    values = queue.count { $0.isValue } + batches.reduce(0) { $0 + $1.values }
     stale += before - values
     return takeWaiters()
   }
@@ -241,7 +274,9 @@ package struct OutboundState {
 
   package mutating func stop() -> [Waiter] {
     isStopped = true
+    batches.removeAll()
     queue.removeAll()
+    if !writer.isEmpty { _ = writer.takeBatch() }
     values = 0
     return takeWaiters()
   }

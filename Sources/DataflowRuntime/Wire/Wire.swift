@@ -44,6 +44,7 @@ final class Wire: WireEnds {
   ) throws {
     self.plan = plan
     self.identity = identity
+    Context.keepMemoryOfLargeFrames()
     let wakeup = try Wakeup()
     self.wakeup = wakeup
     context = try Context(ioThreads: 1)
@@ -97,6 +98,7 @@ final class Wire: WireEnds {
   }
 
   func returnCredit(edge: Int, count: Int) { owed[edge]?.add(count) }
+  func refuse(edge: Int, because error: MessageCodingError) { owed[edge]?.refuse(because: error) }
 
   func fence(_ turn: Turn) {
     for edge in outbound { edge.update { $0.fence() } }

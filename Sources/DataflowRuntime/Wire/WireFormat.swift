@@ -6,13 +6,15 @@ package enum WireFormat {
   static let magic: [UInt8] = Array("APHN".utf8)
 
   static let preambleSize = 8
+  /// With the preamble.
+  static let dataHeaderSize = 32
   static let recordHeaderSize = 56
   static let bufferHeaderSize = 16
 
   /// Larger buffers travel in frames of their own, without a copy; for smaller ones a frame costs more than a copy.
   package static let inlineLimit = 8 << 10
   /// A batch is sent when it holds this many records, bytes or frames of buffers.
-  static let batchRecords = 256
+  static let batchRecords = 1024
   static let batchBytes = 64 << 10
   static let batchFrames = 16
 
@@ -72,13 +74,15 @@ package struct ByteWriter: ~Copyable {
   /// What was written, valid until more is.
   var written: UnsafeRawBufferPointer { UnsafeRawBufferPointer(start: block.start, count: count) }
 
-  mutating func reset() { count = 0 }
-
-  /// Gives up what was written, and starts anew.
+  /// Gives up what was written, and starts anew, with room for about as much.
   mutating func takeBlock() -> (block: ByteBlock, count: Int) {
-    defer { (block, count) = (ByteBlock(capacity: block.capacity), 0) }
+    let capacity = max(512, count < block.capacity / 4 ? block.capacity / 2 : block.capacity)
+    defer { (block, count) = (ByteBlock(capacity: capacity), 0) }
     return (block, count)
   }
+
+  /// Leaves room for bytes that are written later.
+  mutating func leaveOut(_ size: Int) { _ = extend(by: size) }
 
   /// Room for `size` more bytes, which the caller must fill.
   @inline(__always)
@@ -109,10 +113,14 @@ package struct ByteWriter: ~Copyable {
     extend(by: raw.count).copyMemory(from: source, byteCount: raw.count)
   }
 
-  mutating func put(raw: [UInt8]) { raw.withUnsafeBytes { put(raw: $0) } }
+  mutating func put(raw: [UInt8]) {
+    if !raw.isEmpty { raw.withUnsafeBytes { put(raw: $0) } }
+  }
 
+  /// - Parameter alignment: a power of two.
+  @inline(__always)
   mutating func pad(to alignment: Int) {
-    let missing = (alignment - count % alignment) % alignment
+    let missing = -count & (alignment - 1)
     if missing > 0 { extend(by: missing).initializeMemory(as: UInt8.self, repeating: 0, count: missing) }
   }
 
@@ -151,6 +159,9 @@ package struct ByteReader {
   private(set) var offset = 0
 
   package init(_ bytes: UnsafeRawBufferPointer) { self.bytes = bytes }
+
+  /// Begins at an offset that lies within the bytes.
+  init(_ bytes: UnsafeRawBufferPointer, at offset: Int) { (self.bytes, self.offset) = (bytes, offset) }
 
   var remaining: Int { bytes.count - offset }
 

@@ -1,5 +1,6 @@
 import Dataflow
 import DataflowRuntime
+import GraphFile
 import Messages
 import Testing
 
@@ -24,6 +25,15 @@ import Testing
 
   static func value(_ number: Int, _ turn: Turn) -> Envelope {
     Envelope(.value(Text("\(number)")), turn: turn, stamp: Stamp(sequence: UInt64(number)))
+  }
+
+  /// Values as they come over the wire.
+  static func run(_ numbers: Range<Int>, _ turn: Turn, lane: Int) -> Parcel {
+    var writer = DataWriter()
+    for number in numbers { writer.append(value(number, turn), schema: PortType.text.schemaID) }
+    let memory = SharedBuffer<UInt8>(writer.takeBatch().head).memory
+    let message = WireMessage(memory.bytes, owner: memory.owner, type: Text.self, lane: lane)
+    return .run(WrittenRun(message, turn: turn, place: OutboundBatch.headerSize, count: numbers.count))
   }
 
   @Test func blockAndFailLeaveAFullLaneAlone() throws {
@@ -123,6 +133,36 @@ import Testing
     }
   }
 
+  @Test func ofValuesThatComeTogetherAsManyAreDeliveredAsThereIsRoomFor() throws {
+    var mailbox = try Self.mailbox(["block"])
+    let turn = Turn(Session(id: 1, name: "a"), epoch: 1)
+    expect(mailbox.offer(Self.value(0, turn), lane: 0, now: 0).isDelivered)
+    var delivery = MailboxState.Delivery([Self.run(1..<5, turn, lane: 0)], lane: 0, now: 0)
+    expect(try !mailbox.advance(&delivery))
+    expectEqual(mailbox.drain().values, [0, 1, 2])
+    expect(try mailbox.advance(&delivery))
+    expectEqual(mailbox.drain().values, [3, 4])
+    #expect(mailbox.lanes[0].statistics.delivered == 5)
+  }
+
+  @Test func ofALaneThatBreaksNothingMoreIsTakenNotEvenMarks() throws {
+    var mailbox = try Self.mailbox(["block", "block"])
+    let turn = Turn(Session(id: 1, name: "a"), epoch: 1)
+    var delivery = MailboxState.Delivery([Self.run(0..<3, turn, lane: 0)], lane: 0, now: 0)
+    expect(try mailbox.advance(&delivery))
+    expect(mailbox.offer(Envelope(.turnEnded, turn: turn), lane: 0, now: 0).isDelivered)
+    expect(mailbox.offer(Self.value(7, turn), lane: 1, now: 0).isDelivered)
+    mailbox.breakOff(lane: 0)
+    expect(mailbox.offer(Envelope(.turnEnded, turn: turn), lane: 0, now: 0).isDelivered)
+    let drained = mailbox.drain()
+    #expect(drained.values == [7])
+    #expect(drained.marks.isEmpty)
+    #expect(mailbox.lanes[0].statistics.dropped == 3)
+    mailbox.mend(lane: 0)
+    expect(mailbox.offer(Self.value(8, turn), lane: 0, now: 0).isDelivered)
+    expectEqual(mailbox.drain().values, [8])
+  }
+
   @Test func afterAStopNothingIsTakenOrDelivered() throws {
     var mailbox = try Self.mailbox(["block"])
     let turn = Turn(Session(id: 1, name: "a"), epoch: 1)
@@ -153,6 +193,12 @@ import Testing
     var hand = Hand()
     func take(_ mailbox: inout MailboxState) -> Bool {
       switch mailbox.step(&hand) {
+      case .arrival(.written(let value, _), let lane):
+        #expect(!value.turn.isCut, "a stale message was handed over")
+        taken[lane] += 1
+        if let before = last[lane], let sequence = value.sequence { #expect(sequence > before) }
+        last[lane] = value.sequence
+        return true
       case .arrival(.envelope(let envelope, _), let lane):
         #expect(!envelope.turn.isCut, "a stale message was handed over")
         if case .value = envelope.content {
@@ -172,6 +218,14 @@ import Testing
       let who = Int.random(in: 0..<3, using: &random)
       let turn = Turn(sessions[who], epoch: epochs[who])
       switch Int.random(in: 0..<100, using: &random) {
+      case ..<20 where mailbox.isLossless(lane):
+        let first = offered.reduce(0, +)
+        let run = Self.run(first..<first + Int.random(in: 1...4, using: &random), turn, lane: lane)
+        let before = mailbox.lanes[lane].statistics
+        var delivery = MailboxState.Delivery([run], lane: lane, now: 0)
+        _ = try mailbox.advance(&delivery)
+        let after = mailbox.lanes[lane].statistics
+        offered[lane] += after.delivered - before.delivered + after.stale - before.stale
       case ..<50:
         if mailbox.offer(Self.value(offered.reduce(0, +), turn), lane: lane, now: 0).isDelivered { offered[lane] += 1 }
         #expect(mailbox.lanes[lane].values <= 3)
@@ -200,6 +254,10 @@ import Testing
   }
 }
 
+extension MailboxState {
+  func isLossless(_ lane: Int) -> Bool { lanes[lane].kind.policy == .block || lanes[lane].kind.policy == .fail }
+}
+
 extension MailboxState.Offer {
   var isDelivered: Bool { if case .delivered = self { true } else { false } }
 }
@@ -217,7 +275,7 @@ extension MailboxState {
   mutating func step(_ hand: inout Hand) -> Take {
     var worked: Int64?
     if let next = hand.next(on: .max, now: 0, worked: &worked) {
-      return .arrival(.envelope(next.envelope, port: next.port), lane: next.lane)
+      return .arrival(next.arrival, lane: next.lane)
     }
     settle(&hand)
     var wake: [Waiter] = []
@@ -231,6 +289,7 @@ extension MailboxState {
     while true {
       switch step(&hand) {
       case .arrival(.cut(let turn), _): drained.cuts.append(turn.epoch)
+      case .arrival(.written(let value, _), _): drained.values.append(value.sequence.map { Int($0) } ?? -1)
       case .arrival(.envelope(let envelope, _), _):
         if case .value(let value) = envelope.content {
           drained.values.append(Int((value as? Text)?.string ?? "") ?? -1)

@@ -94,9 +94,22 @@ import Testing
       }
     }
     for type in MessageTypes.all {
+      readLater(head, as: type)
       guard let data = try? ReadData(frames, as: type) else { continue }
       let held = data.records.reduce(0) { $0 + $1.name.utf8.count + ($1.value.map(Self.bytes) ?? 0) }
       #expect(held <= size)
+    }
+  }
+
+  /// Reads values as a node does that takes them one by one.
+  private func readLater(_ head: [UInt8], as type: any Message.Type) {
+    let memory = SharedBuffer(head).memory
+    let message = WireMessage(memory.bytes, owner: memory.owner, type: type, lane: 0)
+    var bytes = ByteReader(memory.bytes)
+    guard (try? bytes.takePreamble()) == .data, var reader = try? DataReader(afterPreamble: bytes) else { return }
+    while let run = try? reader.passRun(schema: WireVector.schema(of: head)) {
+      var written = WrittenRun(message, turn: Turn(WireVector.session, epoch: 1), place: run.place, count: run.count)
+      while written.count > 0 { _ = try? written.removeFirst().envelope() }
     }
   }
 

@@ -70,10 +70,11 @@ struct WireVector: Sendable, CustomStringConvertible {
     _ name: String, _ envelopes: [Envelope], _ type: PortType, _ message: any Message.Type, isClosed: Bool = false
   ) -> WireVector {
     var writer = DataWriter(inlineLimit: 1024)
-    writer.begin(edge: 3, incarnation: greeting.incarnation, number: 2)
     for envelope in envelopes { writer.append(envelope, schema: type.schemaID) }
     if isClosed { writer.appendClosed() }
-    return WireVector(name: name, frames: [writer.head] + writer.frames.map { [UInt8]($0.bytes) }, type: message)
+    let batch = writer.takeBatch()
+    batch.address(edge: 3, incarnation: greeting.incarnation, number: 2)
+    return WireVector(name: name, frames: [batch.head] + batch.frames.map { [UInt8]($0.bytes) }, type: message)
   }
 
   // MARK: Control
@@ -141,6 +142,11 @@ struct WireVector: Sendable, CustomStringConvertible {
       WireVector(name: "alive", frames: [ControlWire.bytes(.alive)]),
     ] + events.map { WireVector(name: $0.name, frames: [ControlWire.bytes(.event, $0.event)]) }
     + commands.map { WireVector(name: $0.name, frames: [ControlWire.bytes(.command, $0.command)]) }
+
+  /// The schema of a data message's first record; 0 if there is none.
+  static func schema(of head: [UInt8]) -> UInt64 {
+    head.count < 88 ? 0 : head.withUnsafeBytes { $0.loadUnaligned(fromByteOffset: 80, as: UInt64.self) }
+  }
 
   // MARK: Files
 
