@@ -56,7 +56,7 @@ public struct AudioTokenHeadNode: Node {
     public init(_ bind: inout PortBinder, _ parameters: Parameters) throws {
       let model = parameters.model
       hidden = bind.input(
-        "hidden", found: .features(dim: try ModelHeader.hiddenWidth(model)),
+        "hidden", found: .features(dim: try ModelHeader.miniOmni2(model).width),
         help: "Hidden states of a position: the row that speaks first, the one that writes last.")
       token = bind.output(
         "token", type: .tokens(vocabulary: Tokens.vocabulary(ofModel: model)),

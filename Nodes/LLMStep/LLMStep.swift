@@ -20,6 +20,7 @@ public struct LLMStepNode: Node {
     public let model: String
     public let weights: WeightPrecision
     public let limit: Int
+    public let turns: Int
     public let context: Keeping
 
     public init(_ read: inout ParameterReader) {
@@ -35,6 +36,12 @@ public struct LLMStepNode: Node {
       limit = read(
         "limit", default: 2_048, in: 16...1_048_576, unit: "tokens",
         help: "How much prompt and answer together may hold, at most the model's own limit.")
+      turns = read(
+        "turns", default: 4, in: 1...64,
+        help: """
+          How many sessions' turns are in the token loop at once; others wait. At most the depth of the feedback edge: \
+          what goes round must have room, or the loop would wait for itself.
+          """)
       context = read(
         "context", default: .turn,
         help: """
@@ -80,6 +87,8 @@ public struct LLMStepNode: Node {
   private let context: NodeContext
   private let makeMemory: () throws -> any SessionMemory
   private var conversations: [Session: Conversation] = [:]
+  /// Sessions with a turn that waits for room in the loop, in order.
+  private var queue: [Session] = []
 
   public init(_ parameters: Parameters, _ context: NodeContext) throws {
     self.parameters = parameters
@@ -107,6 +116,7 @@ public struct LLMStepNode: Node {
         if let conversation = conversations[cut.session] {
           conversation.forget(through: cut.epoch)
           try await proceed(cut.session, ports.hidden)
+          try await proceedWithOthers(ports.hidden)
         }
       } else if let event = try ports.prompt.event(of: arrival) {
         try await prompted(event, ports.hidden) { $0.add($1) }
@@ -115,7 +125,7 @@ public struct LLMStepNode: Node {
       } else if let event = try ports.token.event(of: arrival) {
         try await answered(event, ports.hidden)
       } else if case .message(let control)? = try ports.control.event(of: arrival), control.value.name == "reset" {
-        conversations[control.session]?.memory.reset()
+        conversations[control.session]?.reset()
       }
     }
   }
@@ -125,12 +135,12 @@ public struct LLMStepNode: Node {
     _ event: InputEvent<Value>, _ output: Output<Features>, add: (Conversation, Received<Value>) -> Void
   ) async throws {
     switch event {
-    case .message(let prompt): add(try conversation(prompt.session), prompt)
+    case .message(let prompt): add(conversation(prompt.session), prompt)
     case .turnEnded(let turn):
-      try conversation(turn.session).waiting.append(turn)
+      conversation(turn.session).waiting.append(turn)
       try await proceed(turn.session, output)
     case .sessionEnded(let session):
-      try conversation(session).isComplete = true
+      conversation(session).isComplete = true
       try await proceed(session, output)
     case .sessionBegan, .turnCut: break
     }
@@ -143,19 +153,30 @@ public struct LLMStepNode: Node {
       guard let conversation = conversations[token.session], conversation.active == token.turn else { return }
       let tokens = Array(token.value.ids)
       try await step(conversation, token.turn, token.stamp, output) { try $0.advance(tokens, check: $1) }
-      try await proceed(token.session, output)
+      if conversation.active == nil {
+        try await proceed(token.session, output)
+        try await proceedWithOthers(output)
+      }
     case .turnEnded(let turn):
       guard let conversation = conversations[turn.session], conversation.active == turn else { return }
       conversation.active = nil
       context.endTurn(turn)
       try await proceed(turn.session, output)
+      try await proceedWithOthers(output)
     case .sessionBegan, .sessionEnded, .turnCut: break
     }
   }
 
-  private mutating func conversation(_ session: Session) throws -> Conversation {
+  /// Starts turns of sessions that waited, as long as there is room in the loop.
+  private mutating func proceedWithOthers(_ output: Output<Features>) async throws {
+    while !queue.isEmpty, hasRoom { try await proceed(queue.removeFirst(), output) }
+  }
+
+  private var hasRoom: Bool { conversations.values.filter { $0.active != nil }.count < parameters.turns }
+
+  private mutating func conversation(_ session: Session) -> Conversation {
     if let conversation = conversations[session] { return conversation }
-    let conversation = Conversation(try makeMemory())
+    let conversation = Conversation(makeMemory)
     conversations[session] = conversation
     return conversation
   }
@@ -164,6 +185,10 @@ public struct LLMStepNode: Node {
   private mutating func proceed(_ session: Session, _ output: Output<Features>) async throws {
     guard let conversation = conversations[session] else { return }
     while conversation.active == nil, !conversation.waiting.isEmpty {
+      guard hasRoom else {
+        if !queue.contains(session) { queue.append(session) }
+        return
+      }
       let turn = conversation.waiting.removeFirst()
       guard let (prompt, stamp) = conversation.prompts.removeValue(forKey: turn), !prompt.isEmpty else {
         // Nothing was asked.
@@ -171,6 +196,7 @@ public struct LLMStepNode: Node {
         continue
       }
       conversation.active = turn
+      conversation.resetIfAsked()
       try await step(conversation, turn, stamp, output) { try $0.begin(prompt, check: $1) }
     }
     if conversation.active == nil, conversation.isComplete {
@@ -188,7 +214,7 @@ public struct LLMStepNode: Node {
     let context = context
     let hidden: Matrix?
     do {
-      hidden = try compute(conversation.memory) {
+      hidden = try compute(try conversation.remembering()) {
         if context.isStopping { throw CancellationError() }
         try turn.check()
       }

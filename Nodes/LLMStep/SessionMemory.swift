@@ -103,10 +103,17 @@ final class OmniMemory: SessionMemory {
     caches.removeSubrange(1...)
     // Earlier turns stay as long as the new one has room for some answer.
     if !keepsTurns || caches[0].count + columns >= limit { reset() }
-    for part in prompt.embeddings.dropLast() { _ = try runner.forward(part, cache: caches[0], checkCancelled: check) }
-    // The rows differ in their last position alone: what comes before is computed once.
-    if last.rows == 2 { caches.append(try caches[0].fork()) }
-    return try runner.step(last, caches: caches, checkCancelled: check)
+    let before = caches[0].count
+    do {
+      for part in prompt.embeddings.dropLast() { _ = try runner.forward(part, cache: caches[0], checkCancelled: check) }
+      // The rows differ in their last position alone: what comes before is computed once.
+      if last.rows == 2 { caches.append(try caches[0].fork()) }
+      return try runner.step(last, caches: caches, checkCancelled: check)
+    } catch {
+      // Half a prompt is no turn to remember.
+      caches[0].truncate(to: before)
+      throw error
+    }
   }
 
   func advance(_ tokens: [Int32], check: CancellationCheck) throws -> Matrix? {

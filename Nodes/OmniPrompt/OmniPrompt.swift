@@ -42,7 +42,7 @@ public struct OmniPromptNode: Node {
 
     public init(_ bind: inout PortBinder, _ parameters: Parameters) throws {
       let task = parameters.task
-      let width = FoundType.features(dim: try ModelHeader.hiddenWidth(parameters.model))
+      let width = FoundType.features(dim: try ModelHeader.miniOmni2(parameters.model).width)
       speech = bind.input(
         "speech", found: width, optional: !task.hears,
         help: "Adapted features of a spoken question, a row for each 20 ms; needed by the tasks that hear.")
@@ -123,6 +123,12 @@ public struct OmniPromptNode: Node {
       ended[session, default: 0] += 1
       guard ended[session] == needed else { return }
       ended[session] = nil
+      if questions[Turn(session, epoch: 0)] != nil {
+        context.fail(
+          Turn(session, epoch: 0),
+          because:
+            "what was said belongs to no turn; put a node that opens turns, such as speech-end, before the encoder")
+      }
       questions = questions.filter { $0.key.session != session }
     case .sessionBegan, .turnCut: break
     }
@@ -142,6 +148,12 @@ public struct OmniPromptNode: Node {
     let prompt = MiniOmni2Prompt(
       task, speech: Matrix(joining: question.speech), image: question.image,
       question: tokenizer.encode(question.text), rows: parameters.oneRow ? 1 : nil, ids: embedding.ids)
+    let most = embedding.configuration.context
+    guard prompt.columns < most else {
+      return context.fail(
+        turn, because: "the prompt has \(prompt.columns) positions and the context holds \(most); ask something shorter"
+      )
+    }
     let (shared, last): (Matrix, Matrix)
     do {
       (shared, last) = try embedding.embed(prompt)

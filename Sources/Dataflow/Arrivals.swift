@@ -14,7 +14,7 @@ extension Input {
   ///
   /// - Throws: ``WrongMessageType``, which means a fault of the runtime's own.
   public func event(of arrival: AnyArrival) throws -> InputEvent<Value>? {
-    if case .envelope(_, let origin) = arrival.arrival, origin != port { return nil }
+    if let origin = arrival.arrival.port, origin != port { return nil }
     return try event(arrival.arrival)
   }
 }

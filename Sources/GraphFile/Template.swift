@@ -93,8 +93,10 @@ final class Substitution {
         guard let argument = scope[name], spend(volume(of: argument), at: value.location) else {
           return ParameterValue(.null, at: value.location)
         }
-        // The place stays that of the use: that is where a reader looks for the node's parameter.
-        return ParameterValue(argument.content, at: value.location)
+        // The place stays that of the use, where a reader looks for the node's parameter; but what the command line gives
+        // is its own: a relative path counts from the working directory.
+        let isOverride = argument.location.line == 0
+        return ParameterValue(argument.content, at: isOverride ? argument.location : value.location)
       }
       return ParameterValue(.string(render(template, in: scope, at: value.location)), at: value.location)
     }

@@ -98,9 +98,10 @@ public enum ModelFolder {
   }
 
   /// Whether a folder holds a release of Mini-Omni2.
-  package static func isMiniOmni2(_ path: String) -> Bool {
-    access("\(path)/\(MiniOmni2Configuration.file)", R_OK) == 0
-  }
+  package static func isMiniOmni2(_ path: String) -> Bool { holds(MiniOmni2Configuration.file, in: path) }
+
+  /// Whether a file is there, readable or not.
+  static func holds(_ name: String, in folder: String) -> Bool { access("\(folder)/\(name)", F_OK) == 0 }
 
   private static func variable(_ name: String) -> String? {
     guard let value = getenv(name), value.pointee != 0 else { return nil }

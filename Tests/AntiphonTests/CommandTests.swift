@@ -139,8 +139,8 @@ import Testing
     #expect(json.output.contains("\"format\" : \"safetensors\""), "\(json.output)")
     for (arguments, reason) in [
       (["\(golden)/os-system.pth"], "system is refused"), (["\(folder.path)/missing.pt"], "missing.pt"),
-      (["\(golden)/nested.pt", "--for", "llm-step"], "expected a GGUF file, found PyTorch archive"),
-      (["\(golden)/nested.pt", "--for", "speaker"], "there are llm-step"),
+      (["\(golden)/nested.pt", "--for", "text-head"], "expected GGUF, found PyTorch archive"),
+      (["\(golden)/nested.pt", "--for", "speaker"], "there are adapter, audio-token-head"),
     ] {
       let command = try Command(["models", "inspect"] + arguments, in: folder)
       let exit = await command.ends()

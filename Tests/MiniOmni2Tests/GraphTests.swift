@@ -176,22 +176,88 @@ private struct WholeTurnNode: Node {
     #expect(Set(bytes).count == 1)
   }
 
-  @Test func sessionsDoNotMix() async throws {
-    let files = try (1...3).map { try question($0) }
-    let run = try await ask(
-      "mini-omni2", ["capture.path=[\(files.joined(separator: ", "))]", "answer.label='{session}: '"])
-    let expected = try (1...3).flatMap { line(try goldens.answer("a1a2.\($0)").text, label: "question\($0): ") }
-    #expect(Set(run.printed) == Set(expected))
-    #expect(run.turns.map(\.outcome) == [.completed, .completed, .completed])
+  @Test func picturesAndTextsAreAnsweredTheSameSpreadOut() async throws {
+    let eyes = ["picture", "vision-encoder", "vision-adapter", "capture", "speech-end", "encoder", "speech-adapter"]
+    let mind = ["prompt", "llm-step", "audio-token-head", "answer"]
+    for (graph, overrides, parts) in [
+      ("mini-omni2-vision", ["question=\(try question(0))", "picture=\(goldens.folder)/picture.png"], [eyes, mind]),
+      ("mini-omni2-text", ["question.text=[Tell me a joke.]"], [["question"], mind]),
+    ] {
+      var bytes: [Data] = []
+      for carrier in [Carrier.direct, .ipc, .tcp] {
+        let run = try await ask(graph, overrides, parts: carrier == .direct ? [] : parts, over: carrier)
+        let expected = try goldens.answer(graph.hasSuffix("text") ? "t1a2.4" : "image-a1a2.0").text
+        #expect(run.printed == line(expected, label: graph.hasSuffix("text") ? "" : "answer: "))
+        bytes.append(try Data(contentsOf: URL(fileURLWithPath: path("answer.wav"))))
+      }
+      #expect(Set(bytes).count == 1, "\(graph)")
+    }
   }
 
-  @Test func drawnAnswersRepeatWithTheirSeed() async throws {
-    var lines: [[String]] = []
-    for seed in [1, 1, 2] {
-      let drawn = ["audio-token-head.temperature=1.5", "audio-token-head.seed=\(seed)", "llm-step.limit=64"]
-      lines.append(try await ask("mini-omni2", ["question=\(try question(0))"] + drawn).printed)
+  @Test func sessionsDoNotMix() async throws {
+    var alone: [Int: Data] = [:]
+    for seed in 1...3 {
+      _ = try await ask("mini-omni2", ["question=\(try question(seed))"])
+      alone[seed] = try Data(contentsOf: URL(fileURLWithPath: path("answer.wav")))
     }
-    #expect(lines[0] == lines[1])
+    // More than the loop holds at once: each asks three times over.
+    let names = (1...3).flatMap { seed in ["", "b", "c"].map { (seed, "\(seed)\($0)") } }
+    for (seed, name) in names where name.count > 1 {
+      try FileManager.default.copyItem(atPath: try question(seed), toPath: path("question\(name).wav"))
+    }
+    let files = names.map { path("question\($0.1).wav") }
+    let run = try await ask(
+      "mini-omni2",
+      [
+        "capture.path=[\(files.joined(separator: ", "))]", "answer.label='{session}: '",
+        "speaker.path=\(path("{session}.wav"))",
+      ])
+    let expected = try names.flatMap { seed, name in
+      line(try goldens.answer("a1a2.\(seed)").text, label: "question\(name): ")
+    }
+    #expect(run.printed.sorted() == expected.sorted())
+    #expect(run.turns.count == 9 && run.turns.allSatisfy { $0.outcome == .completed })
+    for (seed, name) in names {
+      #expect(try Data(contentsOf: URL(fileURLWithPath: path("question\(name).wav"))) == alone[seed], "\(name)")
+    }
+  }
+
+  /// A sink that takes its time holds up the loop; however many sessions wait, it goes round.
+  @Test(.timeLimit(.minutes(2))) func manySessionsDoNotBlockTheLoop() async throws {
+    let clock = ManualClock()
+    let files = try (0..<30).map { number in
+      let file = path("q\(number).wav")
+      try FileManager.default.copyItem(atPath: try question(number % 4), toPath: file)
+      return file
+    }
+    let run = try graph(
+      "mini-omni2",
+      [
+        "capture.path=[\(files.joined(separator: ", "))]", "speaker.pace=device",
+        "speaker.path=\(path("{session}-a.wav"))",
+      ], clock: clock)
+    let running = Task { try await run.run() }
+    while run.turns.count < files.count, run.failure == nil {
+      clock.advance(by: 1_000_000_000)
+      try await Task.sleep(for: .milliseconds(1))
+    }
+    #expect(try await running.value.failure == nil)
+    #expect(run.turns.allSatisfy { $0.outcome == .completed })
+  }
+
+  @Test func drawnAnswersRepeatWithTheirSeedWhereverTheyAreDrawn() async throws {
+    var lines: [[String]] = []
+    var bytes: [Data] = []
+    for (seed, carrier) in [(1, Carrier.direct), (1, .ipc), (2, .direct)] {
+      let drawn = [
+        "audio-token-head.temperature=1.5", "audio-token-head.seed=\(seed)", "decoder.noise=1", "llm-step.limit=64",
+      ]
+      let run = try await ask(
+        "mini-omni2", ["question=\(try question(0))"] + drawn, parts: carrier == .ipc ? Self.three : [], over: carrier)
+      lines.append(run.printed)
+      bytes.append(try Data(contentsOf: URL(fileURLWithPath: path("answer.wav"))))
+    }
+    #expect(lines[0] == lines[1] && bytes[0] == bytes[1])
     #expect(lines[0] != lines[2])
   }
 
@@ -209,6 +275,21 @@ private struct WholeTurnNode: Node {
   @Test func aQuestionThatFillsTheContextFailsByName() async throws {
     let run = try await ask("mini-omni2", ["question=\(try question(5))", "llm-step.limit=16"])
     #expect("\(run.turns.map(\.outcome))".contains("the prompt has 24 positions and the context holds 16"))
+  }
+
+  @Test func aQuestionLongerThanAnyContextFailsByName() async throws {
+    let run = try await ask("mini-omni2-text", ["question.text=[\(String(repeating: "long ", count: 200))]"])
+    #expect("\(run.turns.map(\.outcome))".contains("and the context holds 256"), "\(run.turns)")
+  }
+
+  @Test func whatBelongsToNoTurnIsSaidToBeLost() async throws {
+    let models = ["model=\(goldens.release)", "codec=\(goldens.codec)", "answer=\(path("answer.wav"))"]
+    let run = try TestRun(
+      file: Goldens.shippedFolder + "/../../../Graphs/mini-omni2.yaml",
+      overrides: models + ["question=\(try question(0))", "speech-end.threshold=0"], swaps: ["speech-end=voice-gate"],
+      catalog: catalog)
+    _ = try? await run.run()
+    #expect("\(run.turns)".contains("belongs to no turn"), "\(run.turns) \(run.failure ?? "")")
   }
 
   @Test func aPictureThatCannotBeReadFailsTheTurnByName() async throws {

@@ -196,9 +196,13 @@ package struct TurnLedger {
     if isEarly(id, epoch) { return keep(.said(epoch: epoch, pieces, replacing: replacing), of: id) }
     guard var said = sessions[id]?.open[epoch]?.said else { return }
     if replacing { said = [] }
-    said += pieces
-    // Beyond what can be kept nobody will know what was heard; the rest stays right.
-    guard said.reduce(0, { $0 + $1.text.utf8.count + 16 }) <= Self.saidLimit else { return }
+    // Beyond what can be kept nobody will know what was heard; what comes before stays right.
+    var bytes = said.reduce(0) { $0 + $1.text.utf8.count + 16 }
+    for piece in pieces {
+      bytes += piece.text.utf8.count + 16
+      if bytes > Self.saidLimit { break }
+      said.append(piece)
+    }
     sessions[id]?.open[epoch]?.said = said
   }
 

@@ -12,8 +12,8 @@ package struct MiniOmni2Weights {
   package init(folder: String, checkCancelled: CancellationCheck = {}) throws {
     configuration = try MiniOmni2Configuration(folder: folder)
     let path = folder + "/" + Self.file
-    let isRelease = (try? Bytes(mapping: path)) != nil
-    checkpoint = try Checkpoints.open(isRelease ? path : folder, checkCancelled: checkCancelled)
+    checkpoint = try Checkpoints.open(
+      ModelFolder.holds(Self.file, in: folder) ? path : folder, checkCancelled: checkCancelled)
   }
 
   package var path: String { checkpoint.file }
