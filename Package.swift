@@ -153,8 +153,8 @@ let package = Package(
     .testTarget(
       name: "MiniOmni2Tests",
       dependencies: [
-        "Adapter", "Catalog", "Dataflow", "DataflowRuntime", "DataflowTesting", "Messages", "ModelKit", "Parity",
-        "Tensors", "VisionEncoder", "WhisperEncoder",
+        "Adapter", "Catalog", "Dataflow", "DataflowRuntime", "DataflowTesting", "LLMStep", "Messages", "ModelKit",
+        "Parity", "Tensors", "VisionEncoder", "WhisperEncoder",
       ],
       swiftSettings: strict),
     nodeTests("Speaker"),

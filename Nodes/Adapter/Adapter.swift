@@ -1,6 +1,6 @@
 public import Dataflow
 public import Messages
-internal import ModelKit
+public import ModelKit
 internal import Tensors
 
 /// Brings an encoder's features to the width of Mini-Omni2's language model.
@@ -15,10 +15,14 @@ public struct AdapterNode: Node {
   /// What graph files set; `antiphon nodes` tells of each.
   public struct Parameters: NodeParameters {
     public let model: String
+    public let weights: WeightPrecision
     public let modality: Modality
     public init(_ read: inout ParameterReader) {
       model = read.model(
         "model", default: "mini-omni2", help: "The Mini-Omni2: its name in the model cache, or its folder.")
+      weights = read(
+        "weights", default: .stored,
+        help: "How the matrices are kept in memory: as stored, or converted when they are loaded.")
       modality = read(
         "modality", default: .speech, help: "'speech': for Whisper's features; 'vision': for CLIP's.")
     }
@@ -47,7 +51,7 @@ public struct AdapterNode: Node {
   public init(_ parameters: Parameters, _ context: NodeContext) throws {
     self.context = context
     Compute.setThreads(context.threads)
-    let model = try ModelStore.shared.adapters(at: ModelFolder.path(parameters.model)) {
+    let model = try ModelStore.shared.adapters(at: ModelFolder.path(parameters.model), weights: parameters.weights) {
       if context.isStopping { throw CancellationError() }
     }
     adapter = try MiniOmni2Adapter(model, parameters.known)

@@ -137,7 +137,10 @@ public struct LLMStepNode: Node {
     switch event {
     case .message(let prompt): add(conversation(prompt.session), prompt)
     case .turnEnded(let turn):
-      conversation(turn.session).waiting.append(turn)
+      let conversation = conversation(turn.session)
+      // The end comes on each input of prompts that is connected; the first is enough.
+      guard conversation.active != turn, !conversation.waiting.contains(turn) else { return }
+      conversation.waiting.append(turn)
       try await proceed(turn.session, output)
     case .sessionEnded(let session):
       conversation(session).isComplete = true

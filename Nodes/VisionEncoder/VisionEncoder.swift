@@ -1,6 +1,6 @@
 public import Dataflow
 public import Messages
-internal import ModelKit
+public import ModelKit
 internal import Tensors
 
 /// Turns pictures into CLIP's features: every token's, not the class token's alone.
@@ -11,6 +11,7 @@ public struct VisionEncoderNode: Node {
   /// What graph files set; `antiphon nodes` tells of each.
   public struct Parameters: NodeParameters {
     public let model: String
+    public let weights: WeightPrecision
     public init(_ read: inout ParameterReader) {
       model = read.model(
         "model", default: "mini-omni2",
@@ -18,6 +19,9 @@ public struct VisionEncoderNode: Node {
           The CLIP model: a file such as ViT-B-32.pt, or the folder that it lies in, which may be a Mini-Omni2's, by its \
           path or its name in the model cache.
           """)
+      weights = read(
+        "weights", default: .stored,
+        help: "How the matrices are kept in memory: as stored, or converted when they are loaded.")
     }
   }
 
@@ -42,7 +46,7 @@ public struct VisionEncoderNode: Node {
     self.context = context
     Compute.setThreads(context.threads)
     encoder = ClipEncoder(
-      try ModelStore.shared.clip(at: ModelFolder.path(parameters.model)) {
+      try ModelStore.shared.clip(at: ModelFolder.path(parameters.model), weights: parameters.weights) {
         if context.isStopping { throw CancellationError() }
       })
   }

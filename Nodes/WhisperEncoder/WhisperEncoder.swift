@@ -1,6 +1,6 @@
 public import Dataflow
 public import Messages
-internal import ModelKit
+public import ModelKit
 internal import Tensors
 
 /// Turns speech into Whisper's features, once a turn, or once every 30 seconds of it.
@@ -24,6 +24,7 @@ public struct WhisperEncoderNode: Node {
   /// What graph files set; `antiphon nodes` tells of each.
   public struct Parameters: NodeParameters {
     public let model: String
+    public let weights: WeightPrecision
     public let rows: Rows
     public let encode: Extent
     public let padding: Padding
@@ -34,6 +35,9 @@ public struct WhisperEncoderNode: Node {
           The Whisper model: its name in the model cache, its folder, or a file of openai-whisper's such as small.pt, \
           which may lie in the folder of a Mini-Omni2.
           """)
+      weights = read(
+        "weights", default: .stored,
+        help: "How the matrices are kept in memory: as stored, or converted when they are loaded.")
       rows = read(
         "rows", default: .window,
         help: """
@@ -87,7 +91,9 @@ public struct WhisperEncoderNode: Node {
     self.parameters = parameters
     self.context = context
     Compute.setThreads(context.threads)
-    let model = try ModelStore.shared.whisperEncoder(at: ModelFolder.path(parameters.model)) {
+    let model = try ModelStore.shared.whisperEncoder(
+      at: ModelFolder.path(parameters.model), weights: parameters.weights
+    ) {
       if context.isStopping { throw CancellationError() }
     }
     mel = LogMel(bins: model.configuration.melBins, padding: parameters.padding == .zeros ? .zeros : .silence)

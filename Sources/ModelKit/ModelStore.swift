@@ -45,9 +45,11 @@ public final class ModelStore: Sendable {
   /// The Whisper encoder in a file of CTranslate2's or openai-whisper's, or in a folder that holds one.
   ///
   /// - Throws: ``ModelError``; `ComputeError` for a wrong `ANTIPHON_CPU`; what `checkCancelled` throws.
-  public func whisperEncoder(at path: String, checkCancelled: CancellationCheck = {}) throws -> WhisperEncoderModel {
-    try load(ModelFolder.whisperFile(path), checkCancelled) {
-      try WhisperEncoderModel(file: $0, checkCancelled: checkCancelled)
+  public func whisperEncoder(
+    at path: String, weights: WeightPrecision = .stored, checkCancelled: CancellationCheck = {}
+  ) throws -> WhisperEncoderModel {
+    try load(ModelFolder.whisperFile(path), variant: weights.rawValue, checkCancelled) {
+      try WhisperEncoderModel(file: $0, precision: weights, checkCancelled: checkCancelled)
     }
   }
 
@@ -63,15 +65,23 @@ public final class ModelStore: Sendable {
   /// CLIP's vision transformer in one of OpenAI's archives, or in a folder that holds one, such as `ViT-B-32.pt`.
   ///
   /// - Throws: ``ModelError``; `ComputeError` for a wrong `ANTIPHON_CPU`; what `checkCancelled` throws.
-  public func clip(at path: String, checkCancelled: CancellationCheck = {}) throws -> ClipModel {
-    try load(ModelFolder.clipFile(path), checkCancelled) { try ClipModel(file: $0, checkCancelled: checkCancelled) }
+  public func clip(
+    at path: String, weights: WeightPrecision = .stored, checkCancelled: CancellationCheck = {}
+  ) throws -> ClipModel {
+    try load(ModelFolder.clipFile(path), variant: weights.rawValue, checkCancelled) {
+      try ClipModel(file: $0, precision: weights, checkCancelled: checkCancelled)
+    }
   }
 
   /// The adapters in the folder of a Mini-Omni2 release.
   ///
   /// - Throws: ``ModelError``; `ComputeError` for a wrong `ANTIPHON_CPU`; what `checkCancelled` throws.
-  public func adapters(at folder: String, checkCancelled: CancellationCheck = {}) throws -> MiniOmni2Adapters {
-    try load(folder, checkCancelled) { try MiniOmni2Adapters(folder: $0, checkCancelled: checkCancelled) }
+  public func adapters(
+    at folder: String, weights: WeightPrecision = .stored, checkCancelled: CancellationCheck = {}
+  ) throws -> MiniOmni2Adapters {
+    try load(folder, variant: weights.rawValue, checkCancelled) {
+      try MiniOmni2Adapters(folder: $0, precision: weights, checkCancelled: checkCancelled)
+    }
   }
 
   /// The language model of the Mini-Omni2 release in a folder, its matrices kept as `weights` says.
@@ -109,11 +119,7 @@ public final class ModelStore: Sendable {
     try load(folder, variant: weights.rawValue, checkCancelled) {
       try Compute.check()
       let file = try MiniOmni2Weights(folder: $0, checkCancelled: checkCancelled)
-      let head = try file.head()
-      guard let stored = weights.type.map(head.stored(as:)) ?? head else {
-        throw ModelError(file: file.path, part: head.weight.name, .invalid("there is no memory for it"))
-      }
-      return MiniOmni2Head(file.configuration, stored)
+      return MiniOmni2Head(file.configuration, try file.head().kept(as: weights, file: file.path))
     }
   }
 

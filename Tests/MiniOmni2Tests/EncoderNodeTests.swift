@@ -99,6 +99,26 @@ import WhisperEncoder
     )
   }
 
+  @Test(arguments: ["f32", "bf16", "int8"]) func weightsAreKeptAsAsked(precision: String) async throws {
+    let kept: [String: ParameterValue] = ["weights": .string(precision)]
+    let bound: Float = precision == "f32" ? 1e-4 : precision == "bf16" ? 0.03 : 0.1
+    let heard = try await answer(
+      WhisperEncoderNode.self, exactly.merging(kept) { $1 }, to: try question(), at: "audio", from: "features")
+    let seen = try await answer(VisionEncoderNode.self, kept, to: [try photograph()], at: "image", from: "features")
+    let encoded = try Goldens.tensor("picture.png.encoder", in: "vision.safetensors").values
+    let adapted = try await answer(
+      AdapterNode.self, kept.merging(["modality": .string("vision")]) { $1 },
+      to: [Features(values: SharedBuffer(encoded), rows: 50, dim: 32)], at: "features", from: "adapted")
+    for (found, name, file) in [
+      (heard, "encoder", "speech"), (seen, "picture.jpg.encoder", "vision"), (adapted, "picture.png.adapter", "vision"),
+    ] {
+      let values = try #require(found.first).values
+      let expected = try Goldens.tensor(name, in: "\(file).safetensors").values
+      let error = relativeError(values, expected.prefix(values.count))
+      #expect(error <= bound && (precision == "f32" || error > 1e-6), "\(name): \(error)")
+    }
+  }
+
   // MARK: How Whisper hears
 
   @Test func aWindowHasAllRowsUnlessTold() async throws {

@@ -20,11 +20,7 @@ extension CausalLM {
         throw ModelError(
           file: path, part: name, .tooLarge(found: UInt64(inputs), most: UInt64(Linear.mostInputs)))
       }
-      guard let type = precision.type else { return linear }
-      guard let stored = linear.stored(as: type) else {
-        throw ModelError(file: path, part: name, .invalid("there is no memory for it"))
-      }
-      return stored
+      return try linear.kept(as: precision, file: path)
     }
     func norm(_ name: String) throws(ModelError) -> [Float] {
       try file.tensor("\(name).weight", shape: [shape.width]).floats()

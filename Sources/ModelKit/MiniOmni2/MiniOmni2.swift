@@ -28,10 +28,7 @@ extension MiniOmni2 {
     let shape = embedding.configuration
     let layers = try (0..<shape.layers).map { index in
       try checkCancelled()
-      guard let layer = try weights.layer(index).stored(as: precision) else {
-        throw ModelError(file: weights.path, part: "transformer.h.\(index)", .invalid("there is no memory for it"))
-      }
-      return layer
+      return try weights.layer(index).kept(as: precision, file: weights.path)
     }
     let configuration = TransformerConfiguration(
       layers: shape.layers, width: shape.width, heads: shape.heads, keyHeads: shape.keyHeads,

@@ -28,13 +28,15 @@ public final class MiniOmni2Adapters: Sendable {
   /// Reads a release's folder.
   ///
   /// - Throws: ``ModelError``, `ComputeError` for a wrong `ANTIPHON_CPU`, or what `checkCancelled` throws.
-  package init(folder: String, checkCancelled: CancellationCheck = {}) throws {
+  package init(
+    folder: String, precision: WeightPrecision = .stored, checkCancelled: CancellationCheck = {}
+  ) throws {
     try Compute.check()
     let release = try MiniOmni2Weights(folder: folder, checkCancelled: checkCancelled)
     file = release.path
-    speech = try Self.weights(of: .speech, in: release)
+    speech = try Self.weights(of: .speech, in: release, precision)
     let sees = release.contains(prefix: "\(Modality.vision.prefix).")
-    vision = sees ? try Self.weights(of: .vision, in: release) : nil
+    vision = sees ? try Self.weights(of: .vision, in: release, precision) : nil
   }
 
   /// - Throws: ``ModelError`` when the checkpoint has no adapter for it.
@@ -127,11 +129,14 @@ extension MiniOmni2Adapters {
     modality == .speech ? shape.adapterForm == .linear : hasMatrix
   }
 
-  private static func weights(of modality: Modality, in release: MiniOmni2Weights) throws(ModelError) -> Weights {
+  private static func weights(
+    of modality: Modality, in release: MiniOmni2Weights, _ precision: WeightPrecision
+  ) throws(ModelError) -> Weights {
     let (name, shape) = (modality.prefix, release.configuration)
     let inputs = modality.inputs(shape)
     func linear(_ name: String, _ outputs: Int, _ inputs: Int, hasBias: Bool = false) throws(ModelError) -> Linear {
       try release.linear(name, outputs: outputs, inputs: inputs, hasBias: hasBias)
+        .kept(as: precision, file: release.path)
     }
     let inner = shape.feedForwardWidth
     let form: Weights.Form =

@@ -17,6 +17,22 @@ struct EncoderBlock: Sendable {
   var feedForwardOutput: Linear
 }
 
+extension EncoderBlock {
+  /// The block with its matrices kept as asked.
+  ///
+  /// - Throws: ``ModelError`` when the system has not that much memory.
+  func kept(as precision: WeightPrecision, file: String) throws(ModelError) -> EncoderBlock {
+    var block = self
+    for index in attentionInput.indices {
+      block.attentionInput[index] = try attentionInput[index].kept(as: precision, file: file)
+    }
+    block.attentionOutput = try attentionOutput.kept(as: precision, file: file)
+    block.feedForwardInput = try feedForwardInput.kept(as: precision, file: file)
+    block.feedForwardOutput = try feedForwardOutput.kept(as: precision, file: file)
+    return block
+  }
+}
+
 /// Runs blocks in which every position sees every other. Its buffers are allocated once.
 final class EncoderStack {
   enum Activation {

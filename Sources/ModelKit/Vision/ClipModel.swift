@@ -40,7 +40,9 @@ public final class ClipModel: Sendable {
   /// Reads `ViT-B-32.pt` or another of OpenAI's files of this kind.
   ///
   /// - Throws: ``ModelError``, `ComputeError` for a wrong `ANTIPHON_CPU`, or what `checkCancelled` throws.
-  package init(file path: String, checkCancelled: CancellationCheck = {}) throws {
+  package init(
+    file path: String, precision: WeightPrecision = .stored, checkCancelled: CancellationCheck = {}
+  ) throws {
     try Compute.check()
     let reader = ClipReader(file: try Checkpoints.open(path, checkCancelled: checkCancelled))
     let shape = try reader.configuration()
@@ -51,7 +53,7 @@ public final class ClipModel: Sendable {
     normBefore = try reader.norm("ln_pre", shape.width)
     blocks = try (0..<shape.layers).map {
       try checkCancelled()
-      return try reader.block("transformer.resblocks.\($0)", shape.width)
+      return try reader.block("transformer.resblocks.\($0)", shape.width).kept(as: precision, file: path)
     }
     normAfter = try reader.norm("ln_post", shape.width)
     projection = try reader.projection(shape)

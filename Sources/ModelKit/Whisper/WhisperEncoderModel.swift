@@ -26,7 +26,9 @@ public final class WhisperEncoderModel: Sendable {
   let norm: LayerNorm
 
   /// - Throws: ``ModelError``, `ComputeError` for a wrong `ANTIPHON_CPU`, or what `checkCancelled` throws.
-  package init(file path: String, checkCancelled: CancellationCheck = {}) throws {
+  package init(
+    file path: String, precision: WeightPrecision = .stored, checkCancelled: CancellationCheck = {}
+  ) throws {
     try Compute.check()
     let reader = try WhisperReader(Checkpoints.open(path, checkCancelled: checkCancelled))
     let (shape, names) = (try reader.encoderConfiguration(), reader.names)
@@ -38,7 +40,7 @@ public final class WhisperEncoderModel: Sendable {
     positions = try reader.floats(names.positions, [shape.context, shape.width])
     blocks = try (0..<shape.layers).map {
       try checkCancelled()
-      return try reader.block("\(names.layer)\($0)", shape.width)
+      return try reader.block("\(names.layer)\($0)", shape.width).kept(as: precision, file: path)
     }
     norm = try reader.norm(names.norm, shape.width)
   }

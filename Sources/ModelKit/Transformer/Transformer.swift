@@ -61,12 +61,9 @@ package struct Transformer: Sendable {
       (keyOffset, valueOffset) = (queryGroupStride - 2 * headWidth, queryGroupStride - headWidth)
     }
 
-    fileprivate func stored(as type: ElementType) -> AttentionInput? {
+    fileprivate func kept(as precision: WeightPrecision, file: String) throws(ModelError) -> AttentionInput {
       var copy = self
-      for index in parts.indices {
-        guard let linear = parts[index].linear.stored(as: type) else { return nil }
-        copy.parts[index].linear = linear
-      }
+      for index in parts.indices { copy.parts[index].linear = try parts[index].linear.kept(as: precision, file: file) }
       return copy
     }
   }
@@ -106,37 +103,15 @@ public enum RotaryPairing: Sendable {
   case halves
 }
 
-/// How a model's matrices are kept in memory.
-public enum WeightPrecision: String, Sendable, CaseIterable {
-  /// As the file stores them, which takes no time and, while the file is mapped, no memory of the process's own.
-  case stored
-  case f32
-  case bf16
-  /// Blocks of 32 with a scale: 8.5 bits a number.
-  case int8
-
-  /// Nil leaves a matrix as it is.
-  package var type: ElementType? {
-    switch self {
-    case .stored: nil
-    case .f32: .f32
-    case .bf16: .bf16
-    case .int8: .q80
-    }
-  }
-}
-
 extension Transformer.Layer {
-  /// The layer with its matrices stored otherwise; norms stay floats.
+  /// The layer with its matrices kept as asked; norms stay floats.
   ///
-  /// - Returns: nil when the system has not that much memory.
-  func stored(as precision: WeightPrecision) -> Transformer.Layer? {
-    guard let type = precision.type else { return self }
-    guard let input = attentionInput.stored(as: type), let output = attentionOutput.stored(as: type),
-      let gate = gate.stored(as: type), let up = up.stored(as: type), let down = down.stored(as: type)
-    else { return nil }
-    return Transformer.Layer(
-      attentionNorm: attentionNorm, attentionInput: input, attentionOutput: output, feedForwardNorm: feedForwardNorm,
-      gate: gate, up: up, down: down)
+  /// - Throws: ``ModelError`` when the system has not that much memory.
+  func kept(as precision: WeightPrecision, file: String) throws(ModelError) -> Transformer.Layer {
+    Transformer.Layer(
+      attentionNorm: attentionNorm, attentionInput: try attentionInput.kept(as: precision, file: file),
+      attentionOutput: try attentionOutput.kept(as: precision, file: file), feedForwardNorm: feedForwardNorm,
+      gate: try gate.kept(as: precision, file: file), up: try up.kept(as: precision, file: file),
+      down: try down.kept(as: precision, file: file))
   }
 }
