@@ -9,7 +9,7 @@ public struct AnyArrival: Sendable {
 }
 
 extension Input {
-  /// What an arrival is to this input; nil if it came in on another one. To an interruption the first input that is asked
+  /// What an arrival is to this input; nil if it came in on another one, or is a value that had to be refused. To an interruption the first input that is asked
   /// says yes.
   ///
   /// - Throws: ``WrongMessageType``, which means a fault of the runtime's own.

@@ -300,52 +300,6 @@ public struct InputEvents<Value: Message>: AsyncSequence, Sendable {
   public func makeAsyncIterator() -> AsyncIterator { AsyncIterator(input: input) }
 }
 
-/// Which of two inputs an event came from.
-public enum Either<A: Message, B: Message>: Sendable {
-  /// From the first of the merged inputs, or from both: an interruption.
-  case first(InputEvent<A>)
-  case second(InputEvent<B>)
-}
-
-/// Waits on two inputs at once and hands over what came first.
-///
-/// ```swift
-/// for try await event in merge(ports.prompt, ports.token) { ... }
-/// ```
-public func merge<A: Message, B: Message>(_ first: Input<A>, _ second: Input<B>) -> MergedInputs<A, B> {
-  MergedInputs(first: first, second: second)
-}
-
-/// Two inputs as one sequence; ``merge(_:_:)`` makes it.
-public struct MergedInputs<A: Message, B: Message>: AsyncSequence, Sendable {
-  @usableFromInline let first: Input<A>
-  @usableFromInline let second: Input<B>
-
-  public struct AsyncIterator: AsyncIteratorProtocol {
-    @usableFromInline let inputs: MergedInputs
-
-    @inlinable
-    public mutating func next() async throws -> Either<A, B>? {
-      try await next(isolation: nil)
-    }
-
-    @inlinable
-    public mutating func next(isolation actor: isolated (any Actor)?) async throws -> Either<A, B>? {
-      let ports = 1 << UInt64(inputs.first.port) | 1 << UInt64(inputs.second.port) as UInt64
-      while let arrival = try await inputs.first.inbox?.arrival(on: ports, inPlace: actor == nil) {
-        if arrival.port == inputs.second.port {
-          if let event = try inputs.second.event(arrival) { return .second(event) }
-        } else if let event = try inputs.first.event(arrival) {
-          return .first(event)
-        }
-      }
-      return nil
-    }
-  }
-
-  public func makeAsyncIterator() -> AsyncIterator { AsyncIterator(inputs: self) }
-}
-
 /// Messages of one type going out.
 public struct Output<Value: Message>: Sendable {
   @usableFromInline package let outlet: (any Outlet)?

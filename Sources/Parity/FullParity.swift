@@ -43,7 +43,8 @@ package struct FullParity {
   /// - Throws: `ModelError`, `ModelInputError`.
   package func rows(_ tell: (ParityRow) -> Void = { _ in }) throws -> [ParityRow] {
     var rows: [ParityRow] = []
-    for stage in [ears, eyes, mind, voice] {
+    var speech = Matrix(rows: 0, columns: 0)
+    for stage in [{ try ears(&speech) }, eyes, { try mind(speech) }, voice] {
       let start = Self.now
       var found = try stage()
       if !found.isEmpty {
@@ -56,14 +57,15 @@ package struct FullParity {
     return rows
   }
 
-  private func ears() throws -> [ParityRow] {
+  /// - Parameter speech: gets the adapted features.
+  private func ears(_ speech: inout Matrix) throws -> [ParityRow] {
     let samples = try reference.integers("samples").map { Int16(truncatingIfNeeded: $0) }
     let heard = try models.heard(samples)
     let encoded = try reference.matrix("encoder").prefix(heard.rows)
-    let adapted = try models.adaptedSpeech(heard)
+    speech = try models.adaptedSpeech(heard)
     return [
       ParityRow("whisper-encoder", "features, \(heard.rows)", error: relativeError(heard.values, encoded.values)),
-      ParityRow("adapter", "speech", error: relativeError(adapted.values, try reference.floats("adapter"))),
+      ParityRow("adapter", "speech", error: relativeError(speech.values, try reference.floats("adapter"))),
     ]
   }
 
@@ -77,9 +79,7 @@ package struct FullParity {
     ]
   }
 
-  private func mind() throws -> [ParityRow] {
-    let speech = try models.adaptedSpeech(
-      models.heard(try reference.integers("samples").map { Int16(truncatingIfNeeded: $0) }))
+  private func mind(_ speech: Matrix) throws -> [ParityRow] {
     let prompt = MiniOmni2Prompt(.a1a2, speech: speech, ids: models.model.embedding.ids)
     let isSame = try models.globalIDs(prompt) == reference.integers("prompt")
     let columns = try OmniCases.columns(reference.matrix("tokens"))

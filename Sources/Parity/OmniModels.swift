@@ -3,13 +3,9 @@ package import Tensors
 
 /// Every model of a Mini-Omni2 release, with what computes with it.
 package final class OmniModels {
-  package let release: String
-  private let store: ModelStore
-
   /// - Parameter release: the folder.
   /// - Throws: `ModelError`.
   package init(_ release: String, store: ModelStore = ModelStore()) throws {
-    (self.release, self.store) = (release, store)
     model = try store.miniOmni2(at: release)
     runner = MiniOmni2Runner(model)
     head = MiniOmni2HeadRunner(try store.miniOmni2Head(at: release))

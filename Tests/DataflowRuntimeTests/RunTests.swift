@@ -211,12 +211,18 @@ import Testing
           func endIfDone(_ session: Session) {
             if over.contains(session), !open.contains(where: { $0.session == session }) { context.endSession(session) }
           }
-          for try await event in merge(ports.input, ports.side) {
-            switch event {
-            case .first(.message(let text)):
-              open.insert(text.turn)
-              try await ports.output.send(Text("20"), turn: text.turn)
-            case .second(.message(let text)):
+          for try await arrival in arrivals(on: ports.input, ports.side) {
+            if let event = try ports.input.event(of: arrival) {
+              switch event {
+              case .message(let text):
+                open.insert(text.turn)
+                try await ports.output.send(Text("20"), turn: text.turn)
+              case .sessionEnded(let session):
+                over.insert(session)
+                endIfDone(session)
+              default: break
+              }
+            } else if case .message(let text)? = try ports.side.event(of: arrival) {
               if text.value.string == "0" {
                 open.remove(text.turn)
                 context.endTurn(text.turn)
@@ -224,10 +230,6 @@ import Testing
               } else {
                 try await ports.output.send(text.value, following: text)
               }
-            case .first(.sessionEnded(let session)):
-              over.insert(session)
-              endIfDone(session)
-            default: break
             }
           }
         },

@@ -9,7 +9,7 @@ final class NodeHost: Sendable {
   let meter: NodeMeter
   private let outlets: [OutletHost]
   private let hasInputs: Bool
-  /// Feeds nobody: what comes to its end here has come to its end.
+  /// Tells the coordinator of the ends that it passes on; see ``Plan/isWitness(_:)``.
   private let isWitness: Bool
   private let part: any PartServices
   private let clock: any TimeSource
