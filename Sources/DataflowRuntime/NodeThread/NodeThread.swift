@@ -36,14 +36,8 @@ package final class NodeThread: TaskExecutor, @unchecked Sendable {
 
   init(name: String) {
     sem_init(semaphore, 0, 0)
-    let thread = Thread {
-      // From within, for Foundation does not name a thread that has not started; the kernel keeps 15 characters.
-      Thread.current.name = String(name.suffix(15))
-      self.run()
-    }
     // Inference keeps its activations on the heap; libraries that nodes call may not.
-    thread.stackSize = 8 << 20
-    thread.start()
+    startThread(named: String(name.suffix(15)), stackSize: 8 << 20) { self.run() }
   }
 
   deinit {

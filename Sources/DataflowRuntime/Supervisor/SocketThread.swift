@@ -19,13 +19,10 @@ final class SocketThread: Sendable {
   /// - Parameter body: makes and uses the sockets, and returns soon after ``isStopping``.
   func start(named name: String, _ body: @escaping @Sendable () -> Void) {
     finished.store(false, ordering: .releasing)
-    let thread = Thread {
-      // From within, for Foundation does not name a thread that has not started; the kernel takes 15 characters.
-      Thread.current.name = String(name.prefix(15))
+    startThread(named: String(name.prefix(15))) {
       body()
       self.finished.store(true, ordering: .releasing)
     }
-    thread.start()
   }
 
   /// Lets the thread end, and hands what is still to be sent to the network for as long as the sockets linger.

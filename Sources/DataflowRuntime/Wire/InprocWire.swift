@@ -38,12 +38,10 @@ final class InprocWire: Sendable {
   /// Begins to deliver, on a thread of its own.
   func start() {
     finished.store(false, ordering: .releasing)
-    let thread = Thread {
-      Thread.current.name = "antiphon-inproc"
+    startThread(named: "antiphon-inproc") {
       self.serve()
       self.finished.store(true, ordering: .releasing)
     }
-    thread.start()
   }
 
   /// Ends the thread; what is still under way is let go.

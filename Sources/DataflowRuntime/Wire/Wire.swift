@@ -62,8 +62,7 @@ final class Wire: WireEnds {
   /// - Throws: `ZeroMQError` or a key file's error if that cannot be done, after the thread has ended.
   func start() async throws {
     try await withCheckedThrowingContinuation { (continuation: CheckedContinuation<Void, any Error>) in
-      let thread = Thread {
-        Thread.current.name = "antiphon-wire"
+      startThread(named: "antiphon-wire") {
         do {
           let loop = try WireLoop(
             plan: self.plan, identity: self.identity, context: self.context, outbound: self.outbound,
@@ -76,7 +75,6 @@ final class Wire: WireEnds {
         }
         self.finished.store(true, ordering: .releasing)
       }
-      thread.start()
     }
   }
 
