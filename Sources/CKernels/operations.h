@@ -61,3 +61,21 @@ extern const ck_operations ck_operations_avx512;
 
 /// The selected path's kernels.
 const ck_operations *ck_selected(void);
+
+/// About as much work as waking a thread costs.
+#define GRAIN 32768
+
+static inline long grain(long columns) {
+  const long rows = GRAIN / (columns > 0 ? columns : 1);
+  return rows > 1 ? rows : 1;
+}
+
+/// What operations over rows of floats have in common.
+typedef struct {
+  const ck_operations *operations;
+  float *x;
+  const float *y, *weight, *bias;
+  float *out;
+  float number;
+  long columns, stride, first_valid, step;
+} rows_job;

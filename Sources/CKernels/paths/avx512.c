@@ -1,4 +1,4 @@
-#include "operations.h"
+#include "../operations.h"
 
 #if defined(__x86_64__)
 #define W 16
@@ -6,7 +6,6 @@
 #define HAS_HALF
 #define OPERATIONS ck_operations_avx512
 #pragma clang attribute push(__attribute__((target("avx512f,avx512bw,avx512vl,avx512dq,fma,f16c"))), apply_to = function)
-#include "vector.h"
-#include "kernels_body.h"
+#include "../kernels/all.h"
 #pragma clang attribute pop
 #endif
