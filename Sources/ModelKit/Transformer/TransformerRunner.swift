@@ -62,7 +62,7 @@ package final class TransformerRunner {
         let last = min(first + blockRows, rows)
         embed(first..<last, x.start)
         segments = [Segment(cache: cache, rows: last - first)]
-        try runLayers(rows: last - first, checkCancelled)
+        try runLayers(rows: last - first, separately: false, checkCancelled)
         if keep == .all {
           keepHidden(from: 0, rows: last - first, at: first)
         } else if last == rows {
@@ -95,7 +95,7 @@ package final class TransformerRunner {
       segments.append(Segment(cache: cache, rows: 1))
     }
     embed(0..<caches.count, x.start)
-    try runLayers(rows: caches.count, checkCancelled)
+    try runLayers(rows: caches.count, separately: true, checkCancelled)
     prepareHidden(rows: caches.count)
     keepHidden(from: 0, rows: caches.count, at: 0)
     for cache in caches { cache.advance(1) }
@@ -123,7 +123,9 @@ package final class TransformerRunner {
   }
 
   /// The layers over the rows in `x`: each segment's rows continue its cache, which the caller then advances.
-  private func runLayers(rows: Int, _ checkCancelled: CancellationCheck) throws {
+  ///
+  /// - Parameter separately: whether each row's result is what it would be alone.
+  private func runLayers(rows: Int, separately: Bool, _ checkCancelled: CancellationCheck) throws {
     rotary.reach(segments.reduce(0) { max($0, $1.cache.count + $1.rows) })
     for (index, layer) in transformer.layers.enumerated() {
       try checkCancelled()
@@ -131,21 +133,22 @@ package final class TransformerRunner {
       let input = layer.attentionInput
       for part in input.parts {
         part.linear.apply(
-          normed.start, rows: rows, into: queryKeyValue.start + part.offset, outStride: input.width, scratch: scratch)
+          normed.start, rows: rows, separately: separately, into: queryKeyValue.start + part.offset,
+          outStride: input.width, scratch: scratch)
       }
       var row = 0
       for segment in segments {
         try attend(segment, input, layer: index, at: row)
         row += segment.rows
       }
-      layer.attentionOutput.apply(mixed.start, rows: rows, into: normed.start, scratch: scratch)
+      layer.attentionOutput.apply(mixed.start, rows: rows, separately: separately, into: normed.start, scratch: scratch)
       Operations.add(x.start, normed.start, count: rows * shape.width)
 
       Operations.rmsNorm(x.start, layer.feedForwardNorm, epsilon: shape.epsilon, rows: rows, into: normed.start)
-      layer.gate.apply(normed.start, rows: rows, into: gate.start, scratch: scratch)
-      layer.up.apply(normed.start, rows: rows, into: up.start, scratch: scratch)
+      layer.gate.apply(normed.start, rows: rows, separately: separately, into: gate.start, scratch: scratch)
+      layer.up.apply(normed.start, rows: rows, separately: separately, into: up.start, scratch: scratch)
       Operations.siluMultiply(gate.start, up.start, count: rows * shape.feedForwardWidth)
-      layer.down.apply(gate.start, rows: rows, into: mixed.start, scratch: scratch)
+      layer.down.apply(gate.start, rows: rows, separately: separately, into: mixed.start, scratch: scratch)
       Operations.add(x.start, mixed.start, count: rows * shape.width)
     }
   }
@@ -176,7 +179,8 @@ package final class TransformerRunner {
       keyHeadStride: cache.headStride)
     Attention.run(
       layout, q: start, queries: segment.rows, k: cache.keys(layer), v: cache.values(layer),
-      keys: cache.count + segment.rows, causal: true, out: mixed.start + row * shape.heads * shape.headWidth,
+      keys: cache.count + segment.rows, causal: true, rounded: transformer.layers[layer].attentionOutput.isReduced,
+      out: mixed.start + row * shape.heads * shape.headWidth,
       scratch: scratch)
   }
 }
