@@ -99,6 +99,20 @@ package struct Tensor: Sendable {
     ck_dequantize(type.code, rowStart(rows.lowerBound), rows.count * columns, out)
   }
 
+  /// Adds a row (of the last dimension) to floats.
+  package func addRow(_ row: Int, to out: UnsafeMutablePointer<Float>) {
+    let columns = shape.last ?? 1
+    // So few at a time that they fit the stack.
+    withUnsafeTemporaryAllocation(of: Float.self, capacity: 256) { piece in
+      guard let piece = piece.baseAddress else { return }
+      for first in stride(from: 0, to: columns, by: 256) {
+        let count = min(256, columns - first)
+        ck_dequantize(type.code, rowStart(row) + first / type.blockCount * type.blockBytes, count, piece)
+        ck_add(out + first, piece, count)
+      }
+    }
+  }
+
   /// The tensor with its numbers stored as another type; itself where they are already, or where its rows do not fill
   /// that type's blocks.
   ///

@@ -119,7 +119,7 @@ import Testing
     for position in 0..<12 {
       // Layer 2 says pad where its codes of frames 1 and 3 stand, and before any of its codes.
       let second: Int32 = [0, 4, 6].contains(position) ? ids.padAudio : Int32(position)
-      if let frame = answer.advance([1, 1, second, 1, 1, 1, 1, 5]).frame { frames.append(frame) }
+      if answer.advance([1, 1, second, 1, 1, 1, 1, 5]).hasFrame { frames.append(answer.frame) }
     }
     #expect(frames.map { $0[2] } == [3, 3, 5, 5, 7])
     #expect(answer.wrongCodes == 2)
