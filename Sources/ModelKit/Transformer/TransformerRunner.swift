@@ -22,9 +22,6 @@ package final class TransformerRunner {
   package static let mostCaches = 128
   /// Rows of one session that pass through the layers together.
   private static let blockRows = 256
-  /// Rows that a matrix is multiplied with at once in a step: as few as the kernels themselves take, whose sums do not
-  /// depend on how many there are. What a session gets must not depend on the others.
-  private static let stepRows = 8
 
   private let transformer: Transformer
   private let shape: TransformerConfiguration
