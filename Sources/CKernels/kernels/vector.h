@@ -1,9 +1,12 @@
 // Vectors of W floats for the path that includes this file. A path defines W and, where it has them, HAS_FMA (fused
-// multiply-add) and HAS_HALF (conversion from 16-bit floats).
+// multiply-add), HAS_HALF (conversion from 16-bit floats), HAS_VNNI (products of bytes) and HAS_BRAIN (products of bf16).
 
 #include <stdint.h>
 
 #define INLINE static inline __attribute__((always_inline))
+
+/// Loops over a tile are unrolled, so that its sums are registers and no array.
+#define EACH(I, COUNT) _Pragma("unroll") for (int I = 0; I < COUNT; I++)
 
 typedef float vf __attribute__((vector_size(W * 4)));
 typedef int32_t vi __attribute__((vector_size(W * 4)));
