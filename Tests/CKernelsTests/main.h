@@ -12,6 +12,7 @@ void seed_random(uint64_t seed);
 
 /// A file per operation or family of operations.
 void test_attention(void);
+void test_brain(void);
 void test_convolution(void);
 void test_dequantize(void);
 void test_elementwise(void);
@@ -22,3 +23,4 @@ void test_paths(void);
 void test_pool(void);
 void test_quantize(void);
 void test_softmax(void);
+void test_tiled(void);
