@@ -37,7 +37,7 @@ static bool wanted(const char *name, int count, char **names) {
 int main(int argument_count, char **arguments) {
   static const char *const names[] = {
       [CK_PORTABLE] = "portable", [CK_NEON] = "neon", [CK_AVX2] = "avx2", [CK_AVX512] = "avx512",
-      [CK_AVX512_BF16] = "avx512-bf16"};
+      [CK_AVX512_BF16] = "avx512bf16"};
   watch_for_faults();
   bool first = true;
   for (int path = 0; path < COUNT_OF(names); path++) {
@@ -52,7 +52,7 @@ int main(int argument_count, char **arguments) {
       release();
     }
     first = false;
-    printf("%-13s%ld checks\n", path_name, checks - before);
+    printf("%-12s%ld checks\n", path_name, checks - before);
     fflush(stdout);
   }
   if (checks == 0) failures++, fprintf(stderr, "nothing was tested: no such test\n");
