@@ -19,7 +19,10 @@ static void check(long rows, long columns, float centre, float spread, bool cent
   for (long r = 0; r < rows; r++) {
     const float *row = x + r * columns;
     double mean = 0, squares = 0, greatest = 0;
-    for (long i = 0; i < columns; i++) mean += row[i] / (double)columns, greatest = fmax(greatest, fabs((double)row[i]));
+    for (long i = 0; i < columns; i++) {
+      mean += row[i] / (double)columns;
+      greatest = fmax(greatest, fabs((double)row[i]));
+    }
     if (!centred) mean = 0;
     for (long i = 0; i < columns; i++) squares += (row[i] - mean) * (row[i] - mean);
     const double factor = 1 / sqrt(squares / (double)columns + (double)epsilon);

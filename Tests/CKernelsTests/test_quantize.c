@@ -70,7 +70,7 @@ static void test_nearest(int type, double (*value)(uint16_t), uint16_t infinity,
 
 /// What a block of Q8_0 gives back is within half a step, and what rounding the scale to a half changes.
 static void test_blocks(void) {
-  static const float magnitudes[] = {0, 1e-30f, 1e-6f, 0.01f, 1, 1000, 6e6f};
+  static const float magnitudes[] = {0, 1e-42f, 1e-30f, 1e-6f, 0.01f, 1, 1000, 6e6f};
   for (long size = 0; size < COUNT_OF(magnitudes); size++)
     for (long blocks = 1; blocks < 200; blocks = blocks * 3 + 2) {
       const long count = blocks * 32;
@@ -95,10 +95,28 @@ static void test_blocks(void) {
     }
 }
 
+/// Blocks beside one that is no weights at all are as they would be without it.
+static void test_hostile(void) {
+  static const float numbers[] = {NAN, INFINITY, -INFINITY, 3e38f};
+  for (long i = 0; i < COUNT_OF(numbers); i++) {
+    checking("quantize q8_0, %g", (double)numbers[i]);
+    float *x = floats(96);
+    fill_real(x, 96, -1, 1);
+    unsigned char *clean = guarded(3 * 34), *out = guarded(3 * 34);
+    ck_quantize(CK_Q8_0, x, 96, clean);
+    for (long j = 32; j < 64; j += 3) x[j] = numbers[i];
+    ck_quantize(CK_Q8_0, x, 96, out);
+    checks++;
+    expect(memcmp(out, clean, 34) == 0 && memcmp(out + 68, clean + 68, 34) == 0, "other blocks are unchanged");
+    release();
+  }
+}
+
 void test_quantize(void) {
   test_nearest(CK_F16, half_value, 0x7c00, 65536);
   test_nearest(CK_BF16, brain_value, 0x7f80, 0x1p128);
   test_blocks();
+  test_hostile();
   // Floats are kept, bit by bit.
   for (long count = 1; count < 5000; count = count * 2 + 1) {
     checking("quantize f32, %ld numbers", count);

@@ -179,7 +179,8 @@ static void test_vectors(void) {
   static const float ranges[] = {0, 1e-42f, 1e-32f, 1e-20f, 1e-3f, 1, 1e4f, 1e30f, 1e36f};
   for (long i = 0; i < COUNT_OF(ranges); i++)
     for (long rows = 1; rows < 9; rows += 3)
-      for (long blocks = 1; blocks < 30; blocks = blocks * 3 + 1) check_rows(rows, blocks * 32, rows % 3 * 5, ranges[i]);
+      for (long blocks = 1; blocks < 30; blocks = blocks * 3 + 1)
+        check_rows(rows, blocks * 32, rows % 3 * 5, ranges[i]);
   check_rows(300, 320, 7, 1);
 }
 
@@ -267,8 +268,37 @@ static void test_products(void) {
   }
 }
 
+/// No number that comes as a weight or a vector does harm, nor changes what other rows give.
+static void test_hostile(void) {
+  static const float numbers[] = {NAN, INFINITY, -INFINITY, 3e38f, -3e38f, 1e-45f};
+  enum { rows = 20, columns = 96, count = rows * columns };
+  for (int type = CK_TILED_Q8; type <= CK_TILED_Q4; type++)
+    for (long i = 0; i < COUNT_OF(numbers); i++)
+      for (int many = 0; many < 2; many++) {
+        checking("%s of %s %g", tiled_name(type), many ? "many times" : "once", (double)numbers[i]);
+        float *clean = floats(count), *x = floats(count);
+        fill_real(clean, count, -1, 1);
+        memcpy(x, clean, count * sizeof *x);
+        for (long c = 0; c < (many ? columns : 1); c++) x[3 * columns + c] = numbers[i];
+        float *y[2];
+        for (int hostile = 0; hostile < 2; hostile++) {
+          unsigned char *tiles = guarded((size_t)ck_tiled_bytes(type, rows, columns));
+          ck_quantized q = quantized_memory(rows, columns);
+          y[hostile] = floats(rows * rows);
+          ck_tile(type, hostile ? x : clean, 0, rows, rows, columns, tiles);
+          ck_quantize_rows(hostile ? x : clean, columns, rows, columns, q);
+          ck_multiply_tiled(type, tiles, rows, columns, 0, rows, q, rows, 0, 0, y[hostile], rows);
+        }
+        for (long b = 0; b < rows; b++) y[1][b * rows + 3] = y[0][b * rows + 3];
+        memcpy(y[1] + 3 * rows, y[0] + 3 * rows, rows * sizeof(float));
+        expect_same(y[1], y[0], rows * rows, "the other rows");
+        release();
+      }
+}
+
 void test_tiled(void) {
   test_storage();
   test_vectors();
   test_products();
+  test_hostile();
 }
