@@ -37,6 +37,7 @@ static void check(const function *f, float *x, long count) {
   for (long i = 0; i < count; i++) {
     expected[i] = f->reference((double)x[i]);
     bound[i] = (x[i] > 0 ? f->of_argument * (double)x[i] : f->of_result * fabs(expected[i])) + f->absolute;
+    bound[i] += fabs((double)x[i]) * 1e-38;  // what is left of it once e to the x is capped
   }
   TWICE(x, count, f->kernel(x, count));
   expect_near(x, expected, bound, count);
@@ -59,7 +60,7 @@ static void test_function(const function *f) {
     check(f, x, count);
   }
   static const float special[] = {0.0f, -0.0f, 1e-45f, 1e-38f, -1e-38f, 14.5f, -14.5f, 87.3f, -87.3f, 88.8f, -88.8f,
-                                  1e4f, -1e4f, 1e18f, -1e4f, 1e30f, 3e38f};
+                                  1e4f, -1e4f, 1e18f, -1e18f, 1e30f, -1e30f, 3e38f};
   checking("%s of extreme numbers", f->name);
   float *x = floats(COUNT_OF(special));
   memcpy(x, special, sizeof special);
