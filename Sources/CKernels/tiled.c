@@ -36,7 +36,7 @@ static float round_block(const float *x, float scale, int least, int most, signe
   float error = 0;
   for (int i = 0; i < 32; i++) {
     float v = nearbyintf(x[i] * inverse);
-    v = v < (float)least ? (float)least : v > (float)most ? (float)most : v;
+    v = v > (float)least ? v < (float)most ? v : (float)most : (float)least;  // NaN is `least`
     q[i] = (signed char)v;
     const float off = v * scale - x[i];
     error += off * off;

@@ -182,7 +182,8 @@ static void quantize_row(const float *x, long columns, signed char *values, floa
     for (int i = 0; i < 32 / W; i++) {
       // Adding and subtracting 1.5 * 2^23 rounds to the nearest, even ones first.
       const vf rounded = vf_load(x + i * W) * inverse + 12582912.0f - 12582912.0f;
-      const vi q = __builtin_convertvector(rounded, vi);
+      // NaN, of NaN and of infinities, is no number of the range, and becomes the least.
+      const vi q = __builtin_convertvector(vf_select(rounded > -127, rounded, vf_all(-127)), vi);
       total += q;
       const vc narrow = __builtin_convertvector(q, vc);
       __builtin_memcpy(values + i * W, &narrow, sizeof narrow);

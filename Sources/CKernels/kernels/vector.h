@@ -125,7 +125,7 @@ INLINE vf vf_exp(vf x) {
   return result * (vf)exponent;
 }
 
-/// The square of the sine, to within 3e-7 while |x| is below a million; beyond, something from 0 to 1.
+/// The square of the sine, to within 3e-7 while |x| is below 10,000; beyond, something from 0 to 1.
 INLINE vf vf_square_sine(vf x) {
   // It repeats every pi = two parts: x = n pi + r with |r| <= pi / 2.
   vf n = vf_fma(x, vf_all(0.318309886f), vf_all(12582912.0f)) - 12582912.0f;
