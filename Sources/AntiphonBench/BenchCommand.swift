@@ -5,9 +5,10 @@ import ArgumentParser
 struct BenchCommand: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "antiphon-bench",
-    abstract: "Measures the graph runtime, the codec and the language model.",
+    abstract: "Measures the graph runtime and the model's stages.",
     subcommands: [
       RuntimeCommand.self, InterruptCommand.self, OverheadCommand.self, CodecCommand.self, SessionsCommand.self,
+      StagesCommand.self,
       PartCommand.self,
     ] + synthetic)
 

@@ -49,7 +49,7 @@ struct RandomOmni {
     }
     let bias = hasBias ? [Float](repeating: 0.01, count: outputs) : nil
     guard let linear = Linear(weight, bias: bias) else { throw CocoaError(.coderInvalidValue) }
-    return try linear.kept(as: precision, file: "random weights")
+    return try WeightKeeper(precision, file: "random weights").keep(linear)
   }
 
   func model() throws -> MiniOmni2 {

@@ -10,6 +10,7 @@ static const ck_operations *operations_of(int path) {
 #if defined(__x86_64__)
   case CK_AVX2: return &ck_operations_avx2;
   case CK_AVX512: return &ck_operations_avx512;
+  case CK_AVX512_BF16: return &ck_operations_avx512_bf16;
 #endif
   default: return &ck_operations_portable;
   }
@@ -25,15 +26,17 @@ int ck_path_supported(int path) {
   const int avx2 =
       __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("f16c");
   if (path == CK_AVX2) return avx2;
-  if (path == CK_AVX512)
-    return avx2 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
-           __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq");
+  const int avx512 = avx2 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+                     __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq");
+  if (path == CK_AVX512) return avx512;
+  if (path == CK_AVX512_BF16)
+    return avx512 && __builtin_cpu_supports("avx512vnni") && __builtin_cpu_supports("avx512bf16");
 #endif
   return 0;
 }
 
 int ck_path_best(void) {
-  for (int path = CK_AVX512; path > CK_PORTABLE; path--)
+  for (int path = CK_AVX512_BF16; path > CK_PORTABLE; path--)
     if (ck_path_supported(path)) return path;
   return CK_PORTABLE;
 }

@@ -82,6 +82,9 @@ package struct Tensor: Sendable {
 
   package var start: UnsafeRawPointer { bytes.start + offset }
 
+  /// Lets go of memory that a mapped file's numbers take; they are read again when they are needed.
+  func release() { bytes.release(offset..<offset + (type.byteCount(count) ?? 0)) }
+
   /// The numbers as floats.
   package func floats() -> [Float] {
     [Float](unsafeUninitializedCapacity: count) { buffer, initialized in

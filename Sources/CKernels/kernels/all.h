@@ -9,6 +9,8 @@
 #include "attention.h"
 #include "multiply.h"
 #include "convolution.h"
+#include "tiled.h"
+#include "brain.h"
 
 const ck_operations OPERATIONS = {
     .rows = {rows_f32, rows_f16, rows_bf16, rows_q4_0, rows_q4_1, rows_q8_0},
@@ -27,4 +29,13 @@ const ck_operations OPERATIONS = {
     .depthwise = depthwise,
     .scale_rows = scale_rows,
     .tanh = tanh_all,
+    .quantize_row = quantize_row,
+    .tiled = {tiled_q8, tiled_q4},
+#if defined(HAS_BRAIN)
+    .round_row = round_row,
+    .multiply_brains = multiply_brains,
+    .pack_keys = pack_keys,
+    .pack_values = pack_values,
+    .attend_brains = attend_brains,
+#endif
 };

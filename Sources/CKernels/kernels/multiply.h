@@ -8,9 +8,6 @@
 #define TILE_VECTORS 2
 #endif
 
-/// Loops over a tile are unrolled, so that its sums are registers and no array.
-#define EACH(I, COUNT) _Pragma("unroll") for (int I = 0; I < COUNT; I++)
-
 INLINE void multiply_tile(const ck_product *job, long first, long row, const int rows) {
   const float *w = job->weights + first / CK_PANEL * CK_PANEL * job->columns + first % CK_PANEL;
   const float *x = job->x + row * job->x_stride;

@@ -1,6 +1,8 @@
 #include "../operations.h"
 
 #if defined(__x86_64__)
+#include <immintrin.h>
+
 #define W 16
 #define HAS_FMA
 #define HAS_HALF

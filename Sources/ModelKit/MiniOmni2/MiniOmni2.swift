@@ -26,10 +26,12 @@ extension MiniOmni2 {
   ) throws {
     try Compute.check()
     let shape = embedding.configuration
+    let keeper = WeightKeeper(precision, file: weights.path, part: "layers")
     let layers = try (0..<shape.layers).map { index in
       try checkCancelled()
-      return try weights.layer(index).kept(as: precision, file: weights.path)
+      return try weights.layer(index).kept(by: keeper)
     }
+    keeper.finish()
     let configuration = TransformerConfiguration(
       layers: shape.layers, width: shape.width, heads: shape.heads, keyHeads: shape.keyHeads,
       headWidth: shape.headWidth, feedForwardWidth: shape.feedForwardWidth, context: shape.context,

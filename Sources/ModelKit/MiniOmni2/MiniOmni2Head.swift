@@ -91,4 +91,24 @@ public final class MiniOmni2HeadRunner {
     let size = head.configuration.audioVocabularySize
     return UnsafeBufferPointer(rebasing: audio[place][layer * size..<(layer + 1) * size])
   }
+
+  /// All logits of every row, as a model computes them whose rows do not share the work: what benchmarks compare.
+  ///
+  /// - Parameter out: [rows of `hidden`, vocabulary].
+  /// - Throws: ``ModelInputError`` for other shapes.
+  package func logits(_ hidden: Matrix, into out: inout Matrix) throws(ModelInputError) {
+    let configuration = head.configuration
+    guard hidden.columns == configuration.width, out.rows == hidden.rows, out.columns == configuration.vocabularySize
+    else {
+      throw .shape(
+        expected: "hidden states of \(configuration.width), and as many rows of \(configuration.vocabularySize)",
+        found: "\(hidden.rows) of \(hidden.columns), and \(out.rows) of \(out.columns)")
+    }
+    hidden.values.withUnsafeBufferPointer { values in
+      out.withMutableFloats { out in
+        guard let values = values.baseAddress, let out = out.baseAddress else { return }
+        head.linear.apply(values, rows: hidden.rows, into: out, scratch: scratch)
+      }
+    }
+  }
 }

@@ -22,9 +22,6 @@ package final class TransformerRunner {
   package static let mostCaches = 128
   /// Rows of one session that pass through the layers together.
   private static let blockRows = 256
-  /// Rows that a matrix is multiplied with at once in a step: as few as the kernels themselves take, whose sums do not
-  /// depend on how many there are. What a session gets must not depend on the others.
-  private static let stepRows = 8
 
   private let transformer: Transformer
   private let shape: TransformerConfiguration
@@ -122,7 +119,7 @@ package final class TransformerRunner {
       }
       if pass.layer < transformer.layers.count {
         do throws(ModelInputError) {
-          try run(pass.layer, passing, rows: rows, of: pass.caches, together: rows)
+          try run(pass.layer, passing, rows: rows, of: pass.caches, separately: false)
         } catch {
           pass.cache.truncate(to: pass.before)
           throw error
@@ -179,7 +176,7 @@ package final class TransformerRunner {
     stepping.x.start.update(from: embeddings, count: caches.count * shape.width)
     for layer in transformer.layers.indices {
       try checkCancelled()
-      try run(layer, stepping, rows: caches.count, of: caches, together: Self.stepRows)
+      try run(layer, stepping, rows: caches.count, of: caches, separately: true)
     }
     norm(stepping.x.start, caches.count, into: stepped.start, at: 0)
     for cache in caches { cache.advance(1) }
@@ -225,43 +222,37 @@ package final class TransformerRunner {
 
   /// One layer over the rows in `x`, as many for each cache, which they continue and which the caller then advances.
   ///
-  /// - Parameter together: how many rows a matrix is multiplied with at once.
+  /// - Parameter separately: whether what comes of a row is what it would be alone, to the last bit.
   private func run(
-    _ index: Int, _ a: Activations, rows: Int, of caches: [KVCache], together: Int
+    _ index: Int, _ a: Activations, rows: Int, of caches: [KVCache], separately: Bool
   ) throws(ModelInputError) {
     let layer = transformer.layers[index]
     let input = layer.attentionInput
     Operations.rmsNorm(a.x.start, layer.attentionNorm, epsilon: shape.epsilon, rows: rows, into: a.normed.start)
     for part in input.parts {
       multiply(
-        part.linear, a.normed, rows: rows, together, into: a.queryKeyValue.start + part.offset, stride: input.width)
+        part.linear, a.normed, rows: rows, separately, into: a.queryKeyValue.start + part.offset, stride: input.width)
     }
     let rowsEach = rows / max(1, caches.count)
     for (place, cache) in caches.enumerated() {
       try attend(cache, input, layer: index, a, at: place * rowsEach, rows: rowsEach)
     }
-    multiply(layer.attentionOutput, a.mixed, rows: rows, together, into: a.normed.start)
+    multiply(layer.attentionOutput, a.mixed, rows: rows, separately, into: a.normed.start)
     Operations.add(a.x.start, a.normed.start, count: rows * shape.width)
 
     Operations.rmsNorm(a.x.start, layer.feedForwardNorm, epsilon: shape.epsilon, rows: rows, into: a.normed.start)
-    multiply(layer.gate, a.normed, rows: rows, together, into: a.gate.start)
-    multiply(layer.up, a.normed, rows: rows, together, into: a.up.start)
+    multiply(layer.gate, a.normed, rows: rows, separately, into: a.gate.start)
+    multiply(layer.up, a.normed, rows: rows, separately, into: a.up.start)
     Operations.siluMultiply(a.gate.start, a.up.start, count: rows * shape.feedForwardWidth)
-    multiply(layer.down, a.gate, rows: rows, together, into: a.mixed.start)
+    multiply(layer.down, a.gate, rows: rows, separately, into: a.mixed.start)
     Operations.add(a.x.start, a.mixed.start, count: rows * shape.width)
   }
 
   private func multiply(
-    _ linear: Linear, _ x: Floats, rows: Int, _ together: Int, into out: UnsafeMutablePointer<Float>, stride: Int? = nil
+    _ linear: Linear, _ x: Floats, rows: Int, _ separately: Bool, into out: UnsafeMutablePointer<Float>,
+    stride: Int? = nil
   ) {
-    let stride = stride ?? linear.outputs
-    var first = 0
-    while first < rows {
-      let count = min(together, rows - first)
-      linear.apply(
-        x.start + first * linear.inputs, rows: count, into: out + first * stride, outStride: stride, scratch: scratch)
-      first += count
-    }
+    linear.apply(x.start, rows: rows, separately: separately, into: out, outStride: stride, scratch: scratch)
   }
 
   /// Turns the queries and keys of a cache's rows, stores their keys and values, and mixes what they attend to.
@@ -289,7 +280,7 @@ package final class TransformerRunner {
       keyHeadStride: cache.headStride)
     Attention.run(
       layout, q: start, queries: rows, k: cache.keys(layer), v: cache.values(layer), keys: cache.count + rows,
-      causal: true, out: a.mixed.start + row * shape.heads * shape.headWidth, scratch: scratch)
+      causal: true, rounded: transformer.layers[layer].attentionOutput.isReduced, out: a.mixed.start + row * shape.heads * shape.headWidth, scratch: scratch)
   }
 }
 
