@@ -67,10 +67,10 @@ final class PeerWorker: Contestant {
     return seconds
   }
 
-  /// Ends the process and frees what it holds.
-  func stop() {
+  /// Ends the process and frees what it holds. Not by a signal that it may have inherited as blocked.
+  private func stop() {
     guard process.isRunning else { return }
-    process.terminate()
+    kill(process.processIdentifier, SIGKILL)
     process.waitUntilExit()
   }
 

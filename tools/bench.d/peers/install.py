@@ -68,7 +68,9 @@ class Installation:
             raise Step(f"{Path(command[0]).name} {' '.join(map(str, command[1:4]))} ... ended with {done.returncode}")
 
     def pip(self, *arguments, **variables):
-        self.run([self.python, "-m", "pip", "--disable-pip-version-check", "--no-input", "install", *arguments], **variables)
+        self.run(
+            [self.python, "-m", "pip", "--disable-pip-version-check", "--no-input", "install", *arguments], **variables
+        )
 
     def venv(self):
         if not self.python.exists():
@@ -101,9 +103,8 @@ class Installation:
 
     def encoding_time(self, build):
         program = (
-            "import sys, worker, whisper_stages; models, build = sys.argv[1:]; "
-            "run = whisper_stages.stage('whisper-tiny', 'f16', 2, models, build); "
-            "run(); print(sorted(worker.timed(run, 5))[2])"
+            "import sys, whisper_stages as w; models, build = sys.argv[1:]; "
+            "print(w.duration(w.stage('whisper-tiny', 'f16', 2, models, build), 5))"
         )
         command = [self.python, "-c", program, self.root / "models", build]
         done = subprocess.run(command, cwd=HERE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)

@@ -17,6 +17,7 @@ def loaded(request):
     peer, stage, kind, threads = (request[key] for key in ("peer", "stage", "kind", "threads"))
     if peer == "torch":
         import torch
+
         from torch_stages import stage as made
 
         torch.set_num_threads(threads)
