@@ -170,8 +170,10 @@ let package = Package(
     nodeTests("SpeechEnd"),
     nodeTests("TextOutput"),
     .testTarget(
-      name: "ModelKitTests", dependencies: ["ModelKit", "Parity", "Tensors"], exclude: ["Golden"], swiftSettings: strict
-    ),
+      name: "ModelKitTests", dependencies: ["CAllocations", "ModelKit", "Parity", "Tensors"], exclude: ["Golden"],
+      swiftSettings: strict),
+    // Counts the allocations of whatever program it is linked into: of the tests.
+    .target(name: "CAllocations", path: "Tests/CAllocations"),
   ],
   swiftLanguageModes: [.v6]
 )

@@ -7,7 +7,8 @@ struct BenchCommand: AsyncParsableCommand {
     commandName: "antiphon-bench",
     abstract: "Measures the graph runtime and the model's stages.",
     subcommands: [
-      RuntimeCommand.self, InterruptCommand.self, OverheadCommand.self, CodecCommand.self, StagesCommand.self,
+      RuntimeCommand.self, InterruptCommand.self, OverheadCommand.self, CodecCommand.self, SessionsCommand.self,
+      StagesCommand.self,
       PartCommand.self,
     ] + synthetic)
 

@@ -115,6 +115,8 @@ package protocol PortConnection {
   func take(on ports: UInt64) throws -> Taken
   /// The oldest arrival on the ports whose bits are set, or nil once all of them are closed and drained.
   func next(on ports: UInt64) async throws -> Arrival?
+  /// The same as ``take(on:)``, but for waiting: where nothing has come, the node goes on with what it took before.
+  func poll(on ports: UInt64) throws -> Taken
   /// A value is not what its type says; nothing that came behind it on its edge will be taken.
   func refuse(_ value: WrittenValue, because error: MessageCodingError)
 }
@@ -291,6 +293,15 @@ public struct InputEvents<Value: Message>: AsyncSequence, Sendable {
     @inlinable
     public mutating func next(isolation actor: isolated (any Actor)?) async throws -> InputEvent<Value>? {
       while let arrival = try await input.inbox?.arrival(on: 1 << UInt64(input.port), inPlace: actor == nil) {
+        if let event = try input.event(arrival) { return event }
+      }
+      return nil
+    }
+
+    /// What came next, if it has come already; see ``Arrivals/AsyncIterator/waiting()``.
+    @inlinable
+    public mutating func waiting() throws -> InputEvent<Value>? {
+      while case .arrival(let arrival)? = try input.inbox?.poll(on: 1 << UInt64(input.port)) {
         if let event = try input.event(arrival) { return event }
       }
       return nil

@@ -56,3 +56,8 @@ package enum Operations {
       Int32(outputs), 0, out, Int32(outputs))
   }
 }
+
+extension Scratch {
+  /// Makes room for so many attention scores, so that none need be made in the middle of an answer.
+  package func reserveScores(_ count: Int) { _ = scores(count) }
+}

@@ -119,14 +119,16 @@ import Testing
     for position in 0..<12 {
       // Layer 2 says pad where its codes of frames 1 and 3 stand, and before any of its codes.
       let second: Int32 = [0, 4, 6].contains(position) ? ids.padAudio : Int32(position)
-      if let frame = answer.advance([1, 1, second, 1, 1, 1, 1, 5]).frame { frames.append(frame) }
+      if answer.advance([1, 1, second, 1, 1, 1, 1, 5]).hasFrame { frames.append(answer.frame) }
     }
     #expect(frames.map { $0[2] } == [3, 3, 5, 5, 7])
     #expect(answer.wrongCodes == 2)
   }
 
-  @Test(arguments: [WeightPrecision.f32, .bf16, .int8])
-  func weightsAreKeptAsAsked(precision: WeightPrecision) throws {
+  // The file's matrices are bf16. Products of bf16 round what goes in, 8 bits lose about 1/256 of a block's greatest
+  // number of both, 4 bits 1/16 of the weights' (random ones: trained ones are measured by tools/bench quality).
+  @Test(arguments: [(WeightPrecision.f32, 1e-5 as Float), (.bf16, 0.02), (.int8, 0.05), (.int4, 0.5)])
+  func weightsAreKeptAsAsked(precision: WeightPrecision, bound: Float) throws {
     let cases = try OmniCases(goldens, store: store)
     let plain = cases.model
     let kept = try store.miniOmni2(at: goldens.release, weights: precision)
@@ -137,8 +139,7 @@ import Testing
     let (shared, _) = try plain.embedding.embed(try cases.prompt("a1a2.0"))
     let expected = try MiniOmni2Runner(plain).forward(shared, cache: KVCache(plain)).values
     let found = try MiniOmni2Runner(kept).forward(shared, cache: KVCache(kept)).values
-    // The file's matrices are bf16: only 8 bits lose something, about 1/256 of a block's greatest weight each.
-    #expect(relativeError(found, expected) < (precision == .int8 ? 0.05 : 1e-5))
-    #expect(precision != .int8 || found != expected)
+    #expect(relativeError(found, expected) < bound)
+    #expect(precision.tiles == nil || found != expected)
   }
 }

@@ -49,6 +49,18 @@ package struct Hand {
     return work
   }
 
+  /// Whether the runtime has something to do before the node goes on: acknowledge a notice, or pass a mark.
+  func isOwed(passingMarks: Bool) -> Bool {
+    switch work {
+    case .none, .value: false
+    case .mark: passingMarks
+    case .cut: true
+    }
+  }
+
+  /// Whether there is something for the node here.
+  func hasNext(on wanted: UInt64) -> Bool { wanted == ports && (run != nil || !entries.isEmpty) }
+
   /// How long the node has worked on what it holds; nil if that is not a message or a mark.
   func worked(now: Int64) -> Int64? {
     switch work {

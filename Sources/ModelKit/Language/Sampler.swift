@@ -26,16 +26,18 @@ public struct SamplingOptions: Sendable, Equatable {
 ///
 /// The random numbers are SplitMix64's: state += 0x9E3779B97F4A7C15, then two xor-shift-multiplies; a draw is its upper
 /// 53 bits over 2^53, and takes the first token, most likely first (equal ones by id), whose cumulative probability
-/// exceeds it. One number is used per token drawn; greedy choices use none.
+/// exceeds it. One number is used per token drawn; greedy choices use none. Memory is allocated at the first draw alone.
 public struct Sampler: Sendable {
   public let options: SamplingOptions
   private var state: UInt64
+  /// A heap, the most likely at its root, and behind it what has been taken from it, the most likely last.
   private var candidates: [Candidate] = []
+  /// How many have been taken from the heap.
+  private var taken = 0
 
   private struct Candidate {
     var token: Int32
     var logit: Float
-    var weight: Double
 
     func precedes(_ other: Candidate) -> Bool { logit > other.logit || (logit == other.logit && token < other.token) }
   }
@@ -54,60 +56,66 @@ public struct Sampler: Sendable {
   public mutating func sample(_ logits: UnsafeBufferPointer<Float>) -> Int32 {
     guard options.temperature > 0, options.topK != 1 else { return Self.mostLikely(logits) }
     candidates.removeAll(keepingCapacity: true)
+    candidates.reserveCapacity(logits.count)
     for (index, logit) in logits.enumerated() where logit > -.infinity {
-      candidates.append(Candidate(token: Int32(truncatingIfNeeded: index), logit: logit, weight: 0))
+      candidates.append(Candidate(token: Int32(truncatingIfNeeded: index), logit: logit))
     }
     guard !candidates.isEmpty else { return Self.mostLikely(logits) }
-    keepMostLikely()
-    let top = Double(candidates[0].logit)
-    var total = 0.0
-    for index in candidates.indices {
-      candidates[index].weight = exp((Double(candidates[index].logit) - top) / Double(options.temperature))
-      total += candidates[index].weight
+    taken = 0
+    for start in stride(from: candidates.count / 2, through: 0, by: -1) { sink(start, below: candidates.count) }
+
+    let top = candidates[0].logit
+    let most = options.topK > 0 ? min(options.topK, candidates.count) : candidates.count
+    var (total, kept) = (0.0, most)
+    if most < candidates.count {
+      for rank in 0..<most { total += weight(ranked(rank), top) }
+    } else {
+      for candidate in candidates { total += weight(candidate, top) }
     }
     if options.topP < 1 {
-      var reached = 0.0
-      let end = candidates.firstIndex {
-        reached += $0.weight
-        return reached >= Double(options.topP) * total
-      }
-      if let end { candidates.removeLast(candidates.count - end - 1) }
-      total = candidates.reduce(0) { $0 + $1.weight }
+      let enough = Double(options.topP) * total
+      (total, kept) = (0, 0)
+      repeat {
+        total += weight(ranked(kept), top)
+        kept += 1
+      } while total < enough && kept < most
     }
     let target = draw() * total
     var reached = 0.0
-    for candidate in candidates {
-      reached += candidate.weight
-      if reached > target { return candidate.token }
+    for rank in 0..<kept {
+      reached += weight(ranked(rank), top)
+      if reached > target { return ranked(rank).token }
     }
-    return candidates[candidates.count - 1].token
+    return ranked(kept - 1).token
   }
 
-  /// Sorts the candidates and cuts them to `topK`. With a small `topK` a heap spares sorting the whole vocabulary.
-  private mutating func keepMostLikely() {
-    guard options.topK > 0, options.topK < candidates.count else {
-      return candidates.sort { $0.precedes($1) }
+  private func weight(_ candidate: Candidate, _ top: Float) -> Double {
+    exp((Double(candidate.logit) - Double(top)) / Double(options.temperature))
+  }
+
+  /// The candidate before which so many are more likely. As many as are asked for are put into order, and no more.
+  private mutating func ranked(_ rank: Int) -> Candidate {
+    while taken <= rank {
+      let last = candidates.count - 1 - taken
+      candidates.swapAt(0, last)
+      taken += 1
+      sink(0, below: last)
     }
-    // The least likely of those kept is at the root.
-    var kept = Array(candidates[..<options.topK])
-    func sink(_ start: Int) {
-      var parent = start
-      while true {
-        var least = parent
-        for child in 2 * parent + 1...2 * parent + 2 where child < kept.count && kept[least].precedes(kept[child]) {
-          least = child
-        }
-        if least == parent { return }
-        kept.swapAt(parent, least)
-        parent = least
+    return candidates[candidates.count - 1 - rank]
+  }
+
+  /// Brings a candidate to its place in the heap of the first `end`.
+  private mutating func sink(_ start: Int, below end: Int) {
+    var parent = start
+    while true {
+      var best = parent
+      for child in 2 * parent + 1...2 * parent + 2 where child < end && candidates[child].precedes(candidates[best]) {
+        best = child
       }
+      if best == parent { return }
+      candidates.swapAt(parent, best)
+      parent = best
     }
-    for start in stride(from: kept.count / 2, through: 0, by: -1) { sink(start) }
-    for candidate in candidates[options.topK...] where candidate.precedes(kept[0]) {
-      kept[0] = candidate
-      sink(0)
-    }
-    candidates = kept.sorted { $0.precedes($1) }
   }
 
   /// The first of the largest logits.

@@ -38,10 +38,12 @@ public final class WhisperEncoderModel: Sendable {
     convolution2 = try reader.taps(names.convolution2, shape.width, shape.width)
     bias2 = try reader.floats("\(names.convolution2)\(names.bias)", [shape.width])
     positions = try reader.floats(names.positions, [shape.context, shape.width])
+    let keeper = WeightKeeper(precision, file: path)
     blocks = try (0..<shape.layers).map {
       try checkCancelled()
-      return try reader.block("\(names.layer)\($0)", shape.width).kept(as: precision, file: path)
+      return try reader.block("\(names.layer)\($0)", shape.width).kept(by: keeper)
     }
+    keeper.finish()
     norm = try reader.norm(names.norm, shape.width)
   }
 }
