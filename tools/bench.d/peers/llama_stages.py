@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import llama_cpp as llama
+
 from shapes import LANGUAGE, PROMPT_COLUMNS, STEP_POSITION
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import gguf
 import numpy as np
+
 from shapes import LANGUAGE, WHISPER
 
 Q = gguf.GGMLQuantizationType
@@ -107,8 +108,7 @@ def whisper(path, size, kind):
         file.write(struct.pack("<2i", *filters.shape) + abs(filters).tobytes())
         words = [f"<{index}>".encode() for index in range(50_257)]
         file.write(struct.pack("<i", len(words)))
-        for word in words:
-            file.write(struct.pack("<I", len(word)) + word)
+        file.writelines(struct.pack("<I", len(word)) + word for word in words)
         for name, dimensions in whisper_tensors(shape):
             tensor(file, numbers, name, dimensions, kind)
 

@@ -1,11 +1,12 @@
 """Mini-Omni2's stages in PyTorch, with random weights: each function makes one and returns what runs it once.
 
-Whisper and SNAC are their authors' modules. The language model and CLIP are written here with nothing but what the stage
-needs, so that no framework's bookkeeping is measured with them.
+Whisper and SNAC are their authors' modules. The language model and CLIP are written here with nothing but what the
+stage needs, so that no framework's bookkeeping is measured with them.
 """
 
 import torch
 import torch.nn.functional as F
+
 from shapes import CLIP, LANGUAGE, PROMPT_COLUMNS, SNAC, SNAC_CODES, STEP_POSITION, WHISPER
 
 KINDS = {"fp32": torch.float32, "bf16": torch.bfloat16}
@@ -95,6 +96,9 @@ def whisper(size, kind):
 
     shape = WHISPER[size]
     encoder = AudioEncoder(shape.bands, shape.audio_context, shape.width, shape.heads, shape.layers).eval().to(kind)
+    for part in encoder.modules():
+        if isinstance(part, torch.nn.LayerNorm):
+            part.float()  # Whisper's norms compute in fp32, whatever goes through them
     mel = torch.randn(1, shape.bands, 2 * shape.audio_context).to(kind)
     return lambda: encoder(mel)
 
