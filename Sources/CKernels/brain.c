@@ -54,6 +54,23 @@ void ck_multiply_brains(
   ck_parallel((outputs + 63) / 64 * job.pieces, grain(rows * columns * 64 / 16), brain_chunk, &job);
 }
 
+static void brain_rows_chunk(void *context, long begin, long end) {
+  const brain_job *job = context;
+  ck_selected()->brain_rows(&job->product, begin, end, job->batch);
+}
+
+void ck_matvec_brains(
+    const void *weights, long outputs, long columns, const uint16_t *x, long x_stride, long batch, const float *bias,
+    float *y, long y_stride) {
+  if (!ck_has_brain_products()) return;
+  for (long first = 0; first < batch; first += 8) {
+    brain_job job = {
+        .product = {weights, bias, outputs, columns, x + first * x_stride, x_stride, 0, y + first * y_stride, y_stride},
+        .batch = batch - first < 8 ? batch - first : 8};
+    ck_parallel(outputs, grain(columns / 2), brain_rows_chunk, &job);
+  }
+}
+
 // MARK: Attention
 
 /// Queries of one head that are one piece of work.

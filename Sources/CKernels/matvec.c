@@ -45,7 +45,6 @@ static void expand_chunk(void *context, long begin, long end) {
 }
 
 void ck_dequantize(int type, const void *weights, long count, float *out) {
-  static const long bytes[] = {4, 2, 2, 18, 20, 34}, block[] = {1, 1, 1, 32, 32, 32};
-  expand_job job = {ck_selected()->dequantize[type], weights, bytes[type], block[type], count, out};
+  expand_job job = {ck_selected()->dequantize[type], weights, ck_block_bytes(type), ck_block_count(type), count, out};
   ck_parallel((count + 255) / 256, 128, expand_chunk, &job);
 }

@@ -25,6 +25,20 @@ typedef struct {
   long y_stride;
 } ck_product;
 
+/// A product with weights as stored.
+typedef struct {
+  void (*expand)(const unsigned char *weights, long count, float *out);
+  const unsigned char *weights;
+  long block, block_bytes;  // numbers and bytes of a block
+  const float *bias;
+  long outputs, columns;
+  const float *x;
+  long x_stride;
+  int adding;
+  float *y;
+  long y_stride;
+} ck_stored_product;
+
 /// A product of tiled weights with quantized vectors.
 typedef struct {
   const unsigned char *weights, *scales;
@@ -75,6 +89,7 @@ typedef struct {
   void (*attend)(const ck_head *head, long head_width, long k_stride, long v_stride, float scale);
   /// Rows [begin, end) of one panel.
   void (*multiply)(const ck_product *job, long panel, long begin, long end);
+  void (*multiply_stored)(const ck_stored_product *job, long panel, long begin, long end);
   void (*snake)(const float *x, const float *alpha, const float *inverse, long rows, long columns, float *out);
   void (*depthwise)(
       const float *x, const float *weights, const float *bias, const float *alpha, const float *inverse, long rows,
@@ -86,6 +101,8 @@ typedef struct {
   void (*tiled[2])(const ck_tiled_product *job, long group, long last, long begin, long end);
   // Null where the path has no products of bf16.
   void (*round_row)(const float *x, long count, uint16_t *out);
+  /// Rows [begin, end) of weights for a batch of 1 to 8.
+  void (*brain_rows)(const ck_brain_product *job, long begin, long end, long batch);
   void (*multiply_brains)(const ck_brain_product *job, long panel, long begin, long end);
   void (*pack_keys)(const float *k, long stride, long keys, long width, uint16_t *out);
   void (*pack_values)(const float *v, long stride, long keys, long width, uint16_t *out);
@@ -108,6 +125,13 @@ const ck_operations *ck_selected(void);
 /// A half's bits, rounded to the nearest, ties to even; and its value.
 uint16_t ck_half_bits(float x);
 float ck_half_value(uint16_t bits);
+
+/// Numbers and bytes of a block of weights as stored.
+static inline long ck_block_count(int type) { return type >= CK_Q4_0 ? 32 : 1; }
+static inline long ck_block_bytes(int type) {
+  static const long bytes[] = {4, 2, 2, 18, 20, 34};
+  return bytes[type];
+}
 
 /// About as much work as waking a thread costs.
 #define GRAIN 32768

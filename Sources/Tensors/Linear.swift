@@ -1,5 +1,4 @@
 internal import CKernels
-internal import COpenBLAS
 
 /// y = W x + b.
 package struct Linear: Sendable {
@@ -7,7 +6,7 @@ package struct Linear: Sendable {
   private enum Weights: Sendable {
     /// As stored, with x as it is: 32-bit products.
     case exact(Tensor)
-    /// bf16, with x rounded to bf16 where there are many rows and the processor has such products.
+    /// bf16, with x rounded to bf16 where the processor has such products.
     case rounded(Tensor)
     /// Quantized, with x quantized row by row.
     case tiled(TiledWeights)
@@ -82,11 +81,11 @@ package struct Linear: Sendable {
 
   // MARK: Multiplication
 
-  /// Up to this many input rows the weights are read as stored; beyond, they are expanded and multiplied by OpenBLAS, or
-  /// packed for products of bf16.
+  /// Up to this many input rows each is multiplied by itself as the weights pass; beyond, the weights are brought into the
+  /// order that suits many, a panel at a time.
   private static let fewRows = 8
 
-  /// Multiplies `rows` rows of `inputs` floats; `y` gets rows of `range.count` (all outputs by default).
+  /// Multiplies `rows` rows of `inputs` floats, which begin every `stride` floats and may overlap; `y` gets rows of `range.count` (all outputs by default).
   ///
   /// - Parameter separately: whether each row's result is what it would be alone, to the last bit.
   package func apply(
@@ -102,10 +101,10 @@ package struct Linear: Sendable {
     switch weights {
     case .tiled(let weights): multiply(weights, call)
     case .exact(let weight), .rounded(let weight):
-      if isFew {
+      if isReduced, ck_has_brain_products() != 0 {
+        multiplyRounded(weight, call, isFew: isFew)
+      } else if isFew {
         multiplyAsStored(weight, call)
-      } else if isReduced, ck_has_brain_products() != 0 {
-        multiplyRounded(weight, call)
       } else {
         multiplyExpanded(weight, call)
       }
@@ -140,36 +139,25 @@ package struct Linear: Sendable {
     }
   }
 
-  private func multiplyRounded(_ weight: Tensor, _ call: Call) {
+  private func multiplyRounded(_ weight: Tensor, _ call: Call, isFew: Bool) {
     let x = call.scratch.rounded(call.rows * inputs)
     ck_round_rows(call.x, call.stride, call.rows, inputs, x)
     withBias(call.range) { bias in
-      ck_multiply_brains(
-        weight.rowStart(call.range.lowerBound), call.range.count, inputs, x, inputs, call.rows, bias, 0, call.y,
-        call.outStride)
+      let start = weight.rowStart(call.range.lowerBound)
+      if isFew {
+        ck_matvec_brains(start, call.range.count, inputs, x, inputs, call.rows, bias, call.y, call.outStride)
+      } else {
+        ck_multiply_brains(start, call.range.count, inputs, x, inputs, call.rows, bias, 0, call.y, call.outStride)
+      }
     }
   }
 
   private func multiplyExpanded(_ weight: Tensor, _ call: Call) {
-    let range = call.range
-    let isPlain = weight.type == .f32 && Int(bitPattern: weight.start) % 4 == 0
-    let panelRows = isPlain ? range.count : max(1, call.scratch.panel.count / inputs)
-    var first = range.lowerBound
-    while first < range.upperBound {
-      let last = min(first + panelRows, range.upperBound)
-      let panel: UnsafePointer<Float>
-      if isPlain {
-        panel = weight.rowStart(first).assumingMemoryBound(to: Float.self)
-      } else {
-        weight.expandRows(first..<last, into: call.scratch.panel.start)
-        panel = UnsafePointer(call.scratch.panel.start)
-      }
-      cblas_sgemm(
-        CblasRowMajor, CblasNoTrans, CblasTrans, Int32(call.rows), Int32(last - first), Int32(inputs), 1, call.x,
-        Int32(call.stride), panel, Int32(inputs), 0, call.y + (first - range.lowerBound), Int32(call.outStride))
-      first = last
+    withBias(call.range) { bias in
+      ck_multiply_stored(
+        weight.type.code, weight.rowStart(call.range.lowerBound), call.range.count, inputs, call.x, call.stride,
+        call.rows, bias, 0, call.y, call.outStride)
     }
-    withBias(range) { bias in ck_add_bias(call.y, bias, call.rows, range.count, call.outStride) }
   }
 
   private func withBias(_ range: Range<Int>, _ body: (UnsafePointer<Float>?) -> Void) {

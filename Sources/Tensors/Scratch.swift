@@ -2,8 +2,6 @@ internal import CKernels
 
 /// Memory that operations borrow while they run; one for each runner. It grows to what the largest needs and stays.
 package final class Scratch {
-  /// Weights expanded for OpenBLAS, a panel of rows at a time: small enough to stay in cache.
-  private(set) lazy var panel = Floats(1 << 19)
   private var scoreMemory = Floats(1)
   private var quantizedMemory = Floats(1)
   private var roundedMemory = Floats(1)

@@ -85,6 +85,11 @@ enum { CK_PANEL = 64 };
 void ck_multiply(
     const float *weights, long outputs, long columns, const float *x, long x_stride, long batch, const float *bias,
     int adding, float *y, long y_stride);
+/// The same with weights [outputs, columns] of any type as stored, columns of quantized ones a multiple of 32: they are
+/// expanded as they pass, so a product of few rows is better left to ck_matvec.
+void ck_multiply_stored(
+    int type, const void *weights, long outputs, long columns, const float *x, long x_stride, long batch,
+    const float *bias, int adding, float *y, long y_stride);
 /// out = x + sin^2(alpha x) * inverse, with an alpha and an inverse for each column.
 void ck_snake(const float *x, const float *alpha, const float *inverse, long rows, long columns, float *out);
 /// A convolution of 7 taps in each column for itself: out[t] = bias + sum over k of weights[k] * x[t + k * dilation], with
@@ -134,6 +139,10 @@ void ck_round_rows(const float *x, long x_stride, long rows, long columns, uint1
 void ck_multiply_brains(
     const void *weights, long outputs, long columns, const uint16_t *x, long x_stride, long batch, const float *bias,
     int adding, float *y, long y_stride);
+/// The same for few vectors, each of which gets what it would alone.
+void ck_matvec_brains(
+    const void *weights, long outputs, long columns, const uint16_t *x, long x_stride, long batch, const float *bias,
+    float *y, long y_stride);
 
 /// The most keys that ck_attend_brains takes.
 enum { CK_ATTENTION_KEYS = 4096 };

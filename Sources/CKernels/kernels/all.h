@@ -25,6 +25,7 @@ const ck_operations OPERATIONS = {
     .softmax = softmax,
     .attend = attend,
     .multiply = multiply,
+    .multiply_stored = multiply_stored,
     .snake = snake,
     .depthwise = depthwise,
     .scale_rows = scale_rows,
@@ -33,6 +34,7 @@ const ck_operations OPERATIONS = {
     .tiled = {tiled_q8, tiled_q4},
 #if defined(HAS_BRAIN)
     .round_row = round_row,
+    .brain_rows = brain_rows,
     .multiply_brains = multiply_brains,
     .pack_keys = pack_keys,
     .pack_values = pack_values,

@@ -129,6 +129,40 @@ static void multiply_brains(const ck_brain_product *job, long panel, long begin,
   }
 }
 
+/// Rows [begin, end) of weights times up to eight vectors, which lie one behind the other and are read as they are.
+INLINE void brain_row(const ck_brain_product *job, long row, long first, const int batch) {
+  const uint16_t *w = (const uint16_t *)job->weights + row * job->columns;
+  const uint16_t *x = job->x + first * job->x_stride;
+  vf sum[8][2];
+  EACH(b, batch) sum[b][0] = sum[b][1] = vf_all(0);
+  long c = 0;
+  for (; c + 64 <= job->columns; c += 64) {
+    const vi w0 = vi_load(w + c), w1 = vi_load(w + c + 32);
+    EACH(b, batch) {
+      sum[b][0] = dot_brains(sum[b][0], w0, vi_load(x + b * job->x_stride + c));
+      sum[b][1] = dot_brains(sum[b][1], w1, vi_load(x + b * job->x_stride + c + 32));
+    }
+  }
+  for (; c < job->columns; c += 32) {
+    const long pairs = (job->columns - c) / 2;
+    const __mmask16 mask = pairs >= 16 ? (__mmask16)-1 : (__mmask16)((1u << pairs) - 1);
+    const vi w0 = (vi)_mm512_maskz_loadu_epi32(mask, w + c);
+    EACH(b, batch)
+      sum[b][0] = dot_brains(sum[b][0], w0, (vi)_mm512_maskz_loadu_epi32(mask, x + b * job->x_stride + c));
+  }
+  EACH(b, batch)
+    job->y[(first + b) * job->y_stride + row] = vf_sum(sum[b][0] + sum[b][1]) + (job->bias ? job->bias[row] : 0);
+}
+
+static void brain_rows(const ck_brain_product *job, long begin, long end, long batch) {
+  for (long row = begin; row < end; row++) {
+    long first = 0;
+    for (; first + 4 <= batch; first += 4) brain_row(job, row, first, 4);
+    if (first + 2 <= batch) brain_row(job, row, first, 2), first += 2;
+    if (first < batch) brain_row(job, row, first, 1);
+  }
+}
+
 static void round_row(const float *x, long count, uint16_t *out) {
   long i = 0;
   for (; i + W <= count; i += W) {

@@ -1,4 +1,4 @@
-// Packed 32-bit weights times many vectors.
+// 32-bit products with many vectors: of packed weights, and of weights as stored, which are packed as they pass.
 
 /// What a tile's sums take of the registers: rows of x, and vectors of outputs beside one another.
 #define TILE_ROWS 6
@@ -55,5 +55,49 @@ static void multiply(const ck_product *job, long panel, long begin, long end) {
     if (row + 4 <= end) multiply_tile(job, first, row, 4), row += 4;
     if (row + 2 <= end) multiply_tile(job, first, row, 2), row += 2;
     if (row < end) multiply_tile(job, first, row, 1);
+  }
+}
+
+/// Columns that are multiplied before the sums are put down: a panel of them stays near.
+#define STORED_COLUMNS 256
+
+/// Four rows of floats become four columns of a panel.
+INLINE void pack_four(const float *rows, long count, float *panel) {
+  typedef float four __attribute__((vector_size(16)));
+  long c = 0;
+  for (; c + 4 <= count; c += 4) {
+    four v[4];
+    EACH(i, 4) __builtin_memcpy(&v[i], rows + i * STORED_COLUMNS + c, 16);
+    const four a = __builtin_shufflevector(v[0], v[1], 0, 4, 1, 5), b = __builtin_shufflevector(v[0], v[1], 2, 6, 3, 7);
+    const four d = __builtin_shufflevector(v[2], v[3], 0, 4, 1, 5), e = __builtin_shufflevector(v[2], v[3], 2, 6, 3, 7);
+    const four out[4] = {
+        __builtin_shufflevector(a, d, 0, 1, 4, 5), __builtin_shufflevector(a, d, 2, 3, 6, 7),
+        __builtin_shufflevector(b, e, 0, 1, 4, 5), __builtin_shufflevector(b, e, 2, 3, 6, 7)};
+    EACH(i, 4) __builtin_memcpy(panel + (c + i) * CK_PANEL, &out[i], 16);
+  }
+  for (; c < count; c++)
+    for (int i = 0; i < 4; i++) panel[c * CK_PANEL + i] = rows[i * STORED_COLUMNS + c];
+}
+
+static void multiply_stored(const ck_stored_product *job, long panel, long begin, long end) {
+  float packed[STORED_COLUMNS * CK_PANEL] __attribute__((aligned(64)));
+  float rows[4 * STORED_COLUMNS], bias[CK_PANEL] = {0};
+  const long first = panel * CK_PANEL, outputs = job->outputs - first < CK_PANEL ? job->outputs - first : CK_PANEL;
+  if (job->bias) __builtin_memcpy(bias, job->bias + first, (size_t)outputs * 4);
+  for (long column = 0; column < job->columns; column += STORED_COLUMNS) {
+    const long count = job->columns - column < STORED_COLUMNS ? job->columns - column : STORED_COLUMNS;
+    for (long r = 0; r < CK_PANEL; r += 4) {
+      for (long i = 0; i < 4; i++) {
+        const long at = (first + r + i) * job->columns + column;
+        if (r + i < outputs)
+          job->expand(job->weights + at / job->block * job->block_bytes, count, rows + i * STORED_COLUMNS);
+        else __builtin_memset(rows + i * STORED_COLUMNS, 0, (size_t)count * 4);
+      }
+      pack_four(rows, count, packed + r);
+    }
+    const ck_product part = {
+        packed, column == 0 ? bias : 0, outputs, count, job->x + column, job->x_stride, column > 0 || job->adding,
+        job->y + first, job->y_stride};
+    multiply(&part, 0, begin, end);
   }
 }

@@ -1,6 +1,7 @@
 // Vectors of W floats for the path that includes this file. A path defines W and, where it has them, HAS_FMA (fused
 // multiply-add), HAS_HALF (conversion from 16-bit floats), HAS_VNNI (products of bytes) and HAS_BRAIN (products of bf16).
 
+#include <stddef.h>
 #include <stdint.h>
 
 #define INLINE static inline __attribute__((always_inline))

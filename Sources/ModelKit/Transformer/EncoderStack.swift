@@ -43,7 +43,7 @@ final class EncoderStack {
   private let width: Int
   private let heads: Int
   private let activation: Activation
-  private let scratch = Scratch()
+  let scratch = Scratch()
   private let normed, queryKeyValue, mixed, inner: Floats
 
   /// What every layer norm of these models adds to the variance.
