@@ -47,10 +47,10 @@ struct StagesCommand: ParsableCommand {
         report.results.append(
           try StageContest(stage: stage, ours: ours, peers: others, roofline: report.roofline)
             .result(rounds: rounds, missing: &report.missing))
-      } catch let error as ModelError {
+        FileHandle.standardError.write(Data("\(stage.rawValue) measured\n".utf8))
+      } catch {
         report.missing.append("\(stage.rawValue): \(error)")
       }
-      FileHandle.standardError.write(Data("\(stage.rawValue) measured\n".utf8))
     }
     print(json ? try report.json() : report.description)
   }
