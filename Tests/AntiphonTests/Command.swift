@@ -43,8 +43,8 @@ final class Command: Sendable {
   ///   - endsInput: standard input is at its end from the beginning.
   ///   - gate: nobody reads standard output before it is opened.
   init(
-    _ arguments: [String], program: URL = executable, launcher: [String] = [], in folder: Scratch, endsInput: Bool = true,
-    readingAfter gate: Latch? = nil
+    _ arguments: [String], program: URL = executable, launcher: [String] = [], in folder: Scratch,
+    endsInput: Bool = true, readingAfter gate: Latch? = nil
   ) throws {
     // What is typed to a process that has ended is an error of the test's, not the end of all tests.
     signal(SIGPIPE, SIG_IGN)

@@ -52,6 +52,7 @@ struct StagesCommand: ParsableCommand {
         report.missing.append("\(stage.rawValue): \(error)")
       }
     }
+    guard !report.results.isEmpty else { throw BenchError(report.missing.joined(separator: "\n")) }
     print(json ? try report.json() : report.description)
   }
 }
