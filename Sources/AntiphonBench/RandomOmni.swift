@@ -33,7 +33,7 @@ struct RandomOmni {
     defer { try? FileManager.default.removeItem(at: folder) }
     try Data(Self.settings.utf8).write(to: folder.appendingPathComponent(MiniOmni2Configuration.file))
     configuration = try MiniOmni2Configuration(folder: folder.path)
-    self.precision = precision == .stored ? .bf16 : precision
+    self.precision = precision
     var random = SplitMix(state: 3)
     numbers = (0..<1_048_573).map { _ in Float.random(in: -0.04...0.04, using: &random) }
   }
@@ -51,8 +51,16 @@ struct RandomOmni {
 
   private func linear(_ name: String, _ outputs: Int, _ inputs: Int, hasBias: Bool = false) throws -> Linear {
     let bias = hasBias ? [Float](repeating: 0.01, count: outputs) : nil
-    guard let linear = Linear(tensor(name, outputs, inputs), bias: bias) else { throw CocoaError(.coderInvalidValue) }
-    return try WeightKeeper(precision, file: "random weights").keep(linear)
+    let plain = Linear(tensor(name, outputs, inputs), bias: bias)
+    let kept =
+      switch precision {
+      case .f32: plain
+      case .stored, .bf16: plain?.rounded()
+      case .int8: plain?.tiled(.bytes)
+      case .int4: plain?.tiled(.nibbles)
+      }
+    guard let kept else { throw ModelInputError.noMemory(bytes: outputs * inputs * 4) }
+    return kept
   }
 
   func model() throws -> MiniOmni2 {
@@ -77,7 +85,7 @@ struct RandomOmni {
         epsilon: shape.epsilon, rotaryBase: shape.rotaryBase, rotaryPairing: .halves),
       layers: layers, finalNorm: norm)
     guard let embedding = tensor("embedding", shape.vocabularySize, shape.width).stored(as: .bf16) else {
-      throw CocoaError(.coderInvalidValue)
+      throw ModelInputError.noMemory(bytes: shape.vocabularySize * shape.width * 2)
     }
     return MiniOmni2(embedding: MiniOmni2Embedding(configuration, embedding), transformer: transformer)
   }

@@ -87,6 +87,13 @@ import Testing
       ])
   }
 
+  @Test func judgesALateStepByTheStepOfTwoRows() {
+    var result = StageReport.Result(stage: .lateStep, unit: .milliseconds)
+    result.entries = [Self.entry("int8", 13), Self.entry(Stage.twoRows(.int8), 20)]
+    #expect(
+      result.judged() == [.init(name: "int8", goal: "at most 65 % of int8, two rows", found: "65 %", isMet: true)])
+  }
+
   @Test func judgesTheFastestWhereATargetNamesNone() {
     var result = StageReport.Result(stage: .clip, unit: .milliseconds)
     result.entries = [Self.entry("f32", 70), Self.entry("int8", 50), Self.entry("PyTorch bf16", 30, isOurs: false)]
@@ -96,7 +103,7 @@ import Testing
   @Test func printsEveryWayAndEveryPeer() {
     let lines = Self.result.description.split(separator: "\n")
     #expect(lines[0] == "Whisper-small, a padded window of 30 s")
-    #expect(lines[1].contains("x PyTorch bf16") && lines[1].contains("x whisper.cpp f16"))
+    #expect(lines[1].contains("x PyTorch bf16") && lines[1].contains("x whisper.cpp f16, native"))
     #expect(lines[2].hasPrefix("bf16") && lines[2].contains("1000") && lines[2].contains("90 %"))
     #expect(lines[2].contains("1.50") && lines[2].contains("2.00"))
   }
@@ -109,7 +116,7 @@ import Testing
       missing: ["llama.cpp BF16: it was not built"])
     let read = try JSONDecoder().decode(StageReport.self, from: Data(try report.json().utf8))
     #expect(read.results.map(\.stage) == [.whisperSmall])
-    #expect(read.results[0].entries.map(\.values.median) == [1000, 1500, 2000])
+    #expect(read.results[0].entries.map(\.values.median) == [1000, 1500, 3000, 2000])
     #expect(read.results[0].verdicts == Self.result.verdicts)
     #expect(read.missing == report.missing)
   }
@@ -134,13 +141,15 @@ import Testing
 
   private static func entry(_ name: String, _ value: Double, isOurs: Bool = true) -> StageReport.Entry {
     StageReport.Entry(
-      name: name, weights: isOurs ? name : nil, isOurs: isOurs, values: samples(value), bound: isOurs ? value * 0.9 : nil)
+      name: name, weights: isOurs ? name : nil, isOurs: isOurs, values: samples(value),
+      bound: isOurs ? value * 0.9 : nil)
   }
 
   private static var result: StageReport.Result {
     var result = StageReport.Result(stage: .whisperSmall, unit: .milliseconds)
     result.entries = [
-      entry("bf16", 1000), entry("PyTorch bf16", 1500, isOurs: false), entry("whisper.cpp f16", 2000, isOurs: false),
+      entry("bf16", 1000), entry("PyTorch bf16", 1500, isOurs: false),
+      entry("whisper.cpp f16, wheel", 3000, isOurs: false), entry("whisper.cpp f16, native", 2000, isOurs: false),
     ]
     result.verdicts = result.judged()
     return result

@@ -24,6 +24,7 @@ final class PeerWorker: Contestant {
 
   private struct Load: Encodable {
     var peer, stage, kind: String
+    var build: String?
     var threads: Int
     var models: String
   }
@@ -54,7 +55,8 @@ final class PeerWorker: Contestant {
     process.standardError = FileHandle.nullDevice
     try process.run()
     let load = Load(
-      peer: peer.library, stage: peer.stage, kind: peer.kind, threads: threads, models: Self.folder + "/models")
+      peer: peer.library, stage: peer.stage, kind: peer.kind, build: peer.build, threads: threads,
+      models: Self.folder + "/models")
     _ = try ask(load)
   }
 

@@ -86,12 +86,14 @@ struct Peer: Hashable {
   var stage: String
   /// Of its weights, as the library names it.
   var kind: String
+  /// Which of several builds, where `install.py` makes several.
+  var build: String?
 
   var name: String {
     switch library {
     case "torch": "PyTorch \(kind)"
     case "llama.cpp": "llama.cpp \(kind.uppercased())"
-    default: "\(library) \(kind)"
+    default: "\(library) \(kind)" + (build.map { ", \($0)" } ?? "")
     }
   }
 
@@ -102,7 +104,9 @@ struct Peer: Hashable {
     ["bf16", "q8_0", "q4_0"].map { Peer(library: "llama.cpp", stage: stage, kind: $0) }
   }
   static func whisper(_ stage: String) -> [Peer] {
-    ["f16", "q8_0"].map { Peer(library: "whisper.cpp", stage: stage, kind: $0) }
+    ["f16", "q8_0"].flatMap { kind in
+      ["wheel", "native"].map { Peer(library: "whisper.cpp", stage: stage, kind: kind, build: $0) }
+    }
   }
 }
 
@@ -111,7 +115,7 @@ struct Target {
   enum Goal {
     /// In the stage's unit.
     case most(Double)
-    /// So many times as fast as a peer.
+    /// So many times as fast as a peer, of several builds the fastest.
     case faster(_ peer: String, Double)
     /// At most this share of what another of ours takes.
     case share(_ name: String, Double)

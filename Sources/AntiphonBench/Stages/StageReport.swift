@@ -86,7 +86,10 @@ extension StageReport.Result {
 
   private func judge(_ entry: StageReport.Entry, _ goal: Target.Goal) -> StageReport.Verdict? {
     let value = entry.values.median
-    func other(_ name: String) -> Double? { entries.first { $0.name == name && !$0.values.isEmpty }?.values.median }
+    func other(_ name: String) -> Double? {
+      let meant = entries.filter { ($0.name == name || $0.name.hasPrefix("\(name), ")) && !$0.isOurs }
+      return meant.filter { !$0.values.isEmpty }.map(\.values.median).min()
+    }
     func verdict(_ goal: String, _ found: String, _ isMet: Bool) -> StageReport.Verdict {
       StageReport.Verdict(name: entry.name, goal: goal, found: found, isMet: isMet)
     }
@@ -100,7 +103,7 @@ extension StageReport.Result {
           String(format: "%g x as fast as %@", factor, peer), String(format: "%.2f", $0 / value), $0 / value >= factor)
       }
     case .share(let name, let most):
-      return other(name).map {
+      return entries.first { $0.name == name }.map(\.values.median).map {
         verdict(
           String(format: "at most %.0f %% of %@", most * 100, name), String(format: "%.0f %%", value / $0 * 100),
           value / $0 <= most)

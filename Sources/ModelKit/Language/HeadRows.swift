@@ -35,7 +35,7 @@ package final class HeadRows {
 
   /// - Parameter range: of the matrix's outputs, as many as there are logits.
   func multiply(_ linear: Linear, range: Range<Int>, scratch: Scratch) {
-    linear.apply(states.start, rows: count, range: range, into: logits.start, scratch: scratch)
+    linear.apply(states.start, rows: count, range: range, separately: true, into: logits.start, scratch: scratch)
   }
 
   /// The logits of the state at a place, which stay until the next multiplication.

@@ -1,8 +1,8 @@
 """Installs the peers of `tools/bench stages`: PyTorch with Whisper's and SNAC's modules, llama.cpp, whisper.cpp, and
 random models of the released shapes for these.
 
-All of it goes to antiphon/peers in the user's cache folder, 6 GB, and what is there is not made again. A peer that cannot
-be had is named, and costs no other.
+All of it goes to antiphon/peers in the user's cache folder, 6 GB, and what is there is not made again. A peer that
+cannot be had is named, and costs no other.
 """
 
 import argparse
@@ -63,7 +63,7 @@ class Installation:
         with open(self.log, "ab") as log:
             log.write(f"\n$ {' '.join(map(str, command))}\n".encode())
             log.flush()
-            done = subprocess.run(command, stdout=log, stderr=log, env={**os.environ, **variables})
+            done = subprocess.run(command, cwd=HERE, stdout=log, stderr=log, env={**os.environ, **variables})
         if done.returncode != 0:
             raise Step(f"{Path(command[0]).name} {' '.join(map(str, command[1:4]))} ... ended with {done.returncode}")
 
@@ -87,33 +87,18 @@ class Installation:
             self.pip("-r", plain)
 
     def whisper(self):
-        """The wheel that everybody gets and a build for this machine: the faster of the two is measured."""
-        builds, times = self.root / "whisper.cpp", {}
+        """The wheel that everybody gets, and a build for this machine: what is faster differs from model to model."""
+        builds, failures = self.root / "whisper.cpp", []
         for build, arguments, variables in [("wheel", [], {}), ("native", ["--no-binary", "pywhispercpp"], NATIVE)]:
-            shutil.rmtree(builds / build, ignore_errors=True)
             try:
+                shutil.rmtree(builds / build, ignore_errors=True)
                 self.pip("--no-deps", "--target", builds / build, *arguments, WHISPER, **variables)
-                times[build] = self.encoding_time(build)
-                say(f"whisper.cpp: {build} encodes 30 s with tiny in {times[build]:.2f} s")
+                program = f"import whisper_stages as w; w.binding(w.BUILDS / {build!r})"
+                self.run([self.python, "-c", program])
             except Step as failure:
-                say(f"whisper.cpp: no {build}: {failure}")
-        if not times:
-            raise Step("there is neither a wheel nor a build")
-        (builds / "best").write_text(min(times, key=times.get))
-
-    def encoding_time(self, build):
-        program = (
-            "import sys, whisper_stages as w; models, build = sys.argv[1:]; "
-            "print(w.duration(w.stage('whisper-tiny', 'f16', 2, models, build), 5))"
-        )
-        command = [self.python, "-c", program, self.root / "models", build]
-        done = subprocess.run(command, cwd=HERE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-        try:
-            return float(done.stdout.split()[-1])
-        except (ValueError, IndexError):
-            with open(self.log, "ab") as log:
-                log.write(done.stderr)
-            raise Step(f"the {build} does not run") from None
+                failures.append(f"{build}: {failure}")
+        if failures:
+            raise Step("; ".join(failures))
 
 
 def main():

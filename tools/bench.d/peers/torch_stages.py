@@ -1,7 +1,7 @@
 """Mini-Omni2's stages in PyTorch, with random weights: each function makes one and returns what runs it once.
 
-Whisper and SNAC are their authors' modules. The language model and CLIP are written here with nothing but what the stage
-needs, so that no framework's bookkeeping is measured with them.
+Whisper and SNAC are their authors' modules. The language model and CLIP are written here with nothing but what the
+stage needs, so that no framework's bookkeeping is measured with them.
 """
 
 import torch

@@ -12,7 +12,7 @@ import numpy as np
 
 from shapes import WHISPER
 
-# Where `install.py` puts the builds, and says which of them it found to be the fastest.
+# Where `install.py` puts the wheel that everybody gets and a build for this machine.
 BUILDS = Path(sys.prefix) / "whisper.cpp"
 
 
@@ -56,8 +56,8 @@ def duration(run, count=2):
     return min(times[1:])
 
 
-def stage(name, kind, threads, models, build=None):
-    library = binding(BUILDS / (build or (BUILDS / "best").read_text().strip()))
+def stage(name, kind, threads, models, build):
+    library = binding(BUILDS / build)
     path, shape = Path(models) / f"{name}-{kind}.bin", WHISPER[name.removeprefix("whisper-")]
     ways = [encoder(library, path, shape, threads, is_fused) for is_fused in (True, False)]
-    return min(ways, key=duration)
+    return min(ways, key=duration)  # attention as is best for this size and kind

@@ -2,6 +2,7 @@
 
 Requests are lines of JSON on standard input, answered by one line each on standard output:
   {"peer": "torch", "stage": "clip", "kind": "bf16", "threads": 2, "models": FOLDER}    -> {}
+  {"peer": "whisper.cpp", ..., "build": "native"}                                       -> {}
   {"runs": 5}                                                                           -> {"seconds": [...]}
 What fails is answered with {"error": TEXT}. The end of the input ends the process.
 """
@@ -24,11 +25,13 @@ def loaded(request):
         return made(stage, kind)
     if peer == "llama.cpp":
         from llama_stages import stage as made
-    elif peer == "whisper.cpp":
+
+        return made(stage, kind, threads, request["models"])
+    if peer == "whisper.cpp":
         from whisper_stages import stage as made
-    else:
-        raise ValueError(f"no peer is named {peer}")
-    return made(stage, kind, threads, request["models"])
+
+        return made(stage, kind, threads, request["models"], request["build"])
+    raise ValueError(f"no peer is named {peer}")
 
 
 def timed(run, count):
