@@ -4,17 +4,31 @@ import DequeModule
 /// The node's side of its mailbox: what it is working on, and what it has been given in advance, all from one lane, so
 /// that it need not ask for every value.
 ///
-/// Values in the hand still count as waiting in their lane until the node looks at them.
+/// Values in the hand still count as waiting in their lane until the node looks at them. Some of them may be laid out in
+/// its ``handful``, for a node that is quick with them.
 package struct Hand {
   /// The most entries given in advance where they have to be counted out.
   static let size = 64
+
+  /// The most values that are laid out at once.
+  private static let handfulSize = 32
+  /// A node is quick if a value takes it no longer than so many nanoseconds.
+  static let quick: Int64 = 1000
+
+  package let handful = Handful()
+  /// Whether the first values of ``run`` are laid out.
+  private var isLaid = false
+  /// How many may be laid out: more and more while the node is quick, none if it is not.
+  private var laidNext = 0
+  /// Values that the node has read from the handful and not been told to have worked on.
+  private var read = 0
 
   /// In the order of their arrival.
   var entries = Deque<MailboxState.Lane.Entry>()
   /// The run that the node is in the middle of, before the others.
   private var run: WrittenRun?
   private var runEntry: (ticket: UInt64, arrived: Int64) = (0, 0)
-  private(set) var lane = 0
+  package private(set) var lane = 0
   private var port = 0
   private var ports: UInt64 = 0
   /// Values that the node has looked at, and how long they had waited in all, since the mailbox was last told.
@@ -49,24 +63,72 @@ package struct Hand {
     return work
   }
 
-  /// How long the node has worked on what it holds; nil if that is not a message or a mark.
-  func worked(now: Int64) -> Int64? {
+  /// What a node has worked on since it asked last.
+  package struct Worked: Equatable {
+    package var time: Int64
+    /// Values that it has read from the handful meanwhile, and that nobody has counted.
+    package var read: Int
+    /// Messages and marks, all together.
+    package var count: Int { read + 1 }
+
+    package init(time: Int64, read: Int = 0) { (self.time, self.read) = (time, read) }
+  }
+
+  /// What the node has worked on; nil if that is no message or mark.
+  mutating func worked(now: Int64) -> Worked? {
+    recall()
+    defer { read = 0 }
     switch work {
-    case .none, .cut: nil
-    case .value, .mark: now - taken
+    case .none, .cut: return nil
+    case .value, .mark: return Worked(time: now - taken, read: read)
     }
   }
 
   /// The next value, if the node holds nothing that the mailbox must hear of, and there is one.
   ///
-  /// - Parameter worked: set to how long the node worked on the one before.
-  package mutating func next(on wanted: UInt64, now: Int64, worked: inout Int64?) -> Next? {
-    guard holdsValue, wanted == ports, let (arrival, arrived) = popFirst() else { return nil }
-    worked = now - taken
+  /// - Parameters:
+  ///   - room: how many values the node may read before it must ask again; some of those that follow are laid out.
+  ///   - worked: set to what the node has worked on since it asked last.
+  package mutating func next(on wanted: UInt64, now: Int64, room: Int = 0, worked: inout Worked?) -> Next? {
+    guard holdsValue, wanted == ports else { return nil }
+    recall()
+    guard let (arrival, arrived) = popFirst() else { return nil }
+    let time = now - taken
+    laidNext = time < Self.quick * Int64(read + 1) ? min(max(4, laidNext * 2), Self.handfulSize) : 0
+    worked = Worked(time: time, read: read)
     looked += 1
     waited += now - arrived
     taken = now
+    // What the node has read already must be counted first.
+    lay(min(laidNext, room - read - 2))
+    read = 0
     return Next(arrival: arrival, lane: lane)
+  }
+
+  /// Lays out values of the run that the node is in the middle of.
+  private mutating func lay(_ limit: Int) {
+    guard limit > 0, let run, let first = run.first else { return }
+    handful.lay(min(limit, run.count), from: first, turn: run.turn, lane: lane, ports: ports)
+    isLaid = true
+  }
+
+  /// Takes back what was laid out, and counts what has been read of it as if that had been at once.
+  mutating func recall() {
+    guard isLaid else { return }
+    isLaid = false
+    let (count, bytes) = handful.recall()
+    run?.skip(count, bytes: bytes)
+    if run?.count == 0 { run = nil }
+    read += count
+    looked += count
+    waited += Int64(count) * (taken - runEntry.arrived)
+  }
+
+  /// Values that the node has read from the handful and that nobody has counted.
+  package mutating func takeRead() -> Int {
+    recall()
+    defer { read = 0 }
+    return read
   }
 
   private mutating func popFirst() -> (Arrival, arrived: Int64)? {

@@ -7,11 +7,16 @@ import Synchronization
 final class Mailbox: Sendable {
   private let state: Mutex<MailboxState>
   /// Hardly ever contended; whoever needs both locks takes this one first.
-  private let hand = Mutex(Hand())
+  private let hand: Mutex<Hand>
+  /// What is laid out for the node.
+  let handful: Handful
   private let clock: any TimeSource
 
   init(_ lanes: [MailboxState.Lane.Kind], clock: any TimeSource) {
     state = Mutex(MailboxState(lanes))
+    let hand = Hand()
+    handful = hand.handful
+    self.hand = Mutex(hand)
     self.clock = clock
   }
 
@@ -73,29 +78,31 @@ final class Mailbox: Sendable {
 
   /// The next value, if the node has been given it in advance; otherwise ``take(on:now:worked:)``.
   ///
-  /// - Parameter worked: set to how long the node worked on what it had taken before.
-  func next(on ports: UInt64, now: Int64, worked: inout Int64?) -> Hand.Next? {
-    let (next, time) = hand.withLockSoon { hand -> (Hand.Next?, Int64?) in
-      var time: Int64?
-      return (hand.next(on: ports, now: now, worked: &time), time)
+  /// - Parameters:
+  ///   - room: how many values the node may take, this one included, before it must ask again.
+  ///   - worked: set to what the node has worked on since it asked last.
+  func next(on ports: UInt64, now: Int64, room: Int, worked: inout Hand.Worked?) -> Hand.Next? {
+    let (next, before) = hand.withLockSoon { hand -> (Hand.Next?, Hand.Worked?) in
+      var before: Hand.Worked?
+      return (hand.next(on: ports, now: now, room: room, worked: &before), before)
     }
-    worked = time
+    worked = before
     return next
   }
 
-  /// - Parameter worked: set to how long the node worked on what it had taken before.
-  func take(on ports: UInt64, now: Int64, worked: inout Int64?) -> MailboxState.Take {
-    let (take, time, wake) = hand.withLockSoon { hand -> (MailboxState.Take, Int64?, [Waiter]) in
-      let time = hand.worked(now: now)
+  /// - Parameter worked: set to what the node has worked on since it asked last.
+  func take(on ports: UInt64, now: Int64, worked: inout Hand.Worked?) -> MailboxState.Take {
+    let (take, before, wake) = hand.withLockSoon { hand -> (MailboxState.Take, Hand.Worked?, [Waiter]) in
+      let before = hand.worked(now: now)
       var wake: [Waiter] = []
       let take = state.withLockSoon { state in
         state.settle(&hand)
         return state.take(on: ports, now: now, hand: &hand, wake: &wake)
       }
-      return (take, time, wake)
+      return (take, before, wake)
     }
     for sender in wake { sender.resume() }
-    worked = time
+    worked = before
     return take
   }
 
@@ -132,11 +139,13 @@ final class Mailbox: Sendable {
 
   /// The node has returned: what still comes is dropped.
   ///
-  /// - Returns: interruptions that it has not heard of, and whether messages could still come in.
-  func finish() -> (cuts: [Turn], hasMore: Bool) {
+  /// - Returns: interruptions that it has not heard of, whether messages could still come in, and how many values it has
+  ///   read that nobody has counted.
+  func finish() -> (cuts: [Turn], hasMore: Bool, read: Int) {
+    let read = hand.withLockSoon { $0.takeRead() }
     let (cuts, hasMore, resume) = withAll { $0.finish() }
     for waiter in resume { waiter.resume() }
-    return (cuts, hasMore)
+    return (cuts, hasMore, read)
   }
 
   func stop() {
