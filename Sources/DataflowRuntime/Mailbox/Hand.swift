@@ -20,8 +20,9 @@ package struct Hand {
   private var isLaid = false
   /// How many may be laid out: more and more while the node is quick, none if it is not.
   private var laidNext = 0
-  /// Values that the node has read from the handful and not been told to have worked on.
-  private var read = 0
+  /// Values that the node has read from the handful and that its figures lack, and those that their sender has no credit
+  /// for.
+  private var (read, unpaid) = (0, 0)
 
   /// In the order of their arrival.
   var entries = Deque<MailboxState.Lane.Entry>()
@@ -66,21 +67,24 @@ package struct Hand {
   /// What a node has worked on since it asked last.
   package struct Worked: Equatable {
     package var time: Int64
-    /// Values that it has read from the handful meanwhile, and that nobody has counted.
+    /// Values that it has read from the handful meanwhile.
     package var read: Int
+    /// Those of them that their sender has no credit for yet.
+    package var unpaid: Int
     /// Messages and marks, all together.
     package var count: Int { read + 1 }
 
-    package init(time: Int64, read: Int = 0) { (self.time, self.read) = (time, read) }
+    package init(time: Int64, read: Int = 0, unpaid: Int = 0) {
+      (self.time, self.read, self.unpaid) = (time, read, unpaid)
+    }
   }
 
   /// What the node has worked on; nil if that is no message or mark.
-  mutating func worked(now: Int64) -> Worked? {
+  package mutating func worked(now: Int64) -> Worked? {
     recall()
-    defer { read = 0 }
     switch work {
     case .none, .cut: return nil
-    case .value, .mark: return Worked(time: now - taken, read: read)
+    case .value, .mark: return worked(for: now - taken)
     }
   }
 
@@ -95,14 +99,19 @@ package struct Hand {
     guard let (arrival, arrived) = popFirst() else { return nil }
     let time = now - taken
     laidNext = time < Self.quick * Int64(read + 1) ? min(max(4, laidNext * 2), Self.handfulSize) : 0
-    worked = Worked(time: time, read: read)
+    // What the node has read already must be counted first.
+    let room = room - unpaid - 2
+    worked = self.worked(for: time)
     looked += 1
     waited += now - arrived
     taken = now
-    // What the node has read already must be counted first.
-    lay(min(laidNext, room - read - 2))
-    read = 0
+    lay(min(laidNext, room))
     return Next(arrival: arrival, lane: lane)
+  }
+
+  private mutating func worked(for time: Int64) -> Worked {
+    defer { (read, unpaid) = (0, 0) }
+    return Worked(time: time, read: read, unpaid: unpaid)
   }
 
   /// Lays out values of the run that the node is in the middle of.
@@ -120,15 +129,21 @@ package struct Hand {
     run?.skip(count, bytes: bytes)
     if run?.count == 0 { run = nil }
     read += count
+    unpaid += count
     looked += count
     waited += Int64(count) * (taken - runEntry.arrived)
   }
 
-  /// Values that the node has read from the handful and that nobody has counted.
+  /// Values that the node has read from the handful and that its figures lack.
   package mutating func takeRead() -> Int {
     recall()
-    defer { read = 0 }
-    return read
+    return worked(for: 0).read
+  }
+
+  /// The sender is told how much room there is, and needs no credit for what has been read.
+  package mutating func forgetCredit() {
+    recall()
+    unpaid = 0
   }
 
   private mutating func popFirst() -> (Arrival, arrived: Int64)? {

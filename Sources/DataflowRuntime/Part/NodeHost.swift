@@ -223,9 +223,8 @@ extension NodeHost {
   /// - Parameter lane: where values came in that the node has read or now gets; a handful has but one.
   private func count(_ worked: Hand.Worked?, andReceived new: Int, lane: Int) {
     guard let worked else { return }
-    let values = worked.read + new
-    meter.countWork(worked.time, on: worked.count, andReceived: values)
-    if values > 0 { owed[lane]?.add(values) }
+    meter.countWork(worked.time, on: worked.count, andReceived: worked.read + new)
+    if worked.unpaid + new > 0 { owed[lane]?.add(worked.unpaid + new) }
     tracer?.worked(node: index, worked.time)
   }
 

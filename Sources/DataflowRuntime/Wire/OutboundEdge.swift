@@ -7,7 +7,7 @@ import ZeroMQ
 final class OutboundEdge: Link {
   let index: Int
   let edge: PlannedEdge
-  private let state: Mutex<OutboundState>
+  private let state: BriefMutex<OutboundState>
   private let wakeup: Wakeup
   /// Whether the wire's thread will look into the state before it waits for anything: it need not be told.
   private let willLook = Atomic<Bool>(false)
@@ -18,7 +18,7 @@ final class OutboundEdge: Link {
     self.index = index
     self.edge = edge
     self.wakeup = wakeup
-    state = Mutex(OutboundState(depth: edge.depth, policy: edge.policy, schema: edge.type.schemaID))
+    state = BriefMutex(OutboundState(depth: edge.depth, policy: edge.policy, schema: edge.type.schemaID))
   }
 
   func offer(_ envelope: Envelope) throws -> Bool { try offer { $0.offer(envelope) } }
@@ -30,7 +30,7 @@ final class OutboundEdge: Link {
 
   @inline(__always)
   private func offer(_ put: (inout OutboundState) -> OutboundState.Offer) throws -> Bool {
-    let (outcome, wasEmpty) = state.withLockSoon { state in
+    let (outcome, wasEmpty) = state.withLock { state in
       let wasEmpty = state.isEmpty
       return (put(&state), wasEmpty)
     }
@@ -87,7 +87,7 @@ final class OutboundEdge: Link {
   }
 
   /// What may be sent now, up to a batch. All that was taken before has been handed to the socket.
-  func take() -> OutboundBatch? { state.withLockSoon { $0.take() } }
+  func take() -> OutboundBatch? { state.withLock { $0.take() } }
 
   /// What was taken has been handed to the socket, or is lost.
   func sent() { state.withLock { $0.noteSent() } }

@@ -288,7 +288,7 @@ final class WireLoop {
     end.expected = 0
     end.hasProvenType = false
     end.owed.clear()
-    let room = max(0, end.edge.depth - end.mailbox.values(inLane: end.lane))
+    let room = end.mailbox.roomAnew(inLane: end.lane)
     send(.welcome(attempt: greeting.attempt, credits: UInt32(room)), to: routing, receiver)
   }
 

@@ -191,6 +191,15 @@ import Testing
     expectEqual(hand.takeRead(), 1)
   }
 
+  @Test func aSenderThatBeginsAnewGetsNoCreditForWhatWasReadBefore() throws {
+    for isAnew in [false, true] {
+      var (_, hand) = try Self.layOut(Turn(Session(id: 1, name: "a"), epoch: 1))
+      _ = try hand.handful.read(as: Text.self, on: .max)
+      if isAnew { hand.forgetCredit() }
+      expectEqual(hand.worked(now: 20), Hand.Worked(time: 10, read: 1, unpaid: isAnew ? 0 : 1))
+    }
+  }
+
   @Test func theHandfulIsTakenBackWhenItsTurnIsInterrupted() throws {
     let turn = Turn(Session(id: 1, name: "a"), epoch: 1)
     var (mailbox, hand) = try Self.layOut(turn)
