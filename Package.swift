@@ -82,11 +82,12 @@ let package = Package(
       name: "Antiphon",
       dependencies: ["DataflowRuntime", "Catalog", "Messages", "ModelKit", "Tensors", "ZeroMQ", argumentParser],
       swiftSettings: strict),
+    .target(name: "CRoofline"),
     .executableTarget(
       name: "AntiphonBench",
       dependencies: [
-        "CZeroMQ", "Catalog", "Dataflow", "DataflowRuntime", "GraphFile", "Messages", "ModelKit", "Tensors",
-        "ZeroMQ", argumentParser, .target(name: "FliteSpeech", condition: .when(traits: ["Flite"])),
+        "CRoofline", "CZeroMQ", "Catalog", "Dataflow", "DataflowRuntime", "GraphFile", "Messages", "ModelKit",
+        "Tensors", "ZeroMQ", argumentParser, .target(name: "FliteSpeech", condition: .when(traits: ["Flite"])),
       ],
       swiftSettings: strict),
     .executableTarget(
@@ -143,6 +144,7 @@ let package = Package(
       name: "AntiphonTests",
       dependencies: ["Antiphon", "Catalog", "DataflowRuntime", "GraphFile", "Messages", "Tensors", "ZeroMQ"],
       swiftSettings: strict),
+    .testTarget(name: "AntiphonBenchTests", dependencies: ["AntiphonBench"], swiftSettings: strict),
     .testTarget(
       name: "CascadeTests",
       dependencies: ["Catalog", "Dataflow", "DataflowRuntime", "DataflowTesting", "Messages", "ModelKit"],
@@ -168,8 +170,10 @@ let package = Package(
     nodeTests("SpeechEnd"),
     nodeTests("TextOutput"),
     .testTarget(
-      name: "ModelKitTests", dependencies: ["ModelKit", "Parity", "Tensors"], exclude: ["Golden"], swiftSettings: strict
-    ),
+      name: "ModelKitTests", dependencies: ["CAllocations", "ModelKit", "Parity", "Tensors"], exclude: ["Golden"],
+      swiftSettings: strict),
+    // Counts the allocations of whatever program it is linked into: of the tests.
+    .target(name: "CAllocations", path: "Tests/CAllocations"),
   ],
   swiftLanguageModes: [.v6]
 )

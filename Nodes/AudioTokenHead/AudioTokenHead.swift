@@ -6,6 +6,9 @@ internal import Tensors
 /// Chooses Mini-Omni2's tokens from hidden states, seven of audio and one of text at a time, sends them back into the
 /// loop, and hands out codes for the codec and text as they are whole.
 ///
+/// Hidden states of several sessions that are there together are multiplied with the head together: its weights, too, are
+/// read once. What a session gets does not depend on the others.
+///
 /// The audio tokens come from the first row of hidden states and the text from the last. It ends the turn, on all
 /// outputs, where the model does; the node before it does where the context is full.
 public struct AudioTokenHeadNode: Node {
@@ -75,7 +78,10 @@ public struct AudioTokenHeadNode: Node {
   private let context: NodeContext
   private let head: MiniOmni2HeadRunner
   private let tokenizer: Tokenizer
+  private let vocabulary: String
   private var answers: [Turn: Answer] = [:]
+  /// What has come and is chosen next, of different turns.
+  private var waiting: [Received<Features>] = []
   /// The last turn of each session that has been ended here.
   private var ended: [Session: UInt32] = [:]
 
@@ -95,21 +101,36 @@ public struct AudioTokenHeadNode: Node {
     head = MiniOmni2HeadRunner(
       try ModelStore.shared.miniOmni2Head(at: path, weights: parameters.weights, checkCancelled: check))
     tokenizer = try ModelStore.shared.tokenizer(at: path + "/tokenizer.json", checkCancelled: check)
+    vocabulary = Tokens.vocabulary(ofModel: parameters.model)
   }
 
   public mutating func run(_ ports: Ports) async throws {
-    for try await event in ports.hidden.events {
-      switch event {
-      case .message(let hidden): try await choose(hidden, ports)
-      case .turnEnded(let turn): try await finish(turn, ports)
-      case .turnCut(let cut):
-        answers = answers.filter { $0.key.session != cut.session || $0.key.epoch > cut.epoch }
-      case .sessionEnded(let session):
-        answers = answers.filter { $0.key.session != session }
-        ended[session] = nil
-        context.endSession(session)
-      case .sessionBegan: break
+    var events = ports.hidden.events.makeAsyncIterator()
+    while let event = try await events.next() {
+      try await take(event, ports)
+      while let event = try events.waiting() { try await take(event, ports) }
+      try await choose(ports)
+    }
+  }
+
+  private mutating func take(_ event: InputEvent<Features>, _ ports: Ports) async throws {
+    if case .message(let hidden) = event {
+      if waiting.count == HeadRows.most || waiting.contains(where: { $0.turn == hidden.turn }) {
+        try await choose(ports)
       }
+      return waiting.append(hidden)
+    }
+    // An end is behind what was sent before it.
+    try await choose(ports)
+    switch event {
+    case .turnEnded(let turn): try await finish(turn, ports)
+    case .turnCut(let cut):
+      answers = answers.filter { $0.key.session != cut.session || $0.key.epoch > cut.epoch }
+    case .sessionEnded(let session):
+      answers = answers.filter { $0.key.session != session }
+      ended[session] = nil
+      context.endSession(session)
+    case .sessionBegan, .message: break
     }
   }
 
@@ -124,33 +145,73 @@ public struct AudioTokenHeadNode: Node {
       text: TextStream(tokenizer))
   }
 
-  private mutating func choose(_ hidden: Received<Features>, _ ports: Ports) async throws {
-    let (turn, value) = (hidden.turn, hidden.value)
-    guard !turn.isCut, turn.epoch > ended[turn.session] ?? 0 else { return }
-    var answer = answers.removeValue(forKey: turn) ?? newAnswer(turn)
-    let step: MiniOmni2Answer.Step
+  /// A position and what came of it; nil if its hidden states do not fit the head.
+  private struct Choice {
+    let hidden: Received<Features>
+    let step: MiniOmni2Answer.Step?
+  }
+
+  /// Chooses the tokens of all that waits, and hands them out.
+  private mutating func choose(_ ports: Ports) async throws {
+    if waiting.isEmpty { return }
+    let choices = chooseTokens()
+    // Tokens go back first and together: the next step waits for nothing else.
+    for choice in choices where choice.step?.isLast == false {
+      let tokens = Tokens(answers[choice.hidden.turn]?.tokens.tokens ?? [], vocabulary: vocabulary)
+      try await ports.token.send(tokens, following: choice.hidden)
+    }
+    for choice in choices {
+      if let step = choice.step { try await hand(step, of: choice.hidden, ports) }
+      if choice.step?.isLast != false { try await finish(choice.hidden.turn, ports) }
+    }
+  }
+
+  private mutating func chooseTokens() -> [Choice] {
+    let chosen = waiting.filter { !$0.turn.isCut && $0.turn.epoch > ended[$0.session] ?? 0 }
+    waiting.removeAll(keepingCapacity: true)
+    head.removeAll()
+    let needs = chosen.map { ask($0) }
+    head.compute()
+    var choices: [Choice] = []
+    for (hidden, needs) in zip(chosen, needs) {
+      choices.append(Choice(hidden: hidden, step: needs.flatMap { take($0, hidden.turn) }))
+    }
+    return choices
+  }
+
+  /// Adds what an answer needs to what the head computes; fails the turn if its hidden states do not fit.
+  private mutating func ask(_ hidden: Received<Features>) -> MiniOmni2Answer.Needs? {
+    let (value, head) = (hidden.value, head)
+    let answer = answers[hidden.turn] ?? newAnswer(hidden.turn)
+    answers[hidden.turn] = answer
     do {
-      let states = Matrix(rows: value.rows, columns: value.dim, values: Array(value.values))
-      step = try answer.tokens.choose(states ?? Matrix(rows: 0, columns: 0), head)
+      return try value.values.withUnsafeBufferPointer { try answer.tokens.ask($0, rows: value.rows, head) }
     } catch {
-      context.fail(turn, because: "\(error)")
-      return try await finish(turn, ports)
+      context.fail(hidden.turn, because: "\(error)")
+      return nil
     }
-    let piece = step.word.map { answer.text.append($0) } ?? ""
-    if !piece.isEmpty, parameters.task.speaks { context.said([SaidText(answer.alignment.append(piece))], of: turn) }
-    answers[turn] = answer
-    // The next step need not wait for the sound and the text to be taken.
-    if !step.isLast {
-      let vocabulary = Tokens.vocabulary(ofModel: parameters.model)
-      try await ports.token.send(Tokens(step.tokens, vocabulary: vocabulary), following: hidden)
+  }
+
+  private mutating func take(_ needs: MiniOmni2Answer.Needs, _ turn: Turn) -> MiniOmni2Answer.Step? {
+    let head = head
+    return answers[turn]?.tokens.choose(needs, head)
+  }
+
+  /// Hands out what a position has completed.
+  private mutating func hand(
+    _ step: MiniOmni2Answer.Step, of hidden: Received<Features>, _ ports: Ports
+  ) async throws {
+    let turn = hidden.turn
+    let piece = step.word.flatMap { answers[turn]?.text.append($0) } ?? ""
+    if !piece.isEmpty, parameters.task.speaks, let said = answers[turn]?.alignment.append(piece) {
+      context.said([SaidText(said)], of: turn)
     }
-    if let frame = step.frame {
+    if step.hasFrame, let frame = answers[turn]?.tokens.frame {
       let codes = AudioCodes(
         codes: SharedBuffer(frame), layers: frame.count, size: head.head.configuration.codebookSize)
       try await ports.codes.send(codes, following: hidden)
     }
     if !piece.isEmpty { try await ports.text.send(Text(piece), following: hidden) }
-    if step.isLast { try await finish(turn, ports) }
   }
 
   /// Ends the turn, once.

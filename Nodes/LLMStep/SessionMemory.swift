@@ -1,3 +1,4 @@
+internal import Messages
 internal import ModelKit
 internal import Tensors
 
@@ -11,19 +12,35 @@ struct Prompt {
   var isEmpty: Bool { tokens.isEmpty && embeddings.isEmpty }
 }
 
-/// Computes a session's turns with one of the models, and remembers what it may need again.
+/// What a session needs of the past, and how its positions are computed.
+///
+/// A turn's prompt is read up to its last position, layer by layer; that position, and then one for each choice of the
+/// head's, is computed beside those of other sessions.
 protocol SessionMemory: AnyObject {
-  /// Reads a prompt.
+  /// Takes a prompt.
   ///
-  /// - Returns: the last position's hidden state, a row for each row.
-  /// - Throws: ``UnusablePrompt``, `ModelInputError`, or what `check` throws.
-  func begin(_ prompt: Prompt, check: CancellationCheck) throws -> Matrix
+  /// - Throws: ``UnusablePrompt`` or `ModelInputError`.
+  func begin(_ prompt: Prompt) throws
 
-  /// Reads the tokens that were chosen.
+  /// Reads on in the prompt, by a layer. Only one session's prompt is read at a time.
   ///
-  /// - Returns: their hidden state; nil when the context is full.
-  /// - Throws: ``UnusablePrompt``, `ModelInputError`, or what `check` throws.
-  func advance(_ tokens: [Int32], check: CancellationCheck) throws -> Matrix?
+  /// - Returns: whether there is more to read before the last position.
+  /// - Throws: `ModelInputError`.
+  func read() throws -> Bool
+
+  /// Adds the prompt's last position to those that are computed next, once all before it is read.
+  ///
+  /// - Throws: `ModelInputError`.
+  func addLast(to batch: StepBatch) throws
+
+  /// Adds the position of tokens that were chosen.
+  ///
+  /// - Returns: false when the context is full.
+  /// - Throws: ``UnusablePrompt`` or `ModelInputError`.
+  func add(_ tokens: UnsafeBufferPointer<Int32>, to batch: StepBatch) throws -> Bool
+
+  /// The turn is over, even in the middle of its prompt.
+  func end()
 
   /// Forgets everything.
   func reset()
@@ -32,111 +49,95 @@ protocol SessionMemory: AnyObject {
 /// A prompt, or tokens, that the model cannot take.
 struct UnusablePrompt: Error, CustomStringConvertible {
   let description: String
+
+  init(_ description: String) { self.description = description }
+
+  init(tooLong found: Int, _ most: Int, _ what: String) {
+    self.init(
+      "the prompt has \(found) \(what) and the context holds \(most); ask something shorter or raise limit")
+  }
 }
 
 /// A model of tokens.
 final class TokenMemory: SessionMemory {
   private let runner: CausalLMRunner
-  private let cache: KVCache
+  private let pool: CachePool
+  private let capacity: Int
   private let keepsTurns: Bool
-  /// The tokens whose keys and values are in the cache.
+  private var cache: KVCache?
+  /// The tokens whose keys and values are in the cache, and those of the prompt that come next.
   private var tokens: [Int32] = []
+  private var prompt: ArraySlice<Int32> = []
+  private var isReading = false
 
-  init(_ runner: CausalLMRunner, limit: Int, keepsTurns: Bool) throws {
-    (self.runner, self.keepsTurns) = (runner, keepsTurns)
-    cache = try KVCache(runner.model, capacity: limit)
+  init(_ runner: CausalLMRunner, _ pool: CachePool, limit: Int, keepsTurns: Bool) {
+    (self.runner, self.pool, self.keepsTurns) = (runner, pool, keepsTurns)
+    capacity = min(limit, runner.model.configuration.context)
   }
 
-  func begin(_ prompt: Prompt, check: CancellationCheck) throws -> Matrix {
+  func begin(_ prompt: Prompt) throws {
     guard prompt.embeddings.isEmpty else {
-      throw UnusablePrompt(description: "this model takes tokens and not embeddings; connect the input prompt")
+      throw UnusablePrompt("this model takes tokens and not embeddings; connect the input prompt")
     }
-    guard prompt.tokens.count < cache.capacity else { throw tooLong(prompt.tokens.count, cache.capacity, "tokens") }
+    let count = prompt.tokens.count
+    guard count < capacity else { throw UnusablePrompt(tooLong: count, capacity, "tokens") }
+    let cache = try self.cache ?? pool.take()
+    self.cache = cache
     // What need not be computed again; the last token always is, for its hidden state.
     let common = zip(tokens, prompt.tokens).prefix { $0 == $1 }.count
-    let known = keepsTurns ? min(common, prompt.tokens.count - 1) : 0
+    let known = keepsTurns ? min(common, count - 1) : 0
     cache.truncate(to: known)
     tokens.removeSubrange(min(known, tokens.count)...)
-    return try forward(Array(prompt.tokens[known...]), check)
+    if keepsTurns { tokens.reserveCapacity(capacity) }
+    self.prompt = prompt.tokens[known...]
   }
 
-  func advance(_ tokens: [Int32], check: CancellationCheck) throws -> Matrix? {
-    guard cache.count + tokens.count <= cache.capacity else { return nil }
-    return try forward(tokens, check)
+  func read() throws -> Bool {
+    guard let cache, prompt.count > 1 else { return false }
+    if !isReading { try runner.begin(tokens: Array(prompt.dropLast()), cache: cache) }
+    isReading = try runner.layers.proceed() == nil
+    if isReading { return true }
+    note(prompt.dropLast())
+    prompt = prompt.suffix(1)
+    return false
   }
 
-  private func forward(_ new: [Int32], _ check: CancellationCheck) throws -> Matrix {
-    let hidden = try runner.forward(tokens: new, cache: cache, checkCancelled: check)
-    tokens += new
-    return hidden
+  func addLast(to batch: StepBatch) throws {
+    guard let cache, let token = prompt.first else { return }
+    try add(token, cache, to: batch)
+    prompt = []
+  }
+
+  func add(_ tokens: UnsafeBufferPointer<Int32>, to batch: StepBatch) throws -> Bool {
+    guard tokens.count == 1 else { throw UnusablePrompt("\(tokens.count) tokens came back; text-head sends 1") }
+    guard let cache, cache.count < cache.capacity else { return false }
+    try add(tokens[0], cache, to: batch)
+    return true
+  }
+
+  private func add(_ token: Int32, _ cache: KVCache, to batch: StepBatch) throws {
+    let before = batch.rows
+    do {
+      try runner.embed(token, into: batch.add(cache))
+    } catch {
+      batch.removeRows(from: before)
+      throw error
+    }
+    note(CollectionOfOne(token))
+  }
+
+  private func note(_ new: some Collection<Int32>) { if keepsTurns { tokens.append(contentsOf: new) } }
+
+  func end() {
+    if isReading { runner.layers.abandon() }
+    isReading = false
+    // A step that did not come to its end has left a token without its keys and values.
+    tokens.removeSubrange(min(tokens.count, cache?.count ?? 0)...)
+    if !keepsTurns, let cache = cache.take() { pool.give(cache) }
   }
 
   func reset() {
-    cache.truncate(to: 0)
+    cache?.truncate(to: 0)
     tokens = []
   }
-}
-
-/// Mini-Omni2: a row that speaks and, until the text has ended, one that writes.
-final class OmniMemory: SessionMemory {
-  private let runner: MiniOmni2Runner
-  private let limit: Int
-  private let keepsTurns: Bool
-  /// A cache for each row; the second goes on from the first's prompt.
-  private var caches: [KVCache]
-  private var input: Matrix
-
-  init(_ runner: MiniOmni2Runner, limit: Int, keepsTurns: Bool) throws {
-    (self.runner, self.keepsTurns) = (runner, keepsTurns)
-    self.limit = min(limit, runner.model.configuration.context)
-    caches = [try KVCache(runner.model, capacity: self.limit)]
-    input = Matrix(rows: 1, columns: runner.model.configuration.width)
-  }
-
-  func begin(_ prompt: Prompt, check: CancellationCheck) throws -> Matrix {
-    guard prompt.tokens.isEmpty, let last = prompt.embeddings.last, (1...2).contains(last.rows) else {
-      throw UnusablePrompt(
-        description: "Mini-Omni2 takes embeddings, as omni-prompt makes them; connect the input embeddings")
-    }
-    let columns = prompt.embeddings.dropLast().reduce(1) { $0 + $1.rows }
-    guard columns < limit else { throw tooLong(columns, limit, "positions") }
-    caches.removeSubrange(1...)
-    // Earlier turns stay as long as the new one has room for some answer.
-    if !keepsTurns || caches[0].count + columns >= limit { reset() }
-    let before = caches[0].count
-    do {
-      for part in prompt.embeddings.dropLast() { _ = try runner.forward(part, cache: caches[0], checkCancelled: check) }
-      // The rows differ in their last position alone: what comes before is computed once.
-      if last.rows == 2 { caches.append(try caches[0].fork()) }
-      return try runner.step(last, caches: caches, checkCancelled: check)
-    } catch {
-      // Half a prompt is no turn to remember.
-      caches[0].truncate(to: before)
-      throw error
-    }
-  }
-
-  func advance(_ tokens: [Int32], check: CancellationCheck) throws -> Matrix? {
-    // The answer ends with the position that would fill the context: no state is computed that nothing follows.
-    guard caches[0].count + 2 <= limit else { return nil }
-    let embedding = runner.model.embedding
-    guard let text = tokens.last, [1, MiniOmni2Configuration.audioLayers + 1].contains(tokens.count) else {
-      throw UnusablePrompt(
-        description: "\(tokens.count) tokens came back; audio-token-head sends 8, or 1 without audio")
-    }
-    // Once the text has ended nothing needs the row that writes it.
-    if caches.count == 2, text == embedding.ids.endOfText { caches.removeLast() }
-    if input.rows != caches.count { input = Matrix(rows: caches.count, columns: input.columns) }
-    try embedding.embed(
-      audio: tokens.count == 1 ? nil : tokens.dropLast(), text: text, into: &input, row: 0)
-    if caches.count == 2 { try embedding.embed(audio: nil, text: text, into: &input, row: 1) }
-    return try runner.step(input, caches: caches, checkCancelled: check)
-  }
-
-  func reset() { caches[0].truncate(to: 0) }
-}
-
-private func tooLong(_ found: Int, _ most: Int, _ what: String) -> UnusablePrompt {
-  UnusablePrompt(
-    description: "the prompt has \(found) \(what) and the context holds \(most); ask something shorter or raise limit")
 }

@@ -5,7 +5,9 @@ internal import Tensors
 
 /// Chooses the next token from a hidden state, sends it back into the loop, and hands out the text as it comes.
 ///
-/// It ends the turn, on all outputs, at the model's end token or at `max-tokens`.
+/// It ends the turn, on all outputs, at the model's end token or at `max-tokens`. Hidden states of several sessions that are
+/// there together are multiplied with the head together, which reads its weights once; what a session gets does not depend
+/// on the others.
 public struct TextHeadNode: Node {
   public static let kind = "text-head"
   public static let summary = "Chooses tokens from hidden states: logits, sampling, text; ends the answer."
@@ -64,10 +66,12 @@ public struct TextHeadNode: Node {
   private let context: NodeContext
   private let model: CausalLM
   private let head: LanguageHeadRunner
+  private let vocabulary: String
   private var answers: [Turn: Answer] = [:]
   /// The last turn of each session that has been ended here.
   private var ended: [Session: UInt32] = [:]
-  private var logits = Matrix(rows: 0, columns: 0)
+  /// What has come and is chosen next, of different turns.
+  private var waiting: [Received<Features>] = []
 
   public init(_ parameters: Parameters, _ context: NodeContext) throws {
     self.parameters = parameters
@@ -77,29 +81,46 @@ public struct TextHeadNode: Node {
       if context.isStopping { throw CancellationError() }
     }
     head = LanguageHeadRunner(model.head)
+    vocabulary = Tokens.vocabulary(ofModel: parameters.model)
   }
 
   public mutating func run(_ ports: Ports) async throws {
-    for try await event in ports.hidden.events {
-      switch event {
-      case .message(let hidden): try await choose(hidden, ports)
-      case .turnEnded(let turn): try await finish(turn, ports)
-      case .turnCut(let cut):
-        answers = answers.filter { $0.key.session != cut.session || $0.key.epoch > cut.epoch }
-      case .sessionEnded(let session):
-        answers = answers.filter { $0.key.session != session }
-        ended[session] = nil
-        context.endSession(session)
-      case .sessionBegan: break
+    var events = ports.hidden.events.makeAsyncIterator()
+    while let event = try await events.next() {
+      try await take(event, ports)
+      while let event = try events.waiting() { try await take(event, ports) }
+      try await choose(ports)
+    }
+  }
+
+  private mutating func take(_ event: InputEvent<Features>, _ ports: Ports) async throws {
+    if case .message(let hidden) = event {
+      if waiting.count == HeadRows.most || waiting.contains(where: { $0.turn == hidden.turn }) {
+        try await choose(ports)
       }
+      return waiting.append(hidden)
+    }
+    // An end is behind what was sent before it.
+    try await choose(ports)
+    switch event {
+    case .turnEnded(let turn): try await finish(turn, ports)
+    case .turnCut(let cut):
+      answers = answers.filter { $0.key.session != cut.session || $0.key.epoch > cut.epoch }
+    case .sessionEnded(let session):
+      answers = answers.filter { $0.key.session != session }
+      ended[session] = nil
+      context.endSession(session)
+    case .sessionBegan, .message: break
     }
   }
 
   /// What has been answered in a turn.
-  private struct Answer {
+  fileprivate struct Answer {
     var sampler: Sampler
     var text: TextStream
-    var tokens: [Int32] = []
+    /// Tokens chosen, and which.
+    var count = 0
+    var said: Set<Int32> = []
   }
 
   private func newAnswer(_ turn: Turn) -> Answer {
@@ -111,27 +132,55 @@ public struct TextHeadNode: Node {
     return Answer(sampler: Sampler(options), text: TextStream(model.tokenizer))
   }
 
-  private mutating func choose(_ hidden: Received<Features>, _ ports: Ports) async throws {
-    let turn = hidden.turn
-    guard !turn.isCut, turn.epoch > ended[turn.session] ?? 0, hidden.value.rows > 0 else { return }
-    var answer = answers[turn] ?? newAnswer(turn)
-    let last = hidden.value.values.suffix(hidden.value.dim)
-    guard let row = Matrix(rows: 1, columns: hidden.value.dim, values: Array(last)) else { return }
-    try head.logits(row, into: &logits)
-    let token = answer.sampler.sample(penalized(logits.values, answer.tokens))
-    if model.endTokens.contains(token) { return try await finish(turn, ports) }
+  /// A position and the token chosen for it.
+  private struct Choice {
+    let hidden: Received<Features>
+    let token: Int32
+  }
 
-    answer.tokens.append(token)
-    let piece = answer.text.append(token)
-    answers[turn] = answer
-    // The next step need not wait for the text to be taken.
-    let isLast = answer.tokens.count >= parameters.maxTokens
-    if !isLast {
-      let vocabulary = Tokens.vocabulary(ofModel: parameters.model)
-      try await ports.token.send(Tokens([token], vocabulary: vocabulary), following: hidden)
+  /// Chooses the tokens of all that waits, and hands them out.
+  private mutating func choose(_ ports: Ports) async throws {
+    if waiting.isEmpty { return }
+    let choices = try chooseTokens()
+    // Tokens go back first and together: the next step waits for nothing else.
+    for choice in choices where !isLast(choice.token, of: choice.hidden.turn) {
+      let token = Tokens(CollectionOfOne(choice.token), vocabulary: vocabulary)
+      try await ports.token.send(token, following: choice.hidden)
     }
-    if !piece.isEmpty { try await ports.text.send(Text(piece), following: hidden) }
-    if isLast { try await finish(turn, ports) }
+    for choice in choices {
+      let turn = choice.hidden.turn
+      if !model.endTokens.contains(choice.token), let piece = answers[turn]?.text.append(choice.token), !piece.isEmpty {
+        try await ports.text.send(Text(piece), following: choice.hidden)
+      }
+      if isLast(choice.token, of: turn) { try await finish(turn, ports) }
+    }
+  }
+
+  private mutating func chooseTokens() throws -> [Choice] {
+    let chosen = waiting.filter {
+      !$0.turn.isCut && $0.turn.epoch > ended[$0.session] ?? 0 && $0.value.rows > 0
+    }
+    waiting.removeAll(keepingCapacity: true)
+    head.rows.removeAll()
+    for hidden in chosen {
+      guard hidden.value.dim == head.head.width else {
+        throw ModelInputError.shape(expected: "hidden states of \(head.head.width)", found: "\(hidden.value.dim)")
+      }
+      hidden.value.values.withUnsafeBufferPointer { values in
+        if let start = values.baseAddress { head.rows.add(start + (values.count - hidden.value.dim)) }
+      }
+    }
+    head.compute()
+    let (rows, penalty) = (head.rows, parameters.repetitionPenalty)
+    return chosen.enumerated().compactMap { place, hidden in
+      if answers[hidden.turn] == nil { answers[hidden.turn] = newAnswer(hidden.turn) }
+      let token = answers[hidden.turn]?.choose(rows[place], penalty: penalty)
+      return token.map { Choice(hidden: hidden, token: $0) }
+    }
+  }
+
+  private func isLast(_ token: Int32, of turn: Turn) -> Bool {
+    model.endTokens.contains(token) || answers[turn]?.count ?? 0 >= parameters.maxTokens
   }
 
   /// Ends the turn, once.
@@ -144,15 +193,24 @@ public struct TextHeadNode: Node {
     ended[turn.session] = turn.epoch
     context.endTurn(turn)
   }
+}
 
-  /// The logits with those of tokens that the answer holds already made less likely.
-  private func penalized(_ logits: [Float], _ tokens: [Int32]) -> [Float] {
-    guard parameters.repetitionPenalty > 1 else { return logits }
-    var logits = logits
-    for token in Set(tokens) {
-      let value = logits[Int(token)]
-      logits[Int(token)] = value > 0 ? value / parameters.repetitionPenalty : value * parameters.repetitionPenalty
+extension TextHeadNode.Answer {
+  /// Chooses the next token.
+  ///
+  /// - Parameters:
+  ///   - logits: changed by it.
+  ///   - penalty: makes the logits of tokens that the answer holds already less likely; 1 is off.
+  fileprivate mutating func choose(_ logits: UnsafeMutableBufferPointer<Float>, penalty: Float) -> Int32 {
+    if penalty > 1 {
+      for token in said {
+        let value = logits[Int(token)]
+        logits[Int(token)] = value > 0 ? value / penalty : value * penalty
+      }
     }
-    return logits
+    let token = sampler.sample(UnsafeBufferPointer(logits))
+    count += 1
+    if penalty > 1 { said.insert(token) }
+    return token
   }
 }

@@ -5,9 +5,11 @@ import ArgumentParser
 struct BenchCommand: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "antiphon-bench",
-    abstract: "Measures the graph runtime and the codec.",
+    abstract: "Measures the graph runtime and the model's stages.",
     subcommands: [
-      RuntimeCommand.self, InterruptCommand.self, OverheadCommand.self, CodecCommand.self, PartCommand.self,
+      RuntimeCommand.self, InterruptCommand.self, OverheadCommand.self, CodecCommand.self, SessionsCommand.self,
+      StagesCommand.self,
+      PartCommand.self,
     ] + synthetic)
 
   /// Those that need a voice.

@@ -1,4 +1,4 @@
-#include "CKernels.h"
+#include "operations.h"
 
 #include <math.h>
 #include <stdint.h>
@@ -7,7 +7,7 @@
 // Floats to weights. It runs once, when a model is loaded; every path gets the same bytes.
 
 /// The bits of the nearest half; IEEE 754, ties to even.
-static uint16_t half_bits(float x) {
+uint16_t ck_half_bits(float x) {
   uint32_t bits;
   memcpy(&bits, &x, sizeof bits);
   const uint32_t sign = bits >> 16 & 0x8000, magnitude = bits & 0x7fffffff;
@@ -24,6 +24,19 @@ static uint16_t half_bits(float x) {
   return (uint16_t)(sign | (rounded - 0x38000000) >> 13);
 }
 
+float ck_half_value(uint16_t bits) {
+  const uint32_t magnitude = (uint32_t)(bits & 0x7fff) << 13;
+  float value;
+  memcpy(&value, &magnitude, sizeof value);
+  value *= 0x1p112f;  // moves the exponent's bias; right for subnormals too
+  uint32_t all;
+  memcpy(&all, &value, sizeof all);
+  if (magnitude >= 0x0f800000) all |= 0x7f800000;
+  all |= (uint32_t)(bits & 0x8000) << 16;
+  memcpy(&value, &all, sizeof value);
+  return value;
+}
+
 static uint16_t brain_bits(float x) {
   uint32_t bits;
   memcpy(&bits, &x, sizeof bits);
@@ -34,7 +47,7 @@ static uint16_t brain_bits(float x) {
 static void quantize_block(const float *x, unsigned char *out) {
   float most = 0;
   for (int i = 0; i < 32; i++) most = fmaxf(most, fabsf(x[i]));
-  const uint16_t scale = half_bits(most / 127);
+  const uint16_t scale = ck_half_bits(most / 127);
   memcpy(out, &scale, sizeof scale);
   const float inverse = most > 0 ? 127 / most : 0;
   for (int i = 0; i < 32; i++) out[2 + i] = (unsigned char)(signed char)lrintf(x[i] * inverse);
@@ -55,7 +68,7 @@ static void quantize_chunk(void *context, long begin, long end) {
   case CK_F32: memcpy(job->out + first * 4, job->x + first, (size_t)(last - first) * 4); break;
   case CK_F16:
     for (long i = first; i < last; i++) {
-      const uint16_t bits = half_bits(job->x[i]);
+      const uint16_t bits = ck_half_bits(job->x[i]);
       memcpy(job->out + i * 2, &bits, sizeof bits);
     }
     break;

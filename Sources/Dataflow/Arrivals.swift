@@ -54,6 +54,14 @@ public struct Arrivals: AsyncSequence, Sendable {
     public mutating func next(isolation actor: isolated (any Actor)?) async throws -> AnyArrival? {
       try await inputs.inbox?.arrival(on: inputs.ports, inPlace: actor == nil).map(AnyArrival.init)
     }
+
+    /// What came next, if it has come already: a node that has work to go on with takes what is there, and waits for
+    /// nothing.
+    @inlinable
+    public mutating func waiting() throws -> AnyArrival? {
+      guard case .arrival(let arrival)? = try inputs.inbox?.poll(on: inputs.ports) else { return nil }
+      return AnyArrival(arrival)
+    }
   }
 
   public func makeAsyncIterator() -> AsyncIterator { AsyncIterator(inputs: self) }

@@ -117,6 +117,8 @@ package protocol PortConnection {
   func next(on ports: UInt64) async throws -> Arrival?
   /// What has been laid out for the node, which may read it without asking.
   var handful: Handful { get }
+  /// The same as ``take(on:)``, but for waiting: where nothing has come, the node goes on with what it took before.
+  func poll(on ports: UInt64) throws -> Taken
   /// A value is not what its type says; nothing that came behind it on its edge will be taken.
   ///
   /// - Parameter lane: where the value came in.
@@ -334,6 +336,16 @@ public struct InputEvents<Value: Message>: AsyncSequence, Sendable {
         input.inbox?.refuse(lane: handful.lane, because: error)
         return nil
       }
+    }
+
+    /// What came next, if it has come already; see ``Arrivals/AsyncIterator/waiting()``.
+    @inlinable
+    public mutating func waiting() throws -> InputEvent<Value>? {
+      if let message = read() { return .message(message) }
+      while case .arrival(let arrival)? = try input.inbox?.poll(on: input.ports) {
+        if let event = try input.event(arrival) { return event }
+      }
+      return nil
     }
   }
 

@@ -119,7 +119,9 @@ public final class ModelStore: Sendable {
     try load(folder, variant: weights.rawValue, checkCancelled) {
       try Compute.check()
       let file = try MiniOmni2Weights(folder: $0, checkCancelled: checkCancelled)
-      return MiniOmni2Head(file.configuration, try file.head().kept(as: weights, file: file.path))
+      let keeper = WeightKeeper(weights, file: file.path, part: "head")
+      defer { keeper.finish() }
+      return MiniOmni2Head(file.configuration, try keeper.keep(file.head()))
     }
   }
 

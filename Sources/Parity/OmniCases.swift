@@ -53,15 +53,15 @@ package final class OmniCases {
     var text = TextStream(models.tokenizer)
     for _ in 0..<max(0, (limit ?? model.configuration.context) - prompt.columns) {
       let step = try answer.choose(try models.runner.step(next, caches: caches), models.head)
-      result.columns.append(step.tokens)
+      result.columns.append(answer.tokens)
       if let word = step.word { result.text += text.append(word) }
-      if let frame = step.frame { result.frames.append(frame) }
+      if step.hasFrame { result.frames.append(answer.frame) }
       if step.isLast { break }
       if answer.hasTextEnded, caches.count == 2 {
         caches.removeLast()
         next = Matrix(rows: 1, columns: next.columns)
       }
-      try models.feed(step.tokens, into: &next)
+      try models.feed(answer.tokens, into: &next)
     }
     result.text += text.finish()
     result.wrongCodes = answer.wrongCodes

@@ -44,9 +44,10 @@ package enum Attention {
   /// - Parameters:
   ///   - keys: positions that the last query sees.
   ///   - causal: whether each earlier query sees one position less.
+  ///   - rounded: whether many queries may be answered with products of bf16, where the processor has them.
   package static func run(
     _ layout: AttentionLayout, q: UnsafePointer<Float>, queries: Int, k: UnsafePointer<Float>,
-    v: UnsafePointer<Float>, keys: Int, causal: Bool, out: UnsafeMutablePointer<Float>, scratch: Scratch
+    v: UnsafePointer<Float>, keys: Int, causal: Bool, rounded: Bool = false, out: UnsafeMutablePointer<Float>, scratch: Scratch
   ) {
     guard queries > 0, keys > 0 else { return }
     let scale = 1 / Float(layout.headWidth).squareRoot()
@@ -67,6 +68,16 @@ package enum Attention {
       }
       ck_attend(scratch.heads, scratch.heads.count, layout.headWidth, layout.keyStride, layout.keyStride, scale)
       return
+    }
+    if rounded {
+      var attention = ck_attention(
+        heads: layout.heads, key_heads: layout.keyHeads, head_width: layout.headWidth, queries: queries, keys: keys, q: q,
+        k: k, v: v, query_stride: layout.queryStride, query_group_stride: layout.queryGroupStride,
+        key_stride: layout.keyStride, key_head_stride: layout.keyHeadStride, out_stride: layout.outStride, out: out,
+        scale: scale, causal: causal ? 1 : 0)
+      if ck_attends_brains(&attention) != 0 {
+        return ck_attend_brains(&attention, scratch.packedHeads(ck_attention_memory(&attention)))
+      }
     }
     let scores = scratch.scores(min(block, queries) * keys)
     for first in stride(from: 0, to: queries, by: block) {

@@ -61,6 +61,14 @@ package final class Bytes: @unchecked Sendable {
     origin = .reserved
   }
 
+  /// Tells the system that a part of a mapped file is not needed soon; it is read again when it is touched.
+  func release(_ range: Range<Int>) {
+    guard case .mapped = origin else { return }
+    let page = Int(sysconf(Int32(_SC_PAGESIZE)))
+    let (first, last) = ((range.lowerBound + page - 1) / page * page, range.upperBound / page * page)
+    if first < last { madvise(UnsafeMutableRawPointer(mutating: start + first), last - first, MADV_DONTNEED) }
+  }
+
   deinit {
     let memory = UnsafeMutableRawPointer(mutating: start)
     switch origin {

@@ -10,6 +10,8 @@ internal import COpenBLAS
 /// An instruction set that the kernels are compiled for.
 public enum KernelPath: String, Sendable, CaseIterable {
   case portable, neon, avx2, avx512
+  /// With products of bf16 and of bytes (VNNI).
+  case avx512bf16
 
   var code: Int32 {
     switch self {
@@ -17,6 +19,7 @@ public enum KernelPath: String, Sendable, CaseIterable {
     case .neon: Int32(CK_NEON)
     case .avx2: Int32(CK_AVX2)
     case .avx512: Int32(CK_AVX512)
+    case .avx512bf16: Int32(CK_AVX512_BF16)
     }
   }
 

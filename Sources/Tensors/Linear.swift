@@ -1,25 +1,18 @@
 internal import CKernels
-internal import COpenBLAS
 
-/// Memory that operations borrow while they run; one for each runner.
-package final class Scratch {
-  /// Weights expanded for OpenBLAS, a panel of rows at a time: small enough to stay in cache.
-  let panel = Floats(1 << 19)
-  private(set) var scores = Floats(1)
-  var heads: [ck_head] = []
-
-  package init() {}
-
-  /// At least `count` floats for attention scores.
-  func scores(_ count: Int) -> UnsafeMutablePointer<Float> {
-    if scores.count < count { scores = Floats(count) }
-    return scores.start
-  }
-}
-
-/// y = W x + b with weights as stored.
+/// y = W x + b.
 package struct Linear: Sendable {
-  package let weight: Tensor
+  /// What the weights are and what they are multiplied with.
+  private enum Weights: Sendable {
+    /// As stored, with x as it is: 32-bit products.
+    case exact(Tensor)
+    /// bf16, with x rounded to bf16 where the processor has such products.
+    case rounded(Tensor)
+    /// Quantized, with x quantized row by row.
+    case tiled(TiledWeights)
+  }
+  private let weights: Weights
+  package let name: String
   package let bias: [Float]?
   package let outputs: Int
   package let inputs: Int
@@ -27,58 +20,144 @@ package struct Linear: Sendable {
   /// The widest row that the kernels take.
   package static let mostInputs = 131_072
 
+  private init(_ weights: Weights, name: String, bias: [Float]?, outputs: Int, inputs: Int) {
+    (self.weights, self.name, self.bias, self.outputs, self.inputs) = (weights, name, bias, outputs, inputs)
+  }
+
   /// Nil unless the weight is [outputs, inputs] and the bias, if any, [outputs].
   package init?(_ weight: Tensor, bias: [Float]? = nil) {
     guard weight.shape.count == 2, (1...Self.mostInputs).contains(weight.shape[1]) else { return nil }
     guard bias == nil || bias?.count == weight.shape[0] else { return nil }
-    (self.weight, self.bias) = (weight, bias)
-    (outputs, inputs) = (weight.shape[0], weight.shape[1])
+    self.init(.exact(weight), name: weight.name, bias: bias, outputs: weight.shape[0], inputs: weight.shape[1])
   }
 
-  /// The same with its weights stored as another type.
+  // MARK: Other forms of the same matrix
+
+  /// With its weights stored as another type.
   ///
   /// - Returns: nil when the system has not that much memory.
   package func stored(as type: ElementType) -> Linear? {
-    weight.stored(as: type).flatMap { Linear($0, bias: bias) }
+    guard case .exact(let weight) = weights else { return self }
+    return weight.stored(as: type).flatMap { Linear($0, bias: bias) }
   }
 
-  /// Up to this many input rows the weights are read as stored; beyond, they are expanded and multiplied by OpenBLAS.
+  /// With weights and inputs rounded to bf16; as it is where its rows have an odd length.
+  ///
+  /// - Returns: nil when the system has not that much memory.
+  package func rounded() -> Linear? {
+    guard case .exact(let weight) = weights, inputs % 2 == 0 else { return self }
+    return weight.stored(as: .bf16).map {
+      Linear(.rounded($0), name: name, bias: bias, outputs: outputs, inputs: inputs)
+    }
+  }
+
+  /// Whether ``tiled(_:)`` changes anything: the rows fill blocks.
+  package var canBeTiled: Bool {
+    if case .exact = weights { inputs % TiledWeights.blockCount == 0 } else { false }
+  }
+
+  /// With weights and inputs quantized; as it is where its rows do not fill blocks.
+  ///
+  /// - Returns: nil when the system has not that much memory.
+  package func tiled(_ form: TiledWeights.Form) -> Linear? {
+    guard canBeTiled, case .exact(let weight) = weights else { return self }
+    return TiledWeights(form, weight).flatMap(with)
+  }
+
+  /// With the given weights in the place of its own; nil unless they have its shape.
+  package func with(_ tiled: TiledWeights) -> Linear? {
+    guard tiled.rows == outputs, tiled.columns == inputs else { return nil }
+    return Linear(.tiled(tiled), name: name, bias: bias, outputs: outputs, inputs: inputs)
+  }
+
+  /// Lets go of memory that weights in a mapped file take.
+  package func release() { if case .exact(let weight) = weights { weight.release() } }
+
+  /// Its quantized weights, if they are.
+  package var tiledWeights: TiledWeights? { if case .tiled(let weights) = weights { weights } else { nil } }
+
+  /// Whether what goes in is rounded or quantized.
+  package var isReduced: Bool { if case .exact = weights { false } else { true } }
+
+  // MARK: Multiplication
+
+  /// Up to this many input rows each is multiplied by itself as the weights pass; beyond, the weights are brought into the
+  /// order that suits many, a panel at a time.
   private static let fewRows = 8
 
-  /// Multiplies `rows` rows of `inputs` floats; `y` gets rows of `range.count` (all outputs by default).
+  /// Multiplies `rows` rows of `inputs` floats, which begin every `stride` floats and may overlap; `y` gets rows of `range.count` (all outputs by default).
+  ///
+  /// - Parameter separately: whether each row's result is what it would be alone, to the last bit.
   package func apply(
-    _ x: UnsafePointer<Float>, rows: Int, stride: Int? = nil, range: Range<Int>? = nil,
+    _ x: UnsafePointer<Float>, rows: Int, stride: Int? = nil, range: Range<Int>? = nil, separately: Bool = false,
     into y: UnsafeMutablePointer<Float>, outStride: Int? = nil, scratch: Scratch
   ) {
     let range = range ?? 0..<outputs
-    let outStride = outStride ?? range.count
     guard rows > 0, !range.isEmpty else { return }
-    if rows <= Self.fewRows {
-      withBias(range) { bias in
-        ck_matvec(
-          weight.type.code, weight.rowStart(range.lowerBound), range.count, inputs, x, stride ?? inputs, rows, bias, y,
-          outStride)
-      }
-      return
-    }
-    let isPlain = weight.type == .f32 && Int(bitPattern: weight.start) % 4 == 0
-    let panelRows = isPlain ? range.count : max(1, scratch.panel.count / inputs)
-    var first = range.lowerBound
-    while first < range.upperBound {
-      let last = min(first + panelRows, range.upperBound)
-      let panel: UnsafePointer<Float>
-      if isPlain {
-        panel = weight.rowStart(first).assumingMemoryBound(to: Float.self)
+    let call = Call(
+      x: x, rows: rows, stride: stride ?? inputs, range: range, y: y, outStride: outStride ?? range.count,
+      scratch: scratch)
+    let isFew = separately || rows <= Self.fewRows
+    switch weights {
+    case .tiled(let weights): multiply(weights, call)
+    case .exact(let weight), .rounded(let weight):
+      if isReduced, ck_has_brain_products() != 0 {
+        multiplyRounded(weight, call, isFew: isFew)
+      } else if isFew {
+        multiplyAsStored(weight, call)
       } else {
-        weight.expandRows(first..<last, into: scratch.panel.start)
-        panel = UnsafePointer(scratch.panel.start)
+        multiplyExpanded(weight, call)
       }
-      cblas_sgemm(
-        CblasRowMajor, CblasNoTrans, CblasTrans, Int32(rows), Int32(last - first), Int32(inputs), 1, x,
-        Int32(stride ?? inputs), panel, Int32(inputs), 0, y + (first - range.lowerBound), Int32(outStride))
-      first = last
     }
-    withBias(range) { bias in ck_add_bias(y, bias, rows, range.count, outStride) }
+  }
+
+  private struct Call {
+    var x: UnsafePointer<Float>
+    var rows: Int
+    var stride: Int
+    var range: Range<Int>
+    var y: UnsafeMutablePointer<Float>
+    var outStride: Int
+    var scratch: Scratch
+  }
+
+  private func multiplyAsStored(_ weight: Tensor, _ call: Call) {
+    withBias(call.range) { bias in
+      ck_matvec(
+        weight.type.code, weight.rowStart(call.range.lowerBound), call.range.count, inputs, call.x, call.stride,
+        call.rows, bias, call.y, call.outStride)
+    }
+  }
+
+  private func multiply(_ weights: TiledWeights, _ call: Call) {
+    let x = call.scratch.quantized(rows: call.rows, columns: inputs)
+    ck_quantize_rows(call.x, call.stride, call.rows, inputs, x)
+    withBias(call.range) { bias in
+      ck_multiply_tiled(
+        weights.form.code, weights.start, outputs, inputs, call.range.lowerBound, call.range.count, x, call.rows, bias,
+        0, call.y, call.outStride)
+    }
+  }
+
+  private func multiplyRounded(_ weight: Tensor, _ call: Call, isFew: Bool) {
+    let x = call.scratch.rounded(call.rows * inputs)
+    ck_round_rows(call.x, call.stride, call.rows, inputs, x)
+    withBias(call.range) { bias in
+      let start = weight.rowStart(call.range.lowerBound)
+      if isFew {
+        ck_matvec_brains(start, call.range.count, inputs, x, inputs, call.rows, bias, call.y, call.outStride)
+      } else {
+        ck_multiply_brains(start, call.range.count, inputs, x, inputs, call.rows, bias, 0, call.y, call.outStride)
+      }
+    }
+  }
+
+  private func multiplyExpanded(_ weight: Tensor, _ call: Call) {
+    withBias(call.range) { bias in
+      ck_multiply_stored(
+        weight.type.code, weight.rowStart(call.range.lowerBound), call.range.count, inputs, call.x, call.stride,
+        call.rows, bias, 0, call.y, call.outStride)
+    }
   }
 
   private func withBias(_ range: Range<Int>, _ body: (UnsafePointer<Float>?) -> Void) {

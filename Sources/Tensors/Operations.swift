@@ -36,16 +36,6 @@ package enum Operations {
     ck_silu_multiply(x, y, count)
   }
 
-  /// out (+)= x w', with row strides of its own for x: overlapping rows make a convolution of it.
-  package static func multiply(
-    _ x: UnsafePointer<Float>, rows: Int, columns: Int, stride: Int, by w: UnsafePointer<Float>, outputs: Int,
-    adding: Bool, into out: UnsafeMutablePointer<Float>
-  ) {
-    cblas_sgemm(
-      CblasRowMajor, CblasNoTrans, CblasTrans, Int32(rows), Int32(outputs), Int32(columns), 1, x, Int32(stride), w,
-      Int32(columns), adding ? 1 : 0, out, Int32(outputs))
-  }
-
   /// out = x w in double precision; [rows, columns] times [columns, outputs].
   package static func multiply(
     _ x: UnsafePointer<Double>, rows: Int, columns: Int, by w: UnsafePointer<Double>, outputs: Int,
@@ -55,4 +45,9 @@ package enum Operations {
       CblasRowMajor, CblasNoTrans, CblasNoTrans, Int32(rows), Int32(outputs), Int32(columns), 1, x, Int32(columns), w,
       Int32(outputs), 0, out, Int32(outputs))
   }
+}
+
+extension Scratch {
+  /// Makes room for so many attention scores, so that none need be made in the middle of an answer.
+  package func reserveScores(_ count: Int) { _ = scores(count) }
 }

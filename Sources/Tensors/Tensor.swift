@@ -82,6 +82,9 @@ package struct Tensor: Sendable {
 
   package var start: UnsafeRawPointer { bytes.start + offset }
 
+  /// Lets go of memory that a mapped file's numbers take; they are read again when they are needed.
+  func release() { bytes.release(offset..<offset + (type.byteCount(count) ?? 0)) }
+
   /// The numbers as floats.
   package func floats() -> [Float] {
     [Float](unsafeUninitializedCapacity: count) { buffer, initialized in
@@ -94,6 +97,20 @@ package struct Tensor: Sendable {
   package func expandRows(_ rows: Range<Int>, into out: UnsafeMutablePointer<Float>) {
     let columns = shape.last ?? 1
     ck_dequantize(type.code, rowStart(rows.lowerBound), rows.count * columns, out)
+  }
+
+  /// Adds a row (of the last dimension) to floats.
+  package func addRow(_ row: Int, to out: UnsafeMutablePointer<Float>) {
+    let columns = shape.last ?? 1
+    // So few at a time that they fit the stack.
+    withUnsafeTemporaryAllocation(of: Float.self, capacity: 256) { piece in
+      guard let piece = piece.baseAddress else { return }
+      for first in stride(from: 0, to: columns, by: 256) {
+        let count = min(256, columns - first)
+        ck_dequantize(type.code, rowStart(row) + first / type.blockCount * type.blockBytes, count, piece)
+        ck_add(out + first, piece, count)
+      }
+    }
   }
 
   /// The tensor with its numbers stored as another type; itself where they are already, or where its rows do not fill

@@ -49,6 +49,43 @@ import Testing
     #expect(run.printed == ["a#2:2", "a#2 ended", "a over"])
   }
 
+  /// A node that has work to go on with looks for what has come, and waits for nothing.
+  @Test func aNodeThatOnlyLooksHearsOfACutAndAcknowledgesIt() async throws {
+    let (computing, clock) = (Latch(), ManualClock())
+    let run = try RunTests.run(
+      [
+        "source": RunTests.speaker(sessions: 1, turns: 1, values: 1),
+        "worker": .explicit { context, ports in
+          var inputs = arrivals(on: ports.input, ports.side).makeAsyncIterator()
+          while let arrival = try await inputs.next() {
+            switch try ports.input.event(of: arrival) {
+            case .message(let text):
+              computing.open()
+              while !text.turn.isCut {}
+              var cut: Turn?
+              while cut == nil { cut = try inputs.waiting()?.cut }
+              context.log("cut \(cut?.epoch ?? 0)")
+              while try inputs.waiting() != nil {}
+              // What is acknowledged now is so before the node waits again.
+              while try inputs.waiting() == nil, !context.isStopping { try await Task.sleep(for: .milliseconds(1)) }
+            case .sessionEnded(let session): context.endSession(session)
+            default: break
+            }
+          }
+        },
+        "sink": .printer,
+      ], ["source.out -> worker.in", "worker.out -> sink.in"], clock: clock)
+    async let summary = run.run()
+    await computing.wait()
+    await run.until { !$0.begun.isEmpty }
+    run.interrupt(session: nil)
+    await run.until { !$0.turns.isEmpty }
+    #expect(run.turns.allSatisfy { $0.unacknowledged.isEmpty })
+    #expect(run.logged == ["worker: cut 1"])
+    run.stop()
+    _ = try? await summary
+  }
+
   @Test func aNodeThatDoesNotPollIsNamedWhenPatienceEnds() async throws {
     let (computing, heard, done) = (Latch(), Latch(), Latch())
     let clock = ManualClock()

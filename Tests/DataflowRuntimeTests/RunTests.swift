@@ -48,6 +48,39 @@ import Testing
     #expect(summary.turns.allSatisfy { $0.outcome == .completed })
   }
 
+  @Test func aNodeTakesWhatHasComeAndWaitsForNoMore() async throws {
+    let (sent, looked) = (Latch(), Latch())
+    let run = try Self.run(
+      [
+        "source": .opener { context, ports in
+          guard let session = context.beginSession(named: "a") else { return }
+          let turn = context.beginTurn(in: session)
+          for number in 1...4 { try await ports.output.send(Text("\(number)"), turn: turn) }
+          sent.open()
+          await looked.wait()
+          try await ports.output.send(Text("5"), turn: turn)
+          context.endTurn(turn)
+          context.endSession(session)
+        },
+        "sink": .node { context, ports in
+          sent.block()
+          var events = ports.input.events.makeAsyncIterator()
+          while let event = try await events.next() {
+            var line = ""
+            if case .message(let text) = event { line += text.value.string }
+            while let event = try events.waiting() {
+              if case .message(let text) = event { line += text.value.string }
+            }
+            if !line.isEmpty { context.print(line) }
+            looked.open()
+          }
+        },
+      ], ["source.out -> sink.in"])
+    #expect(try await run.run().failure == nil)
+    #expect(run.printed == ["1234", "5"])
+    #expect(run.turns.map(\.outcome) == [.completed])
+  }
+
   @Test(arguments: Carrier.allCases)
   func whatFansOutAndInComesWholeAndItsMarksOnce(over carrier: Carrier) async throws {
     let run = try Self.run(

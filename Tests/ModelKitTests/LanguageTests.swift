@@ -99,6 +99,64 @@ import Testing
     }
   }
 
+  @Test func whatASessionGetsDoesNotDependOnTheOthers() throws {
+    let model = try SmallModel.load()
+    let (runner, head) = (CausalLMRunner(model), LanguageHeadRunner(model.head))
+    // More than are multiplied at once, at different positions.
+    let prompts = (0..<13).map { session in (0...session * 3).map { Int32(($0 * 7 + session) % 256) } }
+    func caches() throws -> [KVCache] {
+      try prompts.map { prompt in
+        let cache = try KVCache(model, capacity: 64)
+        _ = try runner.forward(tokens: prompt, cache: cache)
+        return cache
+      }
+    }
+    let (together, alone) = (try caches(), try caches())
+    for step in 0..<5 {
+      let tokens = prompts.indices.map { Int32(step * 20 + $0) }
+      let states = try runner.step(embeddings: runner.embed(tokens), caches: together)
+      head.rows.removeAll()
+      states.values.withUnsafeBufferPointer { values in
+        guard let start = values.baseAddress else { return }
+        for row in 0..<HeadRows.most { head.rows.add(start + row * states.columns) }
+      }
+      head.compute()
+      let logits = (0..<HeadRows.most).map { Array(head.rows[$0]) }
+      for (index, cache) in alone.enumerated() {
+        let state = try runner.step(embeddings: runner.embed([tokens[index]]), caches: [cache])
+        #expect(state.values == Array(states.row(index)), "session \(index), step \(step)")
+        if index < HeadRows.most { #expect(try head.logits(state).values == logits[index]) }
+      }
+    }
+  }
+
+  @Test func aPromptIsReadLayerByLayerBetweenStepsOfOthers() throws {
+    let model = try SmallModel.load()
+    let runner = CausalLMRunner(model)
+    let tokens = (0..<280).map { Int32($0 * 31 % 256) }
+    let expected = try runner.forward(tokens: tokens, cache: KVCache(model))
+    let (cache, other, alone) = (try KVCache(model), try KVCache(model), try KVCache(model))
+    try runner.begin(tokens: tokens, cache: cache)
+    var read: Matrix?
+    var steps = 0
+    while read == nil {
+      read = try runner.layers.proceed()
+      let input = try runner.embed([Int32(steps)])
+      let state = try runner.step(embeddings: input, caches: [other])
+      #expect(try runner.step(embeddings: input, caches: [alone]) == state)
+      steps += 1
+    }
+    #expect(read == expected)
+    #expect(steps == 2 * model.configuration.layers, "280 positions are two blocks")
+    #expect(cache.count == 280)
+    // One that is given up leaves the cache as it was.
+    try runner.begin(tokens: [1, 2, 3], cache: cache)
+    _ = try runner.layers.proceed()
+    runner.layers.abandon()
+    #expect(cache.count == 280)
+    #expect(try runner.layers.proceed() == nil)
+  }
+
   @Test func aCancelledCallLeavesTheCacheAsItWas() throws {
     struct Stop: Error {}
     let model = try SmallModel.load()

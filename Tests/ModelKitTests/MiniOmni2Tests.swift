@@ -111,6 +111,53 @@ import Testing
     #expect(try cases.answer(prompt, speaks: true).columns == plain)
   }
 
+  /// Five sessions of two rows, at different positions, together and each alone.
+  @Test(arguments: WeightPrecision.allCases)
+  func whatASessionGetsDoesNotDependOnTheOthers(precision: WeightPrecision) throws {
+    let model = try store.miniOmni2(at: release, weights: precision)
+    let runner = MiniOmni2Runner(model)
+    let head = MiniOmni2HeadRunner(try store.miniOmni2Head(at: release, weights: precision))
+    func caches() throws -> [KVCache] {
+      try (0..<10).map { row in
+        let question = (0..<(row / 2 * 5)).map { Int32($0 + row / 2) }
+        let (shared, _) = try model.embedding.embed(
+          MiniOmni2Prompt(.t1t2, question: question, ids: model.embedding.ids))
+        let cache = try KVCache(model)
+        _ = try runner.forward(shared, cache: cache)
+        return cache
+      }
+    }
+    let (together, alone) = (try caches(), try caches())
+    var input = Matrix(rows: 10, columns: model.configuration.width)
+    for step in 0..<4 {
+      for row in 0..<10 {
+        let audio = (0..<7).map { Int32(($0 * 3 + row / 2 + step) % 60) }
+        try model.embedding.embed(
+          audio: row % 2 == 0 ? audio[...] : nil, text: Int32(row / 2 + step), into: &input, row: row)
+      }
+      let states = try runner.step(input, caches: together)
+      head.removeAll()
+      var answers = (0..<5).map { _ in MiniOmni2Answer(model.embedding.ids, speaks: true) }
+      let needs = try states.values.withUnsafeBufferPointer { values in
+        try answers.enumerated().map { index, answer in
+          let size = 2 * states.columns
+          return try answer.ask(UnsafeBufferPointer(rebasing: values[index * size..<(index + 1) * size]), rows: 2, head)
+        }
+      }
+      head.compute()
+      for index in answers.indices { _ = answers[index].choose(needs[index], head) }
+      for index in answers.indices {
+        let rows = Array(input.row(2 * index) + input.row(2 * index + 1))
+        let own = try #require(Matrix(rows: 2, columns: input.columns, values: rows))
+        let state = try runner.step(own, caches: Array(alone[2 * index...2 * index + 1]))
+        #expect(state.values == Array(states.row(2 * index) + states.row(2 * index + 1)), "session \(index)")
+        var answer = MiniOmni2Answer(model.embedding.ids, speaks: true)
+        _ = try answer.choose(state, head)
+        #expect(answer.tokens == answers[index].tokens)
+      }
+    }
+  }
+
   @Test func idsThatAreNoCodesDoNotReachTheCodec() throws {
     let cases = try OmniCases(goldens, store: store)
     let ids = cases.model.embedding.ids
@@ -119,14 +166,16 @@ import Testing
     for position in 0..<12 {
       // Layer 2 says pad where its codes of frames 1 and 3 stand, and before any of its codes.
       let second: Int32 = [0, 4, 6].contains(position) ? ids.padAudio : Int32(position)
-      if let frame = answer.advance([1, 1, second, 1, 1, 1, 1, 5]).frame { frames.append(frame) }
+      if answer.advance([1, 1, second, 1, 1, 1, 1, 5]).hasFrame { frames.append(answer.frame) }
     }
     #expect(frames.map { $0[2] } == [3, 3, 5, 5, 7])
     #expect(answer.wrongCodes == 2)
   }
 
-  @Test(arguments: [WeightPrecision.f32, .bf16, .int8])
-  func weightsAreKeptAsAsked(precision: WeightPrecision) throws {
+  // The file's matrices are bf16. Products of bf16 round what goes in, 8 bits lose about 1/256 of a block's greatest
+  // number of both, 4 bits 1/16 of the weights' (random ones: trained ones are measured by tools/bench quality).
+  @Test(arguments: [(WeightPrecision.f32, 1e-5 as Float), (.bf16, 0.02), (.int8, 0.05), (.int4, 0.5)])
+  func weightsAreKeptAsAsked(precision: WeightPrecision, bound: Float) throws {
     let cases = try OmniCases(goldens, store: store)
     let plain = cases.model
     let kept = try store.miniOmni2(at: goldens.release, weights: precision)
@@ -137,8 +186,7 @@ import Testing
     let (shared, _) = try plain.embedding.embed(try cases.prompt("a1a2.0"))
     let expected = try MiniOmni2Runner(plain).forward(shared, cache: KVCache(plain)).values
     let found = try MiniOmni2Runner(kept).forward(shared, cache: KVCache(kept)).values
-    // The file's matrices are bf16: only 8 bits lose something, about 1/256 of a block's greatest weight each.
-    #expect(relativeError(found, expected) < (precision == .int8 ? 0.05 : 1e-5))
-    #expect(precision != .int8 || found != expected)
+    #expect(relativeError(found, expected) < bound)
+    #expect(precision.tiles == nil || found != expected)
   }
 }

@@ -64,6 +64,21 @@ package struct Hand {
     return work
   }
 
+  /// Whether the runtime has something to do before the node goes on: acknowledge a notice, or pass a mark.
+  func isOwed(passingMarks: Bool) -> Bool {
+    switch work {
+    case .none, .value: false
+    case .mark: passingMarks
+    case .cut: true
+    }
+  }
+
+  /// Whether there is something for the node here.
+  mutating func hasNext(on wanted: UInt64) -> Bool {
+    recall()
+    return wanted == ports && (run != nil || !entries.isEmpty)
+  }
+
   /// What a node has worked on since it asked last.
   package struct Worked: Equatable {
     package var time: Int64

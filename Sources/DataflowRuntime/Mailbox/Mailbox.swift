@@ -113,6 +113,15 @@ final class Mailbox: Sendable {
     return take
   }
 
+  /// Whether ``take(on:now:worked:)`` has something for the node or, before the node may go on, for the runtime: a notice
+  /// to acknowledge, a mark to pass.
+  func hasArrival(on ports: UInt64, passingMarks: Bool) -> Bool {
+    hand.withLock { hand in
+      hand.isOwed(passingMarks: passingMarks) || hand.hasNext(on: ports)
+        || state.withLock { $0.hasArrival(on: ports) }
+    }
+  }
+
   /// Waits until ``take(on:now:worked:)`` may find something.
   func arrival(on ports: UInt64) async {
     await Waiter.suspend { node in state.withLock { $0.wait(on: ports, node) } }

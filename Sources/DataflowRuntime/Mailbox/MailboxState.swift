@@ -286,6 +286,13 @@ package struct MailboxState {
     return mayCome ? .empty : .ended
   }
 
+  /// Whether there is something to take, if only that the run stops.
+  package func hasArrival(on ports: UInt64) -> Bool {
+    if isStopped || !cuts.isEmpty { return true }
+    if case .ready = readiness(of: ports) { return true }
+    return false
+  }
+
   /// Waits until there is something to take.
   ///
   /// - Returns: false if there may be by now.

@@ -159,6 +159,10 @@ extension NodeHost: Inbox {
     }
   }
 
+  func poll(on ports: UInt64) throws -> Taken {
+    mailbox.hasArrival(on: ports, passingMarks: planned.ending == .following) ? try look(on: ports) : .nothing
+  }
+
   /// What there is for the node, once marks have been passed on and notices acknowledged.
   private func look(on ports: UInt64) throws -> Taken {
     while true {

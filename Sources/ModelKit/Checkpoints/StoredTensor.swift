@@ -147,6 +147,14 @@ package struct StoredTensor: Sendable {
     return tensor
   }
 
+  /// Quantized weights that lie in the file as bytes; nil when it has not as many.
+  func tiled(_ form: TiledWeights.Form, rows: Int, columns: Int) -> TiledWeights? {
+    guard type == .u8, strides == nil, let size = TiledWeights.byteCount(form, rows: rows, columns: columns),
+      size <= count
+    else { return nil }
+    return TiledWeights(form, rows: rows, columns: columns, bytes: bytes, offset: offset)
+  }
+
   private func reserve(_ count: Int, fill: (UnsafeMutableRawPointer) -> Void) throws(ModelError) -> Bytes {
     guard let bytes = Bytes(reserving: count, fill: fill) else {
       throw ModelError(file: file, part: name, .invalid("\(count >> 20) MB of memory cannot be had"))

@@ -42,9 +42,17 @@ public struct LanguageHead: Sendable {
 /// Computes logits; one for each thread that does.
 public final class LanguageHeadRunner {
   public let head: LanguageHead
+  /// Hidden states of several sessions, whose logits ``compute()`` computes.
+  package let rows: HeadRows
   private let scratch = Scratch()
 
-  public init(_ head: LanguageHead) { self.head = head }
+  public init(_ head: LanguageHead) {
+    self.head = head
+    rows = HeadRows(width: head.width, outputs: head.vocabularySize)
+  }
+
+  /// Computes the logits of all tokens for the hidden states in ``rows``. Nothing is allocated.
+  package func compute() { rows.multiply(head.linear, range: 0..<head.vocabularySize, scratch: scratch) }
 
   /// Logits of the tokens in `tokens` (all by default), a row for each row of `hidden`.
   ///

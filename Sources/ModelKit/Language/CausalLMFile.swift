@@ -12,6 +12,7 @@ extension CausalLM {
     let (shape, vocabularySize) = try Self.configuration(file)
     let embedding = try file.tensor("token_embd.weight", shape: [vocabularySize, shape.width])
 
+    let keeper = WeightKeeper(precision, file: path)
     func linear(_ name: String, _ outputs: Int, _ inputs: Int, biased: Bool = false) throws(ModelError) -> Linear {
       let weight = try file.tensor("\(name).weight", shape: [outputs, inputs])
       let hasBias = biased && file.tensors["\(name).bias"] != nil
@@ -20,7 +21,7 @@ extension CausalLM {
         throw ModelError(
           file: path, part: name, .tooLarge(found: UInt64(inputs), most: UInt64(Linear.mostInputs)))
       }
-      return try linear.kept(as: precision, file: path)
+      return try keeper.keep(linear)
     }
     func norm(_ name: String) throws(ModelError) -> [Float] {
       try file.tensor("\(name).weight", shape: [shape.width]).floats()
@@ -45,6 +46,7 @@ extension CausalLM {
     }
     let isTied = file.tensors["output.weight"] == nil
     let head = try linear(isTied ? "token_embd" : "output", vocabularySize, shape.width)
+    keeper.finish()
     let tokenizer = try Tokenizer(gguf: file, checkCancelled: checkCancelled)
     guard tokenizer.vocabularySize <= vocabularySize else {
       throw ModelError(

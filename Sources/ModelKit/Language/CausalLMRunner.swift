@@ -3,7 +3,7 @@ public import Tensors
 /// Computes with a ``CausalLM``; one for each thread that does. Its buffers are allocated once.
 public final class CausalLMRunner {
   public let model: CausalLM
-  private let layers: TransformerRunner
+  package let layers: TransformerRunner
   private let width: Int
 
   public init(_ model: CausalLM) {
@@ -47,10 +47,25 @@ public final class CausalLMRunner {
     embeddings: Matrix, caches: [KVCache], checkCancelled: CancellationCheck = {}
   ) throws -> Matrix {
     try check(embeddings)
-    guard embeddings.rows == caches.count else {
-      throw ModelInputError.shape(expected: "a row for each of \(caches.count) caches", found: "\(embeddings.rows)")
+    return try layers.step(embeddings, caches: caches, checkCancelled: checkCancelled)
+  }
+
+  /// Begins to append tokens to a session, layer by layer: ``TransformerRunner/proceed()`` of ``layers`` does the work.
+  ///
+  /// - Throws: ``ModelInputError``.
+  package func begin(tokens: [Int32], cache: KVCache) throws(ModelInputError) {
+    try check(tokens)
+    try layers.begin(rows: tokens.count, cache: cache, keep: .last) { [self] in embed(tokens[$0], into: $1) }
+  }
+
+  /// Writes the embedding of one token.
+  ///
+  /// - Throws: ``ModelInputError`` for a token outside the vocabulary.
+  package func embed(_ token: Int32, into out: UnsafeMutablePointer<Float>) throws(ModelInputError) {
+    guard (0..<Int32(clamping: model.vocabularySize)).contains(token) else {
+      throw .tokenOutOfRange(token, vocabulary: model.vocabularySize)
     }
-    return try layers.step(caches: caches, checkCancelled: checkCancelled) { embeddings.copyRows($0, to: $1) }
+    model.embedding.expandRows(Int(token)..<Int(token) + 1, into: out)
   }
 
   /// The embeddings of tokens, a row each.

@@ -26,16 +26,15 @@ public struct SamplingOptions: Sendable, Equatable {
 ///
 /// The random numbers are SplitMix64's: state += 0x9E3779B97F4A7C15, then two xor-shift-multiplies; a draw is its upper
 /// 53 bits over 2^53, and takes the first token, most likely first (equal ones by id), whose cumulative probability
-/// exceeds it. One number is used per token drawn; greedy choices use none.
+/// exceeds it. One number is used per token drawn; greedy choices use none. Memory is allocated at the first draw alone.
 public struct Sampler: Sendable {
   public let options: SamplingOptions
   private var state: UInt64
   private var candidates: [Candidate] = []
 
-  private struct Candidate {
+  fileprivate struct Candidate {
     var token: Int32
     var logit: Float
-    var weight: Double
 
     func precedes(_ other: Candidate) -> Bool { logit > other.logit || (logit == other.logit && token < other.token) }
   }
@@ -54,60 +53,46 @@ public struct Sampler: Sendable {
   public mutating func sample(_ logits: UnsafeBufferPointer<Float>) -> Int32 {
     guard options.temperature > 0, options.topK != 1 else { return Self.mostLikely(logits) }
     candidates.removeAll(keepingCapacity: true)
+    candidates.reserveCapacity(logits.count)
     for (index, logit) in logits.enumerated() where logit > -.infinity {
-      candidates.append(Candidate(token: Int32(truncatingIfNeeded: index), logit: logit, weight: 0))
+      candidates.append(Candidate(token: Int32(truncatingIfNeeded: index), logit: logit))
     }
     guard !candidates.isEmpty else { return Self.mostLikely(logits) }
-    keepMostLikely()
-    let top = Double(candidates[0].logit)
-    var total = 0.0
-    for index in candidates.indices {
-      candidates[index].weight = exp((Double(candidates[index].logit) - top) / Double(options.temperature))
-      total += candidates[index].weight
-    }
-    if options.topP < 1 {
-      var reached = 0.0
-      let end = candidates.firstIndex {
-        reached += $0.weight
-        return reached >= Double(options.topP) * total
-      }
-      if let end { candidates.removeLast(candidates.count - end - 1) }
-      total = candidates.reduce(0) { $0 + $1.weight }
-    }
-    let target = draw() * total
-    var reached = 0.0
-    for candidate in candidates {
-      reached += candidate.weight
-      if reached > target { return candidate.token }
-    }
-    return candidates[candidates.count - 1].token
+    let random = draw()
+    return candidates.withUnsafeMutableBufferPointer { Self.choose(from: $0, options, random) }
   }
 
-  /// Sorts the candidates and cuts them to `topK`. With a small `topK` a heap spares sorting the whole vocabulary.
-  private mutating func keepMostLikely() {
-    guard options.topK > 0, options.topK < candidates.count else {
-      return candidates.sort { $0.precedes($1) }
+  /// - Parameter random: from 0 up to 1.
+  private static func choose(
+    from candidates: UnsafeMutableBufferPointer<Candidate>, _ options: SamplingOptions, _ random: Double
+  ) -> Int32 {
+    var ranking = Ranking(candidates)
+    let top = candidates[0].logit
+    func weight(_ candidate: Candidate) -> Double {
+      exp((Double(candidate.logit) - Double(top)) / Double(options.temperature))
     }
-    // The least likely of those kept is at the root.
-    var kept = Array(candidates[..<options.topK])
-    func sink(_ start: Int) {
-      var parent = start
-      while true {
-        var least = parent
-        for child in 2 * parent + 1...2 * parent + 2 where child < kept.count && kept[least].precedes(kept[child]) {
-          least = child
-        }
-        if least == parent { return }
-        kept.swapAt(parent, least)
-        parent = least
-      }
+    let most = options.topK > 0 ? min(options.topK, candidates.count) : candidates.count
+    var (total, kept) = (0.0, most)
+    if most < candidates.count {
+      for rank in 0..<most { total += weight(ranking[rank]) }
+    } else {
+      for index in 0..<candidates.count { total += weight(candidates[index]) }
     }
-    for start in stride(from: kept.count / 2, through: 0, by: -1) { sink(start) }
-    for candidate in candidates[options.topK...] where candidate.precedes(kept[0]) {
-      kept[0] = candidate
-      sink(0)
+    if options.topP < 1 {
+      let enough = Double(options.topP) * total
+      (total, kept) = (0, 0)
+      repeat {
+        total += weight(ranking[kept])
+        kept += 1
+      } while total < enough && kept < most
     }
-    candidates = kept.sorted { $0.precedes($1) }
+    let target = random * total
+    var reached = 0.0
+    for rank in 0..<kept {
+      reached += weight(ranking[rank])
+      if reached > target { return ranking[rank].token }
+    }
+    return ranking[kept - 1].token
   }
 
   /// The first of the largest logits.
@@ -123,5 +108,48 @@ public struct Sampler: Sendable {
     z = (z ^ z >> 30) &* 0xbf58_476d_1ce4_e5b9
     z = (z ^ z >> 27) &* 0x94d0_49bb_1331_11eb
     return Double((z ^ z >> 31) >> 11) * 0x1p-53
+  }
+}
+
+/// Candidates from the most likely on, of which as many are put into order as are asked for: in front a heap, the most
+/// likely at its root, and behind it what has been taken from it, the most likely last.
+private struct Ranking {
+  private let candidates: UnsafeMutableBufferPointer<Sampler.Candidate>
+  private var taken = 0
+
+  init(_ candidates: UnsafeMutableBufferPointer<Sampler.Candidate>) {
+    self.candidates = candidates
+    for start in stride(from: candidates.count / 2, through: 0, by: -1) { sink(start, below: candidates.count) }
+  }
+
+  /// The candidate before which so many are more likely.
+  subscript(_ rank: Int) -> Sampler.Candidate {
+    mutating get {
+      while taken <= rank {
+        let last = candidates.count - 1 - taken
+        exchange(0, last)
+        taken += 1
+        sink(0, below: last)
+      }
+      return candidates[candidates.count - 1 - rank]
+    }
+  }
+
+  private func exchange(_ a: Int, _ b: Int) {
+    let kept = candidates[a]
+    candidates[a] = candidates[b]
+    candidates[b] = kept
+  }
+
+  /// Brings a candidate to its place in the heap of the first `end`.
+  private func sink(_ start: Int, below end: Int) {
+    var parent = start
+    while 2 * parent + 1 < end {
+      var best = 2 * parent + 1
+      if best + 1 < end, candidates[best + 1].precedes(candidates[best]) { best += 1 }
+      guard candidates[best].precedes(candidates[parent]) else { return }
+      exchange(parent, best)
+      parent = best
+    }
   }
 }

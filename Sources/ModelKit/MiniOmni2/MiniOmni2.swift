@@ -26,10 +26,12 @@ extension MiniOmni2 {
   ) throws {
     try Compute.check()
     let shape = embedding.configuration
+    let keeper = WeightKeeper(precision, file: weights.path, part: "layers")
     let layers = try (0..<shape.layers).map { index in
       try checkCancelled()
-      return try weights.layer(index).kept(as: precision, file: weights.path)
+      return try weights.layer(index).kept(by: keeper)
     }
+    keeper.finish()
     let configuration = TransformerConfiguration(
       layers: shape.layers, width: shape.width, heads: shape.heads, keyHeads: shape.keyHeads,
       headWidth: shape.headWidth, feedForwardWidth: shape.feedForwardWidth, context: shape.context,
@@ -53,7 +55,7 @@ extension KVCache {
 /// Computes with a ``MiniOmni2``; one for each thread that does. Its buffers are allocated once.
 public final class MiniOmni2Runner {
   public let model: MiniOmni2
-  private let layers: TransformerRunner
+  package let layers: TransformerRunner
 
   public init(_ model: MiniOmni2) {
     self.model = model
@@ -83,13 +85,18 @@ public final class MiniOmni2Runner {
     _ embeddings: Matrix, caches: [KVCache], checkCancelled: CancellationCheck = {}
   ) throws -> Matrix {
     try check(embeddings)
-    guard embeddings.rows == caches.count else {
-      throw ModelInputError.shape(expected: "a row for each of \(caches.count) caches", found: "\(embeddings.rows)")
-    }
-    return try layers.step(caches: caches, checkCancelled: checkCancelled) { embeddings.copyRows($0, to: $1) }
+    return try layers.step(embeddings, caches: caches, checkCancelled: checkCancelled)
   }
 
-  private func check(_ embeddings: Matrix) throws(ModelInputError) {
+  /// Begins to append embeddings to one row, layer by layer: ``TransformerRunner/proceed()`` of ``layers`` does the work.
+  ///
+  /// - Throws: ``ModelInputError``.
+  package func begin(_ embeddings: Matrix, cache: KVCache) throws(ModelInputError) {
+    try check(embeddings)
+    try layers.begin(rows: embeddings.rows, cache: cache, keep: .last) { embeddings.copyRows($0, to: $1) }
+  }
+
+  package func check(_ embeddings: Matrix) throws(ModelInputError) {
     guard embeddings.columns == model.configuration.width else {
       throw .shape(expected: "embeddings of \(model.configuration.width)", found: "\(embeddings.columns)")
     }

@@ -34,9 +34,11 @@ public final class MiniOmni2Adapters: Sendable {
     try Compute.check()
     let release = try MiniOmni2Weights(folder: folder, checkCancelled: checkCancelled)
     file = release.path
-    speech = try Self.weights(of: .speech, in: release, precision)
+    let keeper = WeightKeeper(precision, file: release.path, part: "adapters")
+    speech = try Self.weights(of: .speech, in: release, keeper)
     let sees = release.contains(prefix: "\(Modality.vision.prefix).")
-    vision = sees ? try Self.weights(of: .vision, in: release, precision) : nil
+    vision = sees ? try Self.weights(of: .vision, in: release, keeper) : nil
+    keeper.finish()
   }
 
   /// - Throws: ``ModelError`` when the checkpoint has no adapter for it.
@@ -130,13 +132,12 @@ extension MiniOmni2Adapters {
   }
 
   private static func weights(
-    of modality: Modality, in release: MiniOmni2Weights, _ precision: WeightPrecision
+    of modality: Modality, in release: MiniOmni2Weights, _ keeper: WeightKeeper
   ) throws(ModelError) -> Weights {
     let (name, shape) = (modality.prefix, release.configuration)
     let inputs = modality.inputs(shape)
     func linear(_ name: String, _ outputs: Int, _ inputs: Int, hasBias: Bool = false) throws(ModelError) -> Linear {
-      try release.linear(name, outputs: outputs, inputs: inputs, hasBias: hasBias)
-        .kept(as: precision, file: release.path)
+      try keeper.keep(release.linear(name, outputs: outputs, inputs: inputs, hasBias: hasBias))
     }
     let inner = shape.feedForwardWidth
     let form: Weights.Form =

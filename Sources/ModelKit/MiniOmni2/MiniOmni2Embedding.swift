@@ -21,31 +21,42 @@ public final class MiniOmni2Embedding: Sendable {
   public func embed(
     audio: ArraySlice<Int32>?, text: Int32, into out: inout Matrix, row: Int
   ) throws(ModelInputError) {
-    let layers = MiniOmni2Configuration.audioLayers
-    guard audio == nil || audio?.count == layers else {
-      throw .shape(expected: "\(layers) audio tokens", found: "\(audio?.count ?? 0)")
-    }
-    let limit = Int32(clamping: configuration.audioVocabularySize)
-    for token in audio ?? [] where !(0..<limit).contains(token) {
-      throw .tokenOutOfRange(token, vocabulary: configuration.audioVocabularySize)
-    }
-    try check(text: text)
     guard out.columns == configuration.width, (0..<out.rows).contains(row) else {
       throw .shape(expected: "room for row \(row) of \(configuration.width)", found: "\(out.rows) of \(out.columns)")
     }
+    try check(audioCount: audio?.count)
+    for token in audio ?? [] { try check(audio: token) }
+    try check(text: text)
     out.withMutableFloats { floats in
       guard let start = floats.baseAddress.map({ $0 + row * configuration.width }) else { return }
-      withUnsafeTemporaryAllocation(of: Float.self, capacity: configuration.width) { scratch in
-        guard let scratch = scratch.baseAddress else { return }
-        start.update(repeating: 0, count: configuration.width)
-        for layer in 0..<layers {
-          let local = audio.map { $0[$0.startIndex + layer] } ?? ids.padAudio
-          add(globalID(local, layer: layer), to: start, scratch)
-        }
-        add(Int(text), to: start, scratch)
-        average(start)
-      }
+      guard let audio else { return sum(nil, text, into: start) }
+      audio.withUnsafeBufferPointer { sum($0, text, into: start) }
     }
+  }
+
+  /// The input of one position, with nothing allocated.
+  ///
+  /// - Parameters:
+  ///   - audio: a token of each audio layer, counted within the layer; nil for pads.
+  ///   - out: gets a row.
+  /// - Throws: ``ModelInputError`` for a token outside its layer's vocabulary.
+  package func embed(
+    audio: UnsafeBufferPointer<Int32>?, text: Int32, into out: UnsafeMutablePointer<Float>
+  ) throws(ModelInputError) {
+    try check(audioCount: audio?.count)
+    if let audio { for token in audio { try check(audio: token) } }
+    try check(text: text)
+    sum(audio, text, into: out)
+  }
+
+  /// The mean of eight embeddings whose tokens have been checked.
+  private func sum(_ audio: UnsafeBufferPointer<Int32>?, _ text: Int32, into out: UnsafeMutablePointer<Float>) {
+    out.update(repeating: 0, count: configuration.width)
+    for layer in 0..<MiniOmni2Configuration.audioLayers {
+      tensor.addRow(globalID(audio.map { $0[layer] } ?? ids.padAudio, layer: layer), to: out)
+    }
+    tensor.addRow(Int(text), to: out)
+    average(out)
   }
 
   /// A prompt's inputs.
@@ -85,16 +96,26 @@ public final class MiniOmni2Embedding: Sendable {
     out.withMutableFloats { floats in
       features.values.withUnsafeBufferPointer { values in
         guard let start = floats.baseAddress.map({ $0 + row * width }), let values = values.baseAddress else { return }
-        withUnsafeTemporaryAllocation(of: Float.self, capacity: width) { scratch in
-          guard let scratch = scratch.baseAddress else { return }
-          start.update(repeating: 0, count: width)
-          for _ in 0..<MiniOmni2Configuration.audioLayers {
-            Operations.add(start, values + feature * width, count: width)
-          }
-          add(Int(text), to: start, scratch)
-          average(start)
+        start.update(repeating: 0, count: width)
+        for _ in 0..<MiniOmni2Configuration.audioLayers {
+          Operations.add(start, values + feature * width, count: width)
         }
+        tensor.addRow(Int(text), to: start)
+        average(start)
       }
+    }
+  }
+
+  private func check(audioCount: Int?) throws(ModelInputError) {
+    let layers = MiniOmni2Configuration.audioLayers
+    guard audioCount == nil || audioCount == layers else {
+      throw .shape(expected: "\(layers) audio tokens", found: "\(audioCount ?? 0)")
+    }
+  }
+
+  private func check(audio: Int32) throws(ModelInputError) {
+    guard (0..<Int32(clamping: configuration.audioVocabularySize)).contains(audio) else {
+      throw .tokenOutOfRange(audio, vocabulary: configuration.audioVocabularySize)
     }
   }
 
@@ -106,11 +127,6 @@ public final class MiniOmni2Embedding: Sendable {
 
   private func globalID(_ local: Int32, layer: Int) -> Int {
     Int(local) + configuration.textVocabularySize + layer * configuration.audioVocabularySize
-  }
-
-  private func add(_ id: Int, to out: UnsafeMutablePointer<Float>, _ scratch: UnsafeMutablePointer<Float>) {
-    tensor.expandRows(id..<id + 1, into: scratch)
-    Operations.add(out, scratch, count: configuration.width)
   }
 
   private func average(_ out: UnsafeMutablePointer<Float>) {

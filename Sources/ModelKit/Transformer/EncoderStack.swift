@@ -21,14 +21,12 @@ extension EncoderBlock {
   /// The block with its matrices kept as asked.
   ///
   /// - Throws: ``ModelError`` when the system has not that much memory.
-  func kept(as precision: WeightPrecision, file: String) throws(ModelError) -> EncoderBlock {
+  func kept(by keeper: WeightKeeper) throws(ModelError) -> EncoderBlock {
     var block = self
-    for index in attentionInput.indices {
-      block.attentionInput[index] = try attentionInput[index].kept(as: precision, file: file)
-    }
-    block.attentionOutput = try attentionOutput.kept(as: precision, file: file)
-    block.feedForwardInput = try feedForwardInput.kept(as: precision, file: file)
-    block.feedForwardOutput = try feedForwardOutput.kept(as: precision, file: file)
+    for index in attentionInput.indices { block.attentionInput[index] = try keeper.keep(attentionInput[index]) }
+    block.attentionOutput = try keeper.keep(attentionOutput)
+    block.feedForwardInput = try keeper.keep(feedForwardInput)
+    block.feedForwardOutput = try keeper.keep(feedForwardOutput)
     return block
   }
 }
@@ -45,7 +43,7 @@ final class EncoderStack {
   private let width: Int
   private let heads: Int
   private let activation: Activation
-  private let scratch = Scratch()
+  let scratch = Scratch()
   private let normed, queryKeyValue, mixed, inner: Floats
 
   /// What every layer norm of these models adds to the variance.
@@ -79,7 +77,8 @@ final class EncoderStack {
       keyStride: 3 * width, keyHeadStride: headWidth)
     Attention.run(
       layout, q: queryKeyValue.start, queries: rows, k: queryKeyValue.start + width,
-      v: queryKeyValue.start + 2 * width, keys: rows, causal: false, out: mixed.start, scratch: scratch)
+      v: queryKeyValue.start + 2 * width, keys: rows, causal: false, rounded: block.attentionOutput.isReduced,
+      out: mixed.start, scratch: scratch)
     block.attentionOutput.apply(mixed.start, rows: rows, into: normed.start, scratch: scratch)
     Operations.add(x.start, normed.start, count: rows * width)
   }

@@ -80,10 +80,22 @@ public final class KVCache {
   /// - Throws: ``ModelInputError/noMemory(bytes:)``.
   public func fork() throws(ModelInputError) -> KVCache {
     let copy = try KVCache(layers: layers, keyHeads: keyHeads, headWidth: headWidth, capacity: capacity)
-    for part in 0..<layers * 2 * keyHeads {
-      (copy.floats.start + part * headStride).update(from: floats.start + part * headStride, count: count * headWidth)
-    }
-    copy.count = count
+    try copy.copy(self)
     return copy
+  }
+
+  /// Becomes a copy of another cache, whose positions alone are copied; memory that was touched before is used again.
+  ///
+  /// - Throws: ``ModelInputError`` for a cache of another shape, or one that holds more than there is room for.
+  public func copy(_ other: KVCache) throws(ModelInputError) {
+    guard (layers, keyHeads, headWidth) == (other.layers, other.keyHeads, other.headWidth) else {
+      throw .foreign("cache")
+    }
+    guard other.count <= capacity else { throw .contextFull(needed: other.count, capacity: capacity) }
+    for part in 0..<layers * 2 * keyHeads {
+      (floats.start + part * headStride).update(
+        from: other.floats.start + part * other.headStride, count: other.count * headWidth)
+    }
+    count = other.count
   }
 }

@@ -61,9 +61,9 @@ package struct Transformer: Sendable {
       (keyOffset, valueOffset) = (queryGroupStride - 2 * headWidth, queryGroupStride - headWidth)
     }
 
-    fileprivate func kept(as precision: WeightPrecision, file: String) throws(ModelError) -> AttentionInput {
+    fileprivate func kept(by keeper: WeightKeeper) throws(ModelError) -> AttentionInput {
       var copy = self
-      for index in parts.indices { copy.parts[index].linear = try parts[index].linear.kept(as: precision, file: file) }
+      for index in parts.indices { copy.parts[index].linear = try keeper.keep(parts[index].linear) }
       return copy
     }
   }
@@ -107,11 +107,10 @@ extension Transformer.Layer {
   /// The layer with its matrices kept as asked; norms stay floats.
   ///
   /// - Throws: ``ModelError`` when the system has not that much memory.
-  func kept(as precision: WeightPrecision, file: String) throws(ModelError) -> Transformer.Layer {
+  func kept(by keeper: WeightKeeper) throws(ModelError) -> Transformer.Layer {
     Transformer.Layer(
-      attentionNorm: attentionNorm, attentionInput: try attentionInput.kept(as: precision, file: file),
-      attentionOutput: try attentionOutput.kept(as: precision, file: file), feedForwardNorm: feedForwardNorm,
-      gate: try gate.kept(as: precision, file: file), up: try up.kept(as: precision, file: file),
-      down: try down.kept(as: precision, file: file))
+      attentionNorm: attentionNorm, attentionInput: try attentionInput.kept(by: keeper),
+      attentionOutput: try keeper.keep(attentionOutput), feedForwardNorm: feedForwardNorm,
+      gate: try keeper.keep(gate), up: try keeper.keep(up), down: try keeper.keep(down))
   }
 }

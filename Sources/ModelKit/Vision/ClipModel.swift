@@ -51,10 +51,12 @@ public final class ClipModel: Sendable {
     classToken = try reader.floats("class_embedding", [shape.width])
     positions = try reader.floats("positional_embedding", [shape.tokens, shape.width])
     normBefore = try reader.norm("ln_pre", shape.width)
+    let keeper = WeightKeeper(precision, file: path)
     blocks = try (0..<shape.layers).map {
       try checkCancelled()
-      return try reader.block("transformer.resblocks.\($0)", shape.width).kept(as: precision, file: path)
+      return try reader.block("transformer.resblocks.\($0)", shape.width).kept(by: keeper)
     }
+    keeper.finish()
     normAfter = try reader.norm("ln_post", shape.width)
     projection = try reader.projection(shape)
   }

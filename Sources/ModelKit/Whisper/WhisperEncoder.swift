@@ -43,7 +43,7 @@ public final class WhisperEncoder {
     return features
   }
 
-  /// Two convolutions of three taps, the second with stride 2, each a sum of three products with shifted rows.
+  /// Two convolutions of three taps, the second with stride 2, each a product with overlapping rows.
   private func convolve(_ mel: Matrix) {
     let (bins, width, x) = (shape.melBins, shape.width, stack.x)
     mel.values.withUnsafeBufferPointer { values in
@@ -52,23 +52,13 @@ public final class WhisperEncoder {
     }
     frames.start.update(repeating: 0, count: bins)
     (frames.start + (mel.rows + 1) * bins).update(repeating: 0, count: bins)
-    let first = model.convolution1.start.assumingMemoryBound(to: Float.self)
-    for tap in 0..<3 {
-      Operations.multiply(
-        frames.start + tap * bins, rows: mel.rows, columns: bins, stride: bins, by: first + tap * width * bins,
-        outputs: width, adding: tap > 0, into: stretched.start + width)
-    }
-    Operations.addBias(stretched.start + width, model.bias1, rows: mel.rows)
+    model.convolution1.apply(
+      frames.start, rows: mel.rows, stride: bins, into: stretched.start + width, scratch: stack.scratch)
     Operations.gelu(stretched.start + width, count: mel.rows * width)
     stretched.start.update(repeating: 0, count: width)
     (stretched.start + (mel.rows + 1) * width).update(repeating: 0, count: width)
-    let second = model.convolution2.start.assumingMemoryBound(to: Float.self)
-    for tap in 0..<3 {
-      Operations.multiply(
-        stretched.start + tap * width, rows: mel.rows / 2, columns: width, stride: 2 * width,
-        by: second + tap * width * width, outputs: width, adding: tap > 0, into: x.start)
-    }
-    Operations.addBias(x.start, model.bias2, rows: mel.rows / 2)
+    model.convolution2.apply(
+      stretched.start, rows: mel.rows / 2, stride: 2 * width, into: x.start, scratch: stack.scratch)
     Operations.gelu(x.start, count: mel.rows / 2 * width)
     Operations.add(x.start, model.positions, count: mel.rows / 2 * width)
   }

@@ -16,11 +16,9 @@ public final class WhisperEncoderModel: Sendable {
 
   public let configuration: Configuration
 
-  /// One matrix for each of a convolution's three taps: [tap, output, input].
-  let convolution1: Tensor
-  let bias1: [Float]
-  let convolution2: Tensor
-  let bias2: [Float]
+  /// Each [width, 3 * input]: three taps side by side.
+  let convolution1: Linear
+  let convolution2: Linear
   let positions: [Float]
   let blocks: [EncoderBlock]
   let norm: LayerNorm
@@ -33,15 +31,15 @@ public final class WhisperEncoderModel: Sendable {
     let reader = try WhisperReader(Checkpoints.open(path, checkCancelled: checkCancelled))
     let (shape, names) = (try reader.encoderConfiguration(), reader.names)
     configuration = shape
-    convolution1 = try reader.taps(names.convolution1, shape.width, shape.melBins)
-    bias1 = try reader.floats("\(names.convolution1)\(names.bias)", [shape.width])
-    convolution2 = try reader.taps(names.convolution2, shape.width, shape.width)
-    bias2 = try reader.floats("\(names.convolution2)\(names.bias)", [shape.width])
+    let keeper = WeightKeeper(precision, file: path)
+    convolution1 = try keeper.keep(reader.convolution(names.convolution1, shape.width, shape.melBins))
+    convolution2 = try keeper.keep(reader.convolution(names.convolution2, shape.width, shape.width))
     positions = try reader.floats(names.positions, [shape.context, shape.width])
     blocks = try (0..<shape.layers).map {
       try checkCancelled()
-      return try reader.block("\(names.layer)\($0)", shape.width).kept(as: precision, file: path)
+      return try reader.block("\(names.layer)\($0)", shape.width).kept(by: keeper)
     }
+    keeper.finish()
     norm = try reader.norm(names.norm, shape.width)
   }
 }

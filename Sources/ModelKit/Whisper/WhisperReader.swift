@@ -164,14 +164,22 @@ struct WhisperReader {
       feedForwardOutput: try linear("\(name)\(names.feedForwardOutput)", width, inner))
   }
 
-  /// A convolution of three taps as three matrices.
-  func taps(_ name: String, _ outputs: Int, _ inputs: Int) throws(ModelError) -> Tensor {
+  /// A convolution of three taps as one matrix, [outputs, 3 * inputs]: a row of it multiplies three frames one behind the
+  /// other.
+  func convolution(_ name: String, _ outputs: Int, _ inputs: Int) throws(ModelError) -> Linear {
     let weight = try floats("\(name)\(names.weight)", [outputs, inputs, 3])
-    return Tensor(name: name, shape: [3, outputs, inputs]) { out in
-      for tap in 0..<3 {
-        for index in 0..<outputs * inputs { out[tap * outputs * inputs + index] = weight[index * 3 + tap] }
+    let matrix = Tensor(name: name, shape: [outputs, 3 * inputs]) { out in
+      for output in 0..<outputs {
+        for tap in 0..<3 {
+          for input in 0..<inputs { out[(output * 3 + tap) * inputs + input] = weight[(output * inputs + input) * 3 + tap] }
+        }
       }
     }
+    guard let linear = Linear(matrix, bias: try floats("\(name)\(names.bias)", [outputs])) else {
+      throw ModelError(
+        file: file.file, part: name, .tooLarge(found: UInt64(3 * inputs), most: UInt64(Linear.mostInputs)))
+    }
+    return linear
   }
 }
 

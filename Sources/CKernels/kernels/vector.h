@@ -1,9 +1,13 @@
 // Vectors of W floats for the path that includes this file. A path defines W and, where it has them, HAS_FMA (fused
-// multiply-add) and HAS_HALF (conversion from 16-bit floats).
+// multiply-add), HAS_HALF (conversion from 16-bit floats), HAS_VNNI (products of bytes) and HAS_BRAIN (products of bf16).
 
+#include <stddef.h>
 #include <stdint.h>
 
 #define INLINE static inline __attribute__((always_inline))
+
+/// Loops over a tile are unrolled, so that its sums are registers and no array.
+#define EACH(I, COUNT) _Pragma("unroll") for (int I = 0; I < COUNT; I++)
 
 typedef float vf __attribute__((vector_size(W * 4)));
 typedef int32_t vi __attribute__((vector_size(W * 4)));
@@ -122,7 +126,7 @@ INLINE vf vf_exp(vf x) {
   return result * (vf)exponent;
 }
 
-/// The square of the sine, to within 3e-7 while |x| is below a million; beyond, something from 0 to 1.
+/// The square of the sine, to within 3e-7 while |x| is below 10,000; beyond, something from 0 to 1.
 INLINE vf vf_square_sine(vf x) {
   // It repeats every pi = two parts: x = n pi + r with |r| <= pi / 2.
   vf n = vf_fma(x, vf_all(0.318309886f), vf_all(12582912.0f)) - 12582912.0f;

@@ -1,12 +1,13 @@
-#include "operations.h"
+#include "../operations.h"
 
 #if defined(__x86_64__)
+#include <immintrin.h>
+
 #define W 16
 #define HAS_FMA
 #define HAS_HALF
 #define OPERATIONS ck_operations_avx512
 #pragma clang attribute push(__attribute__((target("avx512f,avx512bw,avx512vl,avx512dq,fma,f16c"))), apply_to = function)
-#include "vector.h"
-#include "kernels_body.h"
+#include "../kernels/all.h"
 #pragma clang attribute pop
 #endif
