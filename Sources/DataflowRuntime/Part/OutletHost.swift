@@ -115,7 +115,7 @@ struct TraceNumbers {
 }
 
 /// Counts what a node does.
-final class NodeMeter: Sendable {
+package final class NodeMeter: Sendable {
   private struct Work {
     var statistics: NodeStatistics
     /// Nanoseconds that a quick message took lately.
@@ -128,7 +128,7 @@ final class NodeMeter: Sendable {
   /// Blocked since the node took its current message.
   private let pause = Atomic<Int64>(0)
 
-  init(node: String) { work = Mutex(Work(statistics: NodeStatistics(node: node))) }
+  package init(node: String) { work = Mutex(Work(statistics: NodeStatistics(node: node))) }
 
   func countReceived(_ values: Int) { work.withLock { $0.statistics.received += values } }
   func countStale() { stale.add(1, ordering: .relaxed) }
@@ -142,7 +142,7 @@ final class NodeMeter: Sendable {
   ///
   /// Only a node that has been quick gets several messages at once. They count with their mean; if that is not quick,
   /// one of them is taken to be the reason.
-  func countWork(_ time: Int64, on count: Int, andReceived received: Int) {
+  package func countWork(_ time: Int64, on count: Int, andReceived received: Int) {
     // A plain load most of the time: exchanging costs as much as a lock.
     let paused = pause.load(ordering: .relaxed) == 0 ? 0 : pause.exchange(0, ordering: .relaxed)
     let spent = time - paused
@@ -161,7 +161,7 @@ final class NodeMeter: Sendable {
   }
 
   /// All but what was sent.
-  var statistics: NodeStatistics {
+  package var statistics: NodeStatistics {
     var statistics = work.withLock { $0.statistics }
     statistics.stale = stale.load(ordering: .relaxed)
     statistics.blocked = blocked.load(ordering: .relaxed)
