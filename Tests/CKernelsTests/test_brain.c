@@ -45,14 +45,22 @@ static void check_rounding(long rows, long columns, long gap) {
 // MARK: Products
 
 typedef struct {
+  bool few;  // by the product for few vectors, which adds nothing to what is there
   long outputs, columns, batch, x_stride, y_gap;
   bool biased, adding, exact;
 } brain_case;
 
+static void multiply(
+    const brain_case *c, const void *w, const uint16_t *x, long batch, const float *bias, float *y, long y_stride) {
+  if (c->few) ck_matvec_brains(w, c->outputs, c->columns, x, c->x_stride, batch, bias, y, y_stride);
+  else ck_multiply_brains(w, c->outputs, c->columns, x, c->x_stride, batch, bias, c->adding, y, y_stride);
+}
+
 static void check_product(brain_case c) {
   checking(
-      "multiply_brains [%ld, %ld] times %ld, strides %ld and +%ld%s%s%s", c.outputs, c.columns, c.batch, c.x_stride,
-      c.y_gap, c.biased ? ", bias" : "", c.adding ? ", adding" : "", c.exact ? ", whole numbers" : "");
+      "%s [%ld, %ld] times %ld, strides %ld and +%ld%s%s%s", c.few ? "matvec_brains" : "multiply_brains", c.outputs,
+      c.columns, c.batch, c.x_stride, c.y_gap, c.biased ? ", bias" : "", c.adding ? ", adding" : "",
+      c.exact ? ", whole numbers" : "");
   const long y_stride = c.outputs + c.y_gap, size = span(c.batch, c.outputs, y_stride);
   const long x_size = span(c.batch, c.columns, c.x_stride);
   const weights w = random_weights(CK_BF16, c.outputs * c.columns, c.exact);
@@ -79,14 +87,10 @@ static void check_product(brain_case c) {
       bound[at] = c.exact ? 0 : magnitude * ROUNDING * 2 * sqrt((double)c.columns + 4);
     }
   float *before = copy_of(y, size);
-  TWICE(
-      y, size,
-      ck_multiply_brains(w.bytes, c.outputs, c.columns, x, c.x_stride, c.batch, bias, c.adding, y, y_stride));
+  TWICE(y, size, multiply(&c, w.bytes, x, c.batch, bias, y, y_stride));
   expect_near(y, expected, bound, size);
   for (long b = 0; b < c.batch; b++)
-    ck_multiply_brains(
-        w.bytes, c.outputs, c.columns, x + b * c.x_stride, c.x_stride, 1, bias, c.adding, before + b * y_stride,
-        y_stride);
+    multiply(&c, w.bytes, x + b * c.x_stride, 1, bias, before + b * y_stride, y_stride);
   expect_same(before, y, size, "one vector at a time against all at once");
   release();
 }
@@ -101,15 +105,33 @@ static void test_products(void) {
         const long columns = widths[random_below(COUNT_OF(widths))];
         const long strides[] = {columns, columns + 6, (columns / 2 + 1) / 2 * 2};  // rows of x may overlap
         check_product((brain_case){
-            heights[i], columns, batches[j], strides[random_below(3)], random_below(2) * 5, random_below(2),
+            false, heights[i], columns, batches[j], strides[random_below(3)], random_below(2) * 5, random_below(2),
             random_below(2), exact});
       }
   // More columns than are packed at once, more rows than one piece of work has.
-  check_product((brain_case){70, 510, 5, 510, 0, true, false, true});
-  check_product((brain_case){70, 514, 5, 514, 3, true, true, true});
-  check_product((brain_case){130, 1200, 9, 1200, 0, false, true, false});
-  check_product((brain_case){130, 64, 530, 64, 0, true, false, false});
-  check_product((brain_case){64, 16, 0, 16, 0, true, false, true});
+  check_product((brain_case){false, 70, 510, 5, 510, 0, true, false, true});
+  check_product((brain_case){false, 70, 514, 5, 514, 3, true, true, true});
+  check_product((brain_case){false, 130, 1200, 9, 1200, 0, false, true, false});
+  check_product((brain_case){false, 130, 64, 530, 64, 0, true, false, false});
+  check_product((brain_case){false, 64, 16, 0, 16, 0, true, false, true});
+}
+
+static void test_products_of_few(void) {
+  static const long heights[] = {1, 2, 3, 17, 64, 65, 130};
+  static const long widths[] = {2, 4, 30, 32, 34, 62, 64, 66, 94, 96, 98, 126, 128, 130, 896};
+  static const long batches[] = {1, 2, 3, 4, 5, 6, 7, 8, 9, 13, 16, 17};
+  for (long i = 0; i < COUNT_OF(widths); i++)
+    for (long j = 0; j < COUNT_OF(batches); j++)
+      for (int exact = 0; exact < 2; exact++) {
+        const long strides[] = {widths[i], widths[i] + 6, (widths[i] / 2 + 1) / 2 * 2};
+        check_product((brain_case){
+            true, heights[random_below(COUNT_OF(heights))], widths[i], batches[j], strides[random_below(3)],
+            random_below(2) * 5, random_below(2), false, exact});
+      }
+  check_product((brain_case){true, 301, 320, 2, 320, 0, true, false, true});  // large enough for several threads
+  check_product((brain_case){true, 3, 20000, 9, 20000, 0, true, false, false});
+  check_product((brain_case){true, 130, 64, 530, 64, 3, true, false, false});
+  check_product((brain_case){true, 64, 16, 0, 16, 0, true, false, true});
 }
 
 // MARK: Attention
@@ -205,5 +227,6 @@ void test_brain(void) {
   for (long columns = 1; columns < 40; columns++) check_rounding(1 + columns % 3, columns, columns % 2 * 3);
   check_rounding(300, 301, 3);
   test_products();
+  test_products_of_few();
   test_attention_of_brains();
 }
