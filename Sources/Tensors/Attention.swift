@@ -47,7 +47,8 @@ package enum Attention {
   ///   - rounded: whether many queries may be answered with products of bf16, where the processor has them.
   package static func run(
     _ layout: AttentionLayout, q: UnsafePointer<Float>, queries: Int, k: UnsafePointer<Float>,
-    v: UnsafePointer<Float>, keys: Int, causal: Bool, rounded: Bool = false, out: UnsafeMutablePointer<Float>, scratch: Scratch
+    v: UnsafePointer<Float>, keys: Int, causal: Bool, rounded: Bool = false, out: UnsafeMutablePointer<Float>,
+    scratch: Scratch
   ) {
     guard queries > 0, keys > 0 else { return }
     let scale = 1 / Float(layout.headWidth).squareRoot()
@@ -71,7 +72,8 @@ package enum Attention {
     }
     if rounded {
       var attention = ck_attention(
-        heads: layout.heads, key_heads: layout.keyHeads, head_width: layout.headWidth, queries: queries, keys: keys, q: q,
+        heads: layout.heads, key_heads: layout.keyHeads, head_width: layout.headWidth, queries: queries, keys: keys,
+        q: q,
         k: k, v: v, query_stride: layout.queryStride, query_group_stride: layout.queryGroupStride,
         key_stride: layout.keyStride, key_head_stride: layout.keyHeadStride, out_stride: layout.outStride, out: out,
         scale: scale, causal: causal ? 1 : 0)

@@ -24,7 +24,9 @@ package struct TiledWeights: Sendable {
 
   /// Bytes that they take; nil when rows or columns do not fit the form or the size overflows.
   package static func byteCount(_ form: Form, rows: Int, columns: Int) -> Int? {
-    guard rows > 0, columns > 0, columns % blockCount == 0, columns <= Linear.mostInputs, rows <= 1 << 32 else { return nil }
+    guard (1...1 << 32).contains(rows), (1...Linear.mostInputs).contains(columns), columns % blockCount == 0 else {
+      return nil
+    }
     return ck_tiled_bytes(form.code, rows, columns)
   }
 

@@ -1,8 +1,7 @@
 import Foundation
-import Testing
-
 import ModelKit
 import Tensors
+import Testing
 
 /// Matrices in reduced precision, and the cache of quantized ones.
 struct WeightTests {
@@ -50,7 +49,8 @@ struct WeightTests {
     #expect(expected != found)
     // Against the weights that are really there, only the quantized input deviates.
     let weights = try #require(tiled.tiledWeights).floats(0..<75)
-    let same = try #require(Linear(Tensor(name: "same", shape: [75, 320]) { $0.update(from: weights, count: 75 * 320) }))
+    let tensor = Tensor(name: "same", shape: [75, 320]) { $0.update(from: weights, count: 75 * 320) }
+    let same = try #require(Linear(tensor))
     let bias = try #require(plain.bias)
     for (index, (exact, found)) in zip(apply(same, rows: rows), found).enumerated() {
       #expect(abs(exact + bias[index % 75] - found) < 0.3)

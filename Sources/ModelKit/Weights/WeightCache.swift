@@ -58,7 +58,8 @@ struct WeightCache {
       for (_, weights) in matrices {
         try file.write(
           contentsOf: Data(
-            bytesNoCopy: UnsafeMutableRawPointer(mutating: weights.start), count: weights.byteCount, deallocator: .none))
+            bytesNoCopy: UnsafeMutableRawPointer(mutating: weights.start), count: weights.byteCount, deallocator: .none)
+        )
         try file.write(contentsOf: Data(count: Self.padded(weights.byteCount) - weights.byteCount))
       }
       try file.close()

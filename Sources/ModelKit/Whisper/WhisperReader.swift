@@ -170,9 +170,8 @@ struct WhisperReader {
     let weight = try floats("\(name)\(names.weight)", [outputs, inputs, 3])
     let matrix = Tensor(name: name, shape: [outputs, 3 * inputs]) { out in
       for output in 0..<outputs {
-        for tap in 0..<3 {
-          for input in 0..<inputs { out[(output * 3 + tap) * inputs + input] = weight[(output * inputs + input) * 3 + tap] }
-        }
+        let (row, taps) = (out + output * 3 * inputs, output * inputs * 3)
+        for tap in 0..<3 { for input in 0..<inputs { row[tap * inputs + input] = weight[taps + input * 3 + tap] } }
       }
     }
     guard let linear = Linear(matrix, bias: try floats("\(name)\(names.bias)", [outputs])) else {
