@@ -142,9 +142,10 @@ let package = Package(
       swiftSettings: strict),
     .testTarget(
       name: "AntiphonTests",
-      dependencies: ["Antiphon", "Catalog", "DataflowRuntime", "GraphFile", "Messages", "Tensors", "ZeroMQ"],
+      dependencies: [
+        "Antiphon", "AntiphonBench", "Catalog", "DataflowRuntime", "GraphFile", "Messages", "Tensors", "ZeroMQ",
+      ],
       swiftSettings: strict),
-    .testTarget(name: "AntiphonBenchTests", dependencies: ["AntiphonBench"], swiftSettings: strict),
     .testTarget(
       name: "CascadeTests",
       dependencies: ["Catalog", "Dataflow", "DataflowRuntime", "DataflowTesting", "Messages", "ModelKit"],

@@ -15,8 +15,9 @@ final class OmniMemory: SessionMemory {
   private var parts: ArraySlice<Matrix> = []
   private var last: Matrix?
   private var isReading = false
-  /// Positions that were remembered before the turn; nil once it is being answered. Half a prompt is no turn to remember.
-  private var before: Int?
+  /// Positions that are remembered before the prompt and with it. Half a prompt is no turn to remember.
+  private var before = 0
+  private var whole = 0
 
   init(_ runner: MiniOmni2Runner, _ pool: CachePool, limit: Int, keepsTurns: Bool) {
     (self.runner, self.pool, self.keepsTurns) = (runner, pool, keepsTurns)
@@ -35,7 +36,8 @@ final class OmniMemory: SessionMemory {
     self.cache = cache
     // Earlier turns stay as long as the new one has room for some answer.
     if !keepsTurns || cache.count + columns >= limit { reset() }
-    (self.parts, self.last, before) = (parts, last, cache.count)
+    (self.parts, self.last) = (parts, last)
+    (before, whole) = (cache.count, cache.count + columns)
   }
 
   func read() throws -> Bool {
@@ -60,7 +62,6 @@ final class OmniMemory: SessionMemory {
   }
 
   func add(_ tokens: UnsafeBufferPointer<Int32>, to batch: StepBatch) throws -> Bool {
-    before = nil
     // The answer ends with the position that would fill the context: no state is computed that nothing follows.
     guard let cache, cache.count + 2 <= limit else { return false }
     let embedding = runner.model.embedding
@@ -87,8 +88,8 @@ final class OmniMemory: SessionMemory {
     if isReading { runner.layers.abandon() }
     isReading = false
     (parts, last) = ([], nil)
-    if let before { cache?.truncate(to: before) }
-    before = nil
+    if let cache, cache.count < whole { cache.truncate(to: before) }
+    whole = 0
     dropSecond()
     if !keepsTurns, let cache = cache.take() { pool.give(cache) }
   }

@@ -20,6 +20,9 @@ public struct SpeechEndNode: Node {
       var settings = UtteranceCutter.Settings()
       settings.silence = read(
         "silence", default: settings.silence, in: 40...30_000, unit: "ms", help: "Silence that ends an utterance.")
+      settings.tail = read(
+        "tail", default: settings.tail, in: 0...30_000, unit: "ms",
+        help: "So much of that silence belongs to the utterance.")
       settings.speech = read(
         "speech", default: settings.speech, in: 20...5_000, unit: "ms",
         help: "Speech that it takes to begin an utterance; shorter sounds (clicks, coughs) are dropped.")
@@ -47,7 +50,10 @@ public struct SpeechEndNode: Node {
         "audio", type: .audio(rate: parameters.rate, channels: 1), help: "The session's sound, from its start.")
       speech = bind.output(
         "speech", type: .audio(rate: parameters.rate, channels: 1),
-        help: "The utterances, each in a turn of its own, with their silence at both ends.")
+        help: """
+          The utterances, each in a turn of its own, with some silence at both ends. An empty chunk says that the utterance \
+          may be over: what it takes to answer can begin.
+          """)
     }
   }
 
@@ -107,6 +113,9 @@ public struct SpeechEndNode: Node {
         try await output.send(
           AudioChunk(samples: SharedBuffer(samples), rate: parameters.rate), turn: turn,
           time: Int64(start) * 1_000_000_000 / Int64(parameters.rate))
+      case .pause:
+        guard let turn = track.turn else { continue }
+        try await output.send(AudioChunk(samples: SharedBuffer([]), rate: parameters.rate), turn: turn)
       case .end:
         if let turn = track.turn { context.endTurn(turn) }
         track.turn = nil

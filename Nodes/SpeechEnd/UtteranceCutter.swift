@@ -5,6 +5,8 @@ package struct UtteranceCutter {
   package struct Settings: Sendable {
     /// Milliseconds, except `longest` in seconds.
     package var silence = 700
+    /// Of this silence so much belongs to the utterance.
+    package var tail = 300
     package var speech = 100
     package var preRoll = 300
     package var longest = 30
@@ -21,6 +23,8 @@ package struct UtteranceCutter {
     case begin
     /// Samples of the utterance, and the position of the first of them in the stream.
     case audio([Float], start: Int)
+    /// The utterance may be over: unless speech goes on, nothing more of it comes.
+    case pause
     case end
   }
 
@@ -44,6 +48,7 @@ package struct UtteranceCutter {
 
   private let frameSamples: Int
   private let silence: Int
+  private let tail: Int
   private let speech: Int
   private let preRoll: Int
   private let longest: Int
@@ -61,6 +66,7 @@ package struct UtteranceCutter {
   package init(_ settings: Settings, rate: Int) {
     frameSamples = max(1, rate * Self.frameLength / 1_000)
     silence = max(1, settings.silence / Self.frameLength)
+    tail = min(silence, settings.tail / Self.frameLength)
     speech = max(1, settings.speech / Self.frameLength)
     preRoll = settings.preRoll / Self.frameLength
     longest = max(100, settings.longest * 1_000 / Self.frameLength)
@@ -85,7 +91,7 @@ package struct UtteranceCutter {
     var cuts: [Cut] = []
     if !rest.isEmpty { step(rest, &cuts) }
     rest = []
-    if case .speaking = state { end(&cuts) }
+    if case .speaking(let quiet) = state { end(quiet, &cuts) }
     pending = []
     state = .idle
     return cuts
@@ -130,18 +136,21 @@ package struct UtteranceCutter {
 
   private mutating func speak(_ quiet: Int, _ cuts: inout [Cut]) {
     state = .speaking(quiet: quiet)
-    if quiet >= silence {
-      end(&cuts)
+    if quiet >= silence || quiet > tail && handedOut + pending.count >= longest {
+      end(quiet, &cuts)
       state = .idle
     } else if handedOut < holdFrom {
-      handOut(pending.count, &cuts)
+      // What is quiet for longer is held back until speech goes on, or does not.
+      if quiet <= tail { handOut(pending.count, &cuts) }
+      if quiet == tail { cuts.append(.pause) }
     } else if handedOut + pending.count >= longest {
       divide(&cuts)
     }
   }
 
-  private mutating func end(_ cuts: inout [Cut]) {
-    handOut(pending.count, &cuts)
+  /// What is quiet beyond the tail stays, as sound before another utterance.
+  private mutating func end(_ quiet: Int, _ cuts: inout [Cut]) {
+    handOut(pending.count - min(pending.count, max(0, quiet - tail)), &cuts)
     cuts.append(.end)
     handedOut = 0
   }

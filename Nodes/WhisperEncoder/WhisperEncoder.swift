@@ -28,6 +28,7 @@ public struct WhisperEncoderNode: Node {
     public let rows: Rows
     public let encode: Extent
     public let padding: Padding
+    public let ahead: Bool
     public init(_ read: inout ParameterReader) {
       model = read.model(
         "model", default: "whisper-tiny.en",
@@ -56,6 +57,12 @@ public struct WhisperEncoderNode: Node {
           What stands after the end of the sound. 'zeros': zeros in place of features, as in transcription; 'silence': \
           features of silence, which Mini-Omni2 was trained on.
           """)
+      ahead = read(
+        "ahead", default: true,
+        help: """
+          Whether to encode where the speaker pauses (an empty chunk says so), before it is known that the turn is over; \
+          if speech goes on, that was in vain. The features are the same.
+          """)
     }
   }
 
@@ -65,7 +72,8 @@ public struct WhisperEncoderNode: Node {
     public let features: Output<Features>
     public init(_ bind: inout PortBinder, _ parameters: Parameters) throws {
       audio = bind.input(
-        "audio", type: .audio(rate: LogMel.sampleRate, channels: 1), help: "Speech; the turn's end completes it.")
+        "audio", type: .audio(rate: LogMel.sampleRate, channels: 1),
+        help: "Speech; the turn's end completes it, and an empty chunk says that it may come.")
       features = bind.output(
         "features", found: .features(dim: try ModelHeader.whisperWidth(parameters.model)),
         help: "Rows of 20 ms: 1500 for each 30 s (the rest of the last window is padding), or those that were heard.")
@@ -76,6 +84,8 @@ public struct WhisperEncoderNode: Node {
   private struct Speech {
     var samples: [Float] = []
     var stamp = Stamp()
+    /// What was encoded of these samples at a pause.
+    var ahead: Matrix?
     /// Whether the turn has had all that it gets; what comes after is dropped, and the user told.
     var isFull = false
     var isTold = false
@@ -86,6 +96,8 @@ public struct WhisperEncoderNode: Node {
   private let mel: LogMel
   private let encoder: WhisperEncoder
   private var turns: [Turn: Speech] = [:]
+  /// What came while it was encoding ahead, in order.
+  private var later: [InputEvent<AudioChunk>] = []
 
   public init(_ parameters: Parameters, _ context: NodeContext) throws {
     self.parameters = parameters
@@ -101,8 +113,10 @@ public struct WhisperEncoderNode: Node {
   }
 
   public mutating func run(_ ports: Ports) async throws {
-    for try await event in ports.audio.events {
+    var events = ports.audio.events.makeAsyncIterator()
+    while let event = try await later.isEmpty ? events.next() : later.removeFirst() {
       switch event {
+      case .message(let chunk) where chunk.value.samples.isEmpty: try encodeAhead(of: chunk.turn, &events)
       case .message(let chunk): try await hear(chunk, ports.features)
       case .turnEnded(let turn): try await finish(turn, ports.features)
       case .turnCut(let cut):
@@ -119,6 +133,7 @@ public struct WhisperEncoderNode: Node {
   private mutating func hear(_ chunk: Received<AudioChunk>, _ output: Output<Features>) async throws {
     var speech = turns.removeValue(forKey: chunk.turn) ?? Speech(stamp: chunk.stamp)
     speech.samples.append(contentsOf: chunk.value.samples)
+    speech.ahead = nil
     while speech.samples.count >= LogMel.windowSamples, !speech.isFull {
       let window = Array(speech.samples[..<LogMel.windowSamples])
       try await encode(window, chunk.turn, speech.stamp, output)
@@ -136,25 +151,60 @@ public struct WhisperEncoderNode: Node {
 
   private mutating func finish(_ turn: Turn, _ output: Output<Features>) async throws {
     guard let speech = turns.removeValue(forKey: turn), !speech.isFull else { return }
-    try await encode(speech.samples, turn, speech.stamp, output)
+    if let features = speech.ahead {
+      try await send(features, turn, speech.stamp, output)
+    } else {
+      try await encode(speech.samples, turn, speech.stamp, output)
+    }
   }
 
-  /// Encodes a window; an interruption is noticed at the next layer.
+  /// Encodes what has come of a turn, for the case that nothing more comes; gives up as soon as there is other work.
+  private mutating func encodeAhead(
+    of turn: Turn, _ events: inout InputEvents<AudioChunk>.AsyncIterator
+  ) throws {
+    guard parameters.ahead, let speech = turns[turn], !speech.isFull, speech.ahead == nil, later.isEmpty else { return }
+    var came: [InputEvent<AudioChunk>] = []
+    var isOver = false
+    do {
+      let features = try features(of: speech.samples, turn) {
+        while !isOver, let event = try events.waiting() {
+          came.append(event)
+          if case .turnEnded(turn) = event { isOver = true } else { throw OtherWork() }
+        }
+      }
+      turns[turn]?.ahead = features
+    } catch is TurnCut {
+    } catch is OtherWork {
+    }
+    later += came
+  }
+
+  /// Something else is to be done than to encode ahead.
+  private struct OtherWork: Error {}
+
+  /// Encodes a window.
   private func encode(_ samples: [Float], _ turn: Turn, _ stamp: Stamp, _ output: Output<Features>) async throws {
+    do {
+      try await send(features(of: samples, turn), turn, stamp, output)
+    } catch is TurnCut {
+    }
+  }
+
+  /// A window's features; an interruption is noticed at the next layer, where `check` is asked, too.
+  private func features(of samples: [Float], _ turn: Turn, check: CancellationCheck = {}) throws -> Matrix {
     let context = context
     let heard = min(LogMel.heardRows(samples.count), encoder.model.configuration.context)
-    var features: Matrix
-    do {
-      var frames = mel.features(samples)
-      if parameters.encode == .tight { frames = frames.prefix(2 * heard) }
-      features = try encoder.encode(frames) {
-        if context.isStopping { throw CancellationError() }
-        try turn.check()
-      }
-    } catch is TurnCut {
-      return
+    var frames = mel.features(samples)
+    if parameters.encode == .tight { frames = frames.prefix(2 * heard) }
+    let features = try encoder.encode(frames) {
+      if context.isStopping { throw CancellationError() }
+      try turn.check()
+      try check()
     }
-    if parameters.rows == .heard { features = features.prefix(heard) }
+    return parameters.rows == .heard ? features.prefix(heard) : features
+  }
+
+  private func send(_ features: Matrix, _ turn: Turn, _ stamp: Stamp, _ output: Output<Features>) async throws {
     try await output.send(
       Features(values: SharedBuffer(features.values), rows: features.rows, dim: features.columns), turn: turn,
       time: stamp.time, trace: stamp.trace)

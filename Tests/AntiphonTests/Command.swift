@@ -22,11 +22,15 @@ final class Command: Sendable {
   let identifier: Int32
 
   /// Beside the tests' own executable.
-  static let executable: URL = {
+  static let executable = built("antiphon")
+  /// The benchmarks' program, for tests of what it says.
+  static let bench = built("antiphon-bench")
+
+  private static func built(_ name: String) -> URL {
     let tests =
       (try? FileManager.default.destinationOfSymbolicLink(atPath: "/proc/self/exe")) ?? CommandLine.arguments[0]
-    return URL(fileURLWithPath: tests).deletingLastPathComponent().appendingPathComponent("antiphon")
-  }()
+    return URL(fileURLWithPath: tests).deletingLastPathComponent().appendingPathComponent(name)
+  }
 
   static let root = URL(fileURLWithPath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
     .deletingLastPathComponent()
@@ -34,17 +38,18 @@ final class Command: Sendable {
   static let question = graph("audio/question.wav")
 
   /// - Parameters:
+  ///   - program: what is run.
   ///   - launcher: a program that runs the command, for example in another network namespace.
   ///   - endsInput: standard input is at its end from the beginning.
   ///   - gate: nobody reads standard output before it is opened.
   init(
-    _ arguments: [String], launcher: [String] = [], in folder: Scratch, endsInput: Bool = true,
-    readingAfter gate: Latch? = nil
+    _ arguments: [String], program: URL = executable, launcher: [String] = [], in folder: Scratch,
+    endsInput: Bool = true, readingAfter gate: Latch? = nil
   ) throws {
     // What is typed to a process that has ended is an error of the test's, not the end of all tests.
     signal(SIGPIPE, SIG_IGN)
     let process = Process()
-    let all = launcher + [Self.executable.path] + arguments
+    let all = launcher + [program.path] + arguments
     process.executableURL = URL(fileURLWithPath: all[0])
     process.arguments = Array(all.dropFirst())
     process.currentDirectoryURL = URL(fileURLWithPath: folder.path)

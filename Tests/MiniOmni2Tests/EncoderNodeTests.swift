@@ -79,6 +79,39 @@ import WhisperEncoder
     #expect(relativeError(features[0].values, expected.prefix(21 * 48)) < 1e-4)
   }
 
+  @Test func encodingAheadChangesNothing() async throws {
+    let (question, pause) = (try question(), AudioChunk(samples: SharedBuffer([]), rate: 16_000))
+    func features(_ values: [any Message], _ ahead: Bool) async throws -> [[Float]] {
+      let parameters = exactly.merging(["ahead": .bool(ahead)]) { $1 }
+      return try await answer(WhisperEncoderNode.self, parameters, to: values, at: "audio", from: "features")
+        .map { Array($0.values) }
+    }
+    let plain = try await features(question, false)
+    #expect(plain.count == 1)
+    #expect(try await features(question + [pause], true) == plain)
+    #expect(try await features([pause] + question.prefix(2) + [pause, pause] + question.dropFirst(2), true) == plain)
+    #expect(try await features(question + [pause], false) == plain)
+  }
+
+  @Test func whatIsEncodedAheadIsThereWhenTheTurnEnds() async throws {
+    let pause = AudioChunk(samples: SharedBuffer([]), rate: 16_000)
+    try await withNode(WhisperEncoderNode.self, parameters: exactly.merging(["model": Self.model]) { $1 }) { node in
+      let (first, second) = (try await node.beginSession("a"), try await node.beginSession("b"))
+      let turns = (try await node.beginTurn(in: first), try await node.beginTurn(in: second))
+      for chunk in try question() { try await node.send(chunk, to: "audio", turn: turns.0) }
+      // One session pauses, the other asks, is answered, and then the first has ended.
+      try await node.send(pause, to: "audio", turn: turns.0)
+      for chunk in try question() + [pause] { try await node.send(chunk, to: "audio", turn: turns.1) }
+      node.endTurn(turns.1)
+      node.endSession(second)
+      node.endTurn(turns.0)
+      node.endSession(first)
+      let features = try await node.turn(Features.self, from: "features") + node.turn(Features.self, from: "features")
+      #expect(features.count == 2)
+      #expect(Array(features[0].values) == Array(features[1].values))
+    }
+  }
+
   @Test(arguments: Carrier.allCases) func featuresComeToTheModelsWidth(over carrier: Carrier) async throws {
     let encoded = try Goldens.tensor("encoder", in: "speech.safetensors").values.prefix(21 * 48)
     let speech = try await answer(

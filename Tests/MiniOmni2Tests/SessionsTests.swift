@@ -60,7 +60,7 @@ import Testing
       let script = Script(session: Int(hidden.session.name) ?? 0)
       found.withLock { $0["\(hidden.turn)", default: []].append(Array(hidden.value.values)) }
       if let run = watched.withLock({ $0 }) { cut?(run, script, count) }
-      if count > script.answers { return nil }
+      if count >= script.answers { return nil }
       return scripts(script, count) ?? script.tokens(count, embedding.ids)
     }
     let run = try TestRun(
@@ -116,7 +116,7 @@ import Testing
     let failed = run.turns.filter { $0.outcome != .completed }
     #expect("\(failed)".contains("3 tokens came back") && "\(failed)".contains("9999"), "\(failed)")
     #expect(failed.count == 2)
-    #expect(together["2#1"]?.count == 3 && together["3#1"]?.count == 2 && together["5#1"]?.count == 3)
+    #expect(together["2#1"]?.count == 4 && together["3#1"]?.count == 3 && together["5#1"]?.count == 3)
     for session in [0, 1, 4, 6, 7] {
       let (alone, _) = try await self.run([session], step: ["limit": limit])
       #expect(together["\(session)#1"] == alone["\(session)#1"], "\(session)")

@@ -50,6 +50,7 @@ private func utterances(
       if open?.start == -1 { open?.start = position }
       #expect(open.map { $0.start + $0.samples.count } == position, "a hole in the utterance")
       open?.samples += samples
+    case .pause: #expect(open != nil)
     case .end:
       #expect(open != nil)
       if let utterance = open { all.append(utterance) }
@@ -65,7 +66,29 @@ private func utterances(
     let found = utterances(sound([(1_000, -80), (1_200, -20), (1_500, -80)]))
     #expect(found.count == 1)
     #expect((600...1_000).contains((found.first?.start ?? 0) / 16), "the pre-roll comes before the speech")
-    #expect((2_000...2_400).contains(found.first?.milliseconds ?? 0))
+    #expect((1_700...1_900).contains(found.first?.milliseconds ?? 0))
+    let whole = utterances(sound([(1_000, -80), (1_200, -20), (1_500, -80)])) { $0.tail = 700 }
+    #expect((2_000...2_400).contains(whole.first?.milliseconds ?? 0))
+  }
+
+  @Test func aPauseIsToldBeforeTheEndAndTakenBackBySpeech() {
+    var cutter = UtteranceCutter(.init(), rate: 16_000)
+    let speech = sound([(1_000, -20), (400, -80)])
+    let first = cutter.feed(speech)
+    #expect(first.last == .pause)
+    let second = cutter.feed(speech)
+    guard case .audio(let held, let start)? = second.first else { return #expect(Bool(false), "what was held back comes") }
+    #expect(held.count > 320)
+    #expect(start + held.count <= speech.count + 320, "with the first of the new speech, and no hole")
+    #expect(second.last == .pause)
+    let third = cutter.feed([Float](repeating: 0, count: 16_000))
+    #expect(third == [.end], "what was quiet beyond the tail is no part of it")
+  }
+
+  @Test func theEndOfTheStreamCutsAsSilenceDoes() {
+    let silence = [Float](repeating: 0, count: 16_000)
+    let speech = sound([(1_000, -20)])
+    #expect(utterances(speech + silence) == utterances(speech + silence.prefix(9_600)))
   }
 
   @Test func aPauseDividesAndAShortOneDoesNot() {

@@ -47,11 +47,12 @@ struct StagesCommand: ParsableCommand {
         report.results.append(
           try StageContest(stage: stage, ours: ours, peers: others, roofline: report.roofline)
             .result(rounds: rounds, missing: &report.missing))
-      } catch let error as ModelError {
+        FileHandle.standardError.write(Data("\(stage.rawValue) measured\n".utf8))
+      } catch {
         report.missing.append("\(stage.rawValue): \(error)")
       }
-      FileHandle.standardError.write(Data("\(stage.rawValue) measured\n".utf8))
     }
+    guard !report.results.isEmpty else { throw BenchError(report.missing.joined(separator: "\n")) }
     print(json ? try report.json() : report.description)
   }
 }

@@ -65,14 +65,29 @@ public final class SnacDecoder {
   public func push(
     _ frames: some Collection<Int32>, to stream: SnacStream, into out: inout [Float]
   ) throws(ModelInputError) {
+    // Where they lie: to go through a collection of any kind takes memory for each step.
+    let pushed = frames.withContiguousStorageIfAvailable { frames -> Result<Void, ModelInputError> in
+      do throws(ModelInputError) {
+        return .success(try push(frames, to: stream, into: &out))
+      } catch {
+        return .failure(error)
+      }
+    }
+    if let pushed { return try pushed.get() }
+    try push(Array(frames), to: stream, into: &out)
+  }
+
+  private func push(
+    _ frames: UnsafeBufferPointer<Int32>, to stream: SnacStream, into out: inout [Float]
+  ) throws(ModelInputError) {
     try check(stream)
     try check(frames)
-    var rest = frames[...]
-    while !rest.isEmpty {
+    var first = 0
+    while first < frames.count {
       let most = stream.frames < stream.early ? 1 : framesAtOnce
       codes.removeAll(keepingCapacity: true)
-      for code in rest.prefix(most * shape.layers) { codes.append(Int(code)) }
-      rest = rest.dropFirst(codes.count)
+      for place in first..<min(first + most * shape.layers, frames.count) { codes.append(Int(frames[place])) }
+      first += codes.count
       run(stream, into: &out)
     }
   }
@@ -110,11 +125,13 @@ public final class SnacDecoder {
     guard stream.model === model else { throw .foreign("stream") }
   }
 
-  private func check(_ frames: some Collection<Int32>) throws(ModelInputError) {
+  private func check(_ frames: UnsafeBufferPointer<Int32>) throws(ModelInputError) {
     guard frames.count % shape.layers == 0 else {
       throw .shape(expected: "frames of \(shape.layers) codes", found: "\(frames.count) codes")
     }
-    for (place, code) in frames.enumerated() where code < 0 || Int(code) >= shape.codebookSize {
+    for place in frames.indices {
+      let code = frames[place]
+      guard code < 0 || Int(code) >= shape.codebookSize else { continue }
       throw .codeOutOfRange(
         code, frame: place / shape.layers, layer: place % shape.layers, codebook: shape.codebookSize)
     }

@@ -30,12 +30,9 @@ public struct SamplingOptions: Sendable, Equatable {
 public struct Sampler: Sendable {
   public let options: SamplingOptions
   private var state: UInt64
-  /// A heap, the most likely at its root, and behind it what has been taken from it, the most likely last.
   private var candidates: [Candidate] = []
-  /// How many have been taken from the heap.
-  private var taken = 0
 
-  private struct Candidate {
+  fileprivate struct Candidate {
     var token: Int32
     var logit: Float
 
@@ -61,61 +58,41 @@ public struct Sampler: Sendable {
       candidates.append(Candidate(token: Int32(truncatingIfNeeded: index), logit: logit))
     }
     guard !candidates.isEmpty else { return Self.mostLikely(logits) }
-    taken = 0
-    for start in stride(from: candidates.count / 2, through: 0, by: -1) { sink(start, below: candidates.count) }
+    let random = draw()
+    return candidates.withUnsafeMutableBufferPointer { Self.choose(from: $0, options, random) }
+  }
 
+  /// - Parameter random: from 0 up to 1.
+  private static func choose(
+    from candidates: UnsafeMutableBufferPointer<Candidate>, _ options: SamplingOptions, _ random: Double
+  ) -> Int32 {
+    var ranking = Ranking(candidates)
     let top = candidates[0].logit
+    func weight(_ candidate: Candidate) -> Double {
+      exp((Double(candidate.logit) - Double(top)) / Double(options.temperature))
+    }
     let most = options.topK > 0 ? min(options.topK, candidates.count) : candidates.count
     var (total, kept) = (0.0, most)
     if most < candidates.count {
-      for rank in 0..<most { total += weight(ranked(rank), top) }
+      for rank in 0..<most { total += weight(ranking[rank]) }
     } else {
-      for candidate in candidates { total += weight(candidate, top) }
+      for index in 0..<candidates.count { total += weight(candidates[index]) }
     }
     if options.topP < 1 {
       let enough = Double(options.topP) * total
       (total, kept) = (0, 0)
       repeat {
-        total += weight(ranked(kept), top)
+        total += weight(ranking[kept])
         kept += 1
       } while total < enough && kept < most
     }
-    let target = draw() * total
+    let target = random * total
     var reached = 0.0
     for rank in 0..<kept {
-      reached += weight(ranked(rank), top)
-      if reached > target { return ranked(rank).token }
+      reached += weight(ranking[rank])
+      if reached > target { return ranking[rank].token }
     }
-    return ranked(kept - 1).token
-  }
-
-  private func weight(_ candidate: Candidate, _ top: Float) -> Double {
-    exp((Double(candidate.logit) - Double(top)) / Double(options.temperature))
-  }
-
-  /// The candidate before which so many are more likely. As many as are asked for are put into order, and no more.
-  private mutating func ranked(_ rank: Int) -> Candidate {
-    while taken <= rank {
-      let last = candidates.count - 1 - taken
-      candidates.swapAt(0, last)
-      taken += 1
-      sink(0, below: last)
-    }
-    return candidates[candidates.count - 1 - rank]
-  }
-
-  /// Brings a candidate to its place in the heap of the first `end`.
-  private mutating func sink(_ start: Int, below end: Int) {
-    var parent = start
-    while true {
-      var best = parent
-      for child in 2 * parent + 1...2 * parent + 2 where child < end && candidates[child].precedes(candidates[best]) {
-        best = child
-      }
-      if best == parent { return }
-      candidates.swapAt(parent, best)
-      parent = best
-    }
+    return ranking[kept - 1].token
   }
 
   /// The first of the largest logits.
@@ -131,5 +108,48 @@ public struct Sampler: Sendable {
     z = (z ^ z >> 30) &* 0xbf58_476d_1ce4_e5b9
     z = (z ^ z >> 27) &* 0x94d0_49bb_1331_11eb
     return Double((z ^ z >> 31) >> 11) * 0x1p-53
+  }
+}
+
+/// Candidates from the most likely on, of which as many are put into order as are asked for: in front a heap, the most
+/// likely at its root, and behind it what has been taken from it, the most likely last.
+private struct Ranking {
+  private let candidates: UnsafeMutableBufferPointer<Sampler.Candidate>
+  private var taken = 0
+
+  init(_ candidates: UnsafeMutableBufferPointer<Sampler.Candidate>) {
+    self.candidates = candidates
+    for start in stride(from: candidates.count / 2, through: 0, by: -1) { sink(start, below: candidates.count) }
+  }
+
+  /// The candidate before which so many are more likely.
+  subscript(_ rank: Int) -> Sampler.Candidate {
+    mutating get {
+      while taken <= rank {
+        let last = candidates.count - 1 - taken
+        exchange(0, last)
+        taken += 1
+        sink(0, below: last)
+      }
+      return candidates[candidates.count - 1 - rank]
+    }
+  }
+
+  private func exchange(_ a: Int, _ b: Int) {
+    let kept = candidates[a]
+    candidates[a] = candidates[b]
+    candidates[b] = kept
+  }
+
+  /// Brings a candidate to its place in the heap of the first `end`.
+  private func sink(_ start: Int, below end: Int) {
+    var parent = start
+    while 2 * parent + 1 < end {
+      var best = 2 * parent + 1
+      if best + 1 < end, candidates[best + 1].precedes(candidates[best]) { best += 1 }
+      guard candidates[best].precedes(candidates[parent]) else { return }
+      exchange(parent, best)
+      parent = best
+    }
   }
 }

@@ -280,7 +280,8 @@ package final class TransformerRunner {
       keyHeadStride: cache.headStride)
     Attention.run(
       layout, q: start, queries: rows, k: cache.keys(layer), v: cache.values(layer), keys: cache.count + rows,
-      causal: true, rounded: transformer.layers[layer].attentionOutput.isReduced, out: a.mixed.start + row * shape.heads * shape.headWidth, scratch: scratch)
+      causal: true, rounded: transformer.layers[layer].attentionOutput.isReduced,
+      out: a.mixed.start + row * shape.heads * shape.headWidth, scratch: scratch)
   }
 }
 
