@@ -4,8 +4,8 @@
   import ModelKit
   import Tensors
 
-  /// What each precision of Whisper's encoder changes: which words are misheard of known, synthesized speech, and how far
-  /// its features move. The decoder computes with its weights as stored throughout.
+  /// What each precision of Whisper's encoder changes: which words are misheard of known, synthesized speech, and how
+  /// far its features move. The decoder computes with its weights as stored throughout.
   struct EncoderQuality {
     struct Result: Codable {
       var precision: String

@@ -9,8 +9,8 @@ package struct Perplexity: Sendable {
 
   package init() {}
 
-  /// The exponential of the mean negated log-probability: 1 when every token was certain, as many as there are tokens when
-  /// all were equally likely.
+  /// The exponential of the mean negated log-probability: 1 when every token was certain, as many as there are tokens
+  /// when all were equally likely.
   package var value: Double { count == 0 ? .nan : exp(surprise / Double(count)) }
 
   /// Counts a token.

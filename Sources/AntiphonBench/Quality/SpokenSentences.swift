@@ -1,5 +1,5 @@
-/// What is said to Whisper, to find out which words it mishears: sentences without numbers or names, which have more than
-/// one spelling.
+/// What is said to Whisper, to find out which words it mishears: sentences without numbers or names, which have more
+/// than one spelling.
 enum SpokenSentences {
   static let voices = ["rms", "slt"]
   /// The faster it is said, the harder it is to understand.
