@@ -14,7 +14,9 @@ struct BenchCommand: AsyncParsableCommand {
 
   /// Those that need a voice.
   #if Flite
-    private static let synthetic: [any ParsableCommand.Type] = [HeardCommand.self, TightCommand.self]
+    private static let synthetic: [any ParsableCommand.Type] = [
+      HeardCommand.self, QualityCommand.self, TightCommand.self,
+    ]
   #else
     private static let synthetic: [any ParsableCommand.Type] = []
   #endif
