@@ -31,8 +31,11 @@ public struct AudioTokenHeadNode: Node {
       model = read.model(
         "model", default: "mini-omni2", help: "The Mini-Omni2 release: its name in the model cache, or its folder.")
       weights = read(
-        "weights", default: .stored,
-        help: "How the head's matrix is kept in memory: as stored, or converted when it is loaded.")
+        "weights", default: .int8,
+        help: """
+          How the matrices are kept and multiplied: 'stored' computes with what the file holds in 32 bits, as f32 does; \
+          bf16, int8 and int4 round weights and activations, and are faster (docs/performance.md).
+          """)
       task = read(
         "task", default: .a1a2, help: "The same as the prompt's: it says whether the answer is spoken.")
       temperature = read(

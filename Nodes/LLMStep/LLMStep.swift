@@ -35,8 +35,11 @@ public struct LLMStepNode: Node {
           Mini-Omni2 release.
           """)
       weights = read(
-        "weights", default: .stored,
-        help: "How the matrices are kept in memory: as stored, or converted when they are loaded.")
+        "weights", default: .int8,
+        help: """
+          How the matrices are kept and multiplied: 'stored' computes with what the file holds in 32 bits, as f32 does; \
+          bf16, int8 and int4 round weights and activations, and are faster (docs/performance.md).
+          """)
       limit = read(
         "limit", default: 2_048, in: 16...1_048_576, unit: "tokens",
         help: "How much prompt and answer together may hold, at most the model's own limit.")

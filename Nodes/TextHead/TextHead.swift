@@ -1,6 +1,6 @@
 public import Dataflow
 public import Messages
-internal import ModelKit
+public import ModelKit
 internal import Tensors
 
 /// Chooses the next token from a hidden state, sends it back into the loop, and hands out the text as it comes.
@@ -16,6 +16,7 @@ public struct TextHeadNode: Node {
   /// What graph files set; `antiphon nodes` tells of each.
   public struct Parameters: NodeParameters {
     public let model: String
+    public let weights: WeightPrecision
     public let temperature: Float
     public let topK: Int
     public let topP: Float
@@ -27,6 +28,10 @@ public struct TextHeadNode: Node {
       model = read.model(
         "model", default: "smollm2-135m-instruct",
         help: "The model whose head and tokenizer are used: its name in the model cache, its folder or its file.")
+      weights = read(
+        "weights", default: .int8,
+        help: "How the head's matrix is kept and multiplied, as llm-step's are; the same as there loads the model once."
+      )
       temperature = read(
         "temperature", default: 0, in: 0...5, help: "0 always takes the most likely token; larger is more varied.")
       topK = read(
@@ -77,7 +82,7 @@ public struct TextHeadNode: Node {
     self.parameters = parameters
     self.context = context
     Compute.setThreads(context.threads)
-    model = try ModelStore.shared.causalLM(at: ModelFolder.path(parameters.model)) {
+    model = try ModelStore.shared.causalLM(at: ModelFolder.path(parameters.model), weights: parameters.weights) {
       if context.isStopping { throw CancellationError() }
     }
     head = LanguageHeadRunner(model.head)

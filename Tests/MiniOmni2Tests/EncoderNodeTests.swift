@@ -11,6 +11,8 @@ import WhisperEncoder
 /// Ears and eyes as nodes, whichever way their messages come and go.
 @Suite struct EncoderNodeTests {
   private static let model = ParameterValue.string(Goldens.shippedRelease)
+  /// The goldens are 32-bit computations.
+  private static let exact = ["model": model, "weights": .string("stored")]
 
   /// Sends a turn through a node, and gives what comes out.
   private func answer<N: Node>(
@@ -18,7 +20,7 @@ import WhisperEncoder
     from output: String, over carrier: Carrier = .direct
   ) async throws -> [Features] {
     var features: [Features] = []
-    try await withNode(type, parameters: parameters.merging(["model": Self.model]) { $1 }, over: carrier) { node in
+    try await withNode(type, parameters: parameters.merging(Self.exact) { own, _ in own }, over: carrier) { node in
       let session = try await node.beginSession("a")
       let turn = try await node.beginTurn(in: session)
       for value in values { try await node.send(value, to: input, turn: turn) }
@@ -34,7 +36,7 @@ import WhisperEncoder
     _ type: N.Type, _ parameters: [String: ParameterValue] = [:], of value: any Message, at input: String
   ) async throws -> String {
     var outcome = ""
-    try await withNode(type, parameters: parameters.merging(["model": Self.model]) { $1 }) { node in
+    try await withNode(type, parameters: parameters.merging(Self.exact) { own, _ in own }) { node in
       let session = try await node.beginSession("a")
       let turn = try await node.beginTurn(in: session)
       try await node.send(value, to: input, turn: turn)
@@ -95,7 +97,7 @@ import WhisperEncoder
 
   @Test func whatIsEncodedAheadIsThereWhenTheTurnEnds() async throws {
     let pause = AudioChunk(samples: SharedBuffer([]), rate: 16_000)
-    try await withNode(WhisperEncoderNode.self, parameters: exactly.merging(["model": Self.model]) { $1 }) { node in
+    try await withNode(WhisperEncoderNode.self, parameters: exactly.merging(Self.exact) { $1 }) { node in
       let (first, second) = (try await node.beginSession("a"), try await node.beginSession("b"))
       let turns = (try await node.beginTurn(in: first), try await node.beginTurn(in: second))
       for chunk in try question() { try await node.send(chunk, to: "audio", turn: turns.0) }

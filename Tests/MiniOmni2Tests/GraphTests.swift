@@ -85,6 +85,7 @@ private struct WholeTurnNode: Node {
   ) throws -> TestRun {
     let models = [
       "model=\(goldens.release)", "codec=\(goldens.codec)", "answer=\(path("answer.wav"))", "decoder.noise=0",
+      "weights=stored",
     ]
     let file = Goldens.shippedFolder + "/../../../Graphs/\(name).yaml"
     return try TestRun(
@@ -283,7 +284,9 @@ private struct WholeTurnNode: Node {
   }
 
   @Test func whatBelongsToNoTurnIsSaidToBeLost() async throws {
-    let models = ["model=\(goldens.release)", "codec=\(goldens.codec)", "answer=\(path("answer.wav"))"]
+    let models = [
+      "model=\(goldens.release)", "codec=\(goldens.codec)", "answer=\(path("answer.wav"))", "weights=stored",
+    ]
     let run = try TestRun(
       file: Goldens.shippedFolder + "/../../../Graphs/mini-omni2.yaml",
       overrides: models + ["question=\(try question(0))", "speech-end.threshold=0"], swaps: ["speech-end=voice-gate"],

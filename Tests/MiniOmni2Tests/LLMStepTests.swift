@@ -27,7 +27,7 @@ import Testing
   ) async throws -> [[Features]] {
     let prompt = try Self.prompt()
     var all: [[Features]] = []
-    let model = ["model": ParameterValue.string(Goldens.shippedRelease)]
+    let model = ["model": ParameterValue.string(Goldens.shippedRelease), "weights": .string("stored")]
     try await withNode(LLMStepNode.self, parameters: model.merging(parameters) { $1 }) { node in
       let session = try await node.beginSession("a")
       for time in 0..<times {

@@ -63,12 +63,13 @@ import Testing
       if count >= script.answers { return nil }
       return scripts(script, count) ?? script.tokens(count, embedding.ids)
     }
+    let exact: [String: Any] = ["model": model, "weights": "stored", "turns": 12]
     let run = try TestRun(
       graph: [
         "antiphon": 1,
         "nodes": [
           "question": ["kind": AskingNode.kind, "with": ["id": question]],
-          "step": ["kind": LLMStepNode.kind, "with": ["model": model, "turns": 12].merging(step) { $1 }],
+          "step": ["kind": LLMStepNode.kind, "with": exact.merging(step) { $1 }],
           "answer": ["kind": AnsweringNode.kind, "with": ["id": answer]],
         ] as [String: Any],
         "edges": [
