@@ -21,7 +21,7 @@ public struct AdapterNode: Node {
       model = read.model(
         "model", default: "mini-omni2", help: "The Mini-Omni2: its name in the model cache, or its folder.")
       weights = read(
-        "weights", default: .int8,
+        "weights", default: .bf16,
         help: """
           How the matrices are kept and multiplied: 'stored' computes with what the file holds in 32 bits, as f32 does; \
           bf16, int8 and int4 round weights and activations, and are faster (docs/performance.md).

@@ -37,7 +37,7 @@ public struct WhisperEncoderNode: Node {
           which may lie in the folder of a Mini-Omni2.
           """)
       weights = read(
-        "weights", default: .int8,
+        "weights", default: .bf16,
         help: """
           How the matrices are kept and multiplied: 'stored' computes with what the file holds in 32 bits, as f32 does; \
           bf16, int8 and int4 round weights and activations, and are faster (docs/performance.md).

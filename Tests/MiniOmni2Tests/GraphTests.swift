@@ -87,9 +87,11 @@ private struct WholeTurnNode: Node {
       "model=\(goldens.release)", "codec=\(goldens.codec)", "answer=\(path("answer.wav"))", "decoder.noise=0",
       "weights=stored",
     ]
+    let senses = name.hasSuffix("text") ? [] : ["encoder-weights=stored"]
     let file = Goldens.shippedFolder + "/../../../Graphs/\(name).yaml"
     return try TestRun(
-      file: file, overrides: models + overrides, swaps: name.hasSuffix("text") ? [] : ["speech-end=whole-turn"],
+      file: file, overrides: models + senses + overrides,
+      swaps: name.hasSuffix("text") ? [] : ["speech-end=whole-turn"],
       parts: parts, over: carrier, catalog: catalog, clock: clock)
   }
 
@@ -286,6 +288,7 @@ private struct WholeTurnNode: Node {
   @Test func whatBelongsToNoTurnIsSaidToBeLost() async throws {
     let models = [
       "model=\(goldens.release)", "codec=\(goldens.codec)", "answer=\(path("answer.wav"))", "weights=stored",
+      "encoder-weights=stored",
     ]
     let run = try TestRun(
       file: Goldens.shippedFolder + "/../../../Graphs/mini-omni2.yaml",
