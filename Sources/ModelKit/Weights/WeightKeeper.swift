@@ -6,25 +6,26 @@ package final class WeightKeeper {
   package let precision: WeightPrecision
   /// Where the matrices come from, for errors.
   private let file: String
-  private let cache: WeightCache?
-  private var made: [(name: String, weights: TiledWeights)] = []
+  private let part: String
+  private let cacheFolder: String
+  /// Looked for when the first matrix comes that is worth it.
+  private lazy var cache = WeightCache(file: file, precision: precision, part: part, folder: cacheFolder)
+  private var isCached = false
+  private var isChanged = false
+  private var all: [(name: String, weights: TiledWeights)] = []
   /// Matrices that were in the cache.
   package private(set) var found = 0
 
-  /// Below this many bytes quantizing takes less than looking.
-  private static let leastBytes = 4 << 20
+  /// Numbers of a matrix; a model of smaller ones is quantized in less time than it takes to look for it.
+  private static let leastCount = 1 << 18
 
   /// - Parameters:
   ///   - file: the file, or the folder of files, that holds the matrices.
   ///   - part: which of its matrices this is about, if others keep their own.
   ///   - cacheFolder: `antiphon/weights` in the user's cache folder by default.
   package init(_ precision: WeightPrecision, file: String, part: String = "model", cacheFolder: String? = nil) {
-    (self.precision, self.file) = (precision, file)
-    cache =
-      precision.tiles == nil
-      ? nil
-      : WeightCache(
-        file: file, precision: precision, part: part, folder: cacheFolder ?? "\(ModelFolder.cache)/weights")
+    (self.precision, self.file, self.part) = (precision, file, part)
+    self.cacheFolder = cacheFolder ?? "\(ModelFolder.cache)/weights"
   }
 
   /// - Throws: ``ModelError`` when the system has not that much memory.
@@ -44,19 +45,23 @@ package final class WeightKeeper {
 
   private func quantized(_ linear: Linear) -> Linear? {
     guard let form = precision.tiles, linear.canBeTiled else { return linear }
-    if let weights = cache?.weights(linear.name, form), let kept = linear.with(weights) {
+    if linear.outputs * linear.inputs >= Self.leastCount { isCached = true }
+    if isCached, let weights = cache?.weights(linear.name, form), let kept = linear.with(weights) {
       found += 1
+      all.append((linear.name, weights))
       return kept
     }
     let kept = linear.tiled(form)
-    if let weights = kept?.tiledWeights { made.append((linear.name, weights)) }
+    if let weights = kept?.tiledWeights { all.append((linear.name, weights)) }
+    isChanged = isChanged || isCached
     linear.release()
     return kept
   }
 
-  /// Puts what was quantized into the cache, once all matrices have been kept. A cache that cannot be written is none.
+  /// Puts the quantized matrices into the cache, if any is not in it, once all have been kept. A cache that cannot be
+  /// written is none.
   package func finish() {
-    if made.reduce(0, { $0 + $1.weights.byteCount }) >= Self.leastBytes { cache?.write(made) }
-    made = []
+    if isChanged { cache?.write(all) }
+    (all, isChanged) = ([], false)
   }
 }
