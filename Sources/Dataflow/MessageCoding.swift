@@ -32,7 +32,7 @@ extension Int32: BufferElement { public static var elementType: ElementType { .i
 extension Float: BufferElement { public static var elementType: ElementType { .float32 } }
 
 /// An array on its way to or from the wire: element type, shape and bytes.
-@usableFromInline package struct WireBuffer: @unchecked Sendable {
+package struct WireBuffer: @unchecked Sendable {
   // @unchecked: the bytes are never written, and `owner` keeps them alive.
   package let elementType: ElementType
   package let shape: Shape
@@ -40,7 +40,7 @@ extension Float: BufferElement { public static var elementType: ElementType { .f
   package let owner: AnyObject
 
   /// Extents, the outermost first. One alone needs no memory of its own: most buffers are vectors.
-  @usableFromInline package enum Shape: Sendable {
+  package enum Shape: Sendable {
     case vector(Int)
     case array([Int])
 
@@ -101,23 +101,13 @@ public struct MessageEncoder: Sendable {
   }
 
   /// A vector.
-  @inlinable
   public mutating func put<E: BufferElement>(_ buffer: SharedBuffer<E>) { put(buffer, .vector(buffer.count)) }
 
   /// The product of `shape` must be the buffer's count.
-  @inlinable
   public mutating func put<E: BufferElement>(_ buffer: SharedBuffer<E>, shape: [Int]) { put(buffer, .array(shape)) }
 
-  @inlinable
-  mutating func put<E: BufferElement>(_ buffer: SharedBuffer<E>, _ shape: WireBuffer.Shape) {
+  private mutating func put<E: BufferElement>(_ buffer: SharedBuffer<E>, _ shape: WireBuffer.Shape) {
     let (bytes, owner) = buffer.memory
-    append(E.elementType, shape, bytes, owner)
-  }
-
-  @usableFromInline
-  mutating func append(
-    _ type: ElementType, _ shape: WireBuffer.Shape, _ bytes: UnsafeRawBufferPointer, _ owner: AnyObject
-  ) {
-    buffers.append(WireBuffer(elementType: type, shape: shape, bytes: bytes, owner: owner))
+    buffers.append(WireBuffer(elementType: E.elementType, shape: shape, bytes: bytes, owner: owner))
   }
 }

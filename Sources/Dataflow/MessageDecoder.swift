@@ -4,7 +4,7 @@
 public struct MessageDecoder {
   /// A record of the wire: headers of buffers, fields, and buffers that lie inline.
   private let record: UnsafeRawBufferPointer
-  @usableFromInline var header: Int
+  private var header: Int
   private var field: Int
   private let fieldsEnd: Int
   private var inline: Int
@@ -63,52 +63,38 @@ public struct MessageDecoder {
   // MARK: Buffers
 
   /// The next buffer, which must hold `E` and have `rank` dimensions.
-  @inlinable
   public mutating func takeBuffer<E: BufferElement>(
     of _: E.Type, rank: Int
   ) throws(MessageCodingError) -> (elements: SharedBuffer<E>, shape: [Int]) {
     let start = header
     let elements: SharedBuffer<E> = try takeElements(rank: rank)
     // They have been found to be sizes that there are.
-    let shape = (0..<rank).map { extent($0, ofHeaderAt: start) }
+    let shape = (0..<rank).map { Int(truncatingIfNeeded: extent($0, ofHeaderAt: start)) }
     return (elements, shape)
   }
 
   /// The next buffer, which must be a vector of `E`.
-  @inlinable
   public mutating func takeVector<E: BufferElement>(of _: E.Type) throws(MessageCodingError) -> SharedBuffer<E> {
     try takeElements(rank: 1)
   }
 
-  @inlinable
-  mutating func takeElements<E: BufferElement>(rank: Int) throws(MessageCodingError) -> SharedBuffer<E> {
-    let (owner, bytes) = try takeMemory(of: E.elementType, rank: rank)
-    guard let elements = SharedBuffer<E>(adopting: bytes, owner: owner) else {
-      throw MessageCodingError("a payload frame of a size that its elements cannot have")
-    }
-    return elements
-  }
-
-  /// The bytes of the next buffer, and the object that keeps them. What lies inline is copied: it is short, and the record
-  /// lies among others.
-  @usableFromInline
-  mutating func takeMemory(
-    of type: ElementType, rank: Int
-  ) throws(MessageCodingError) -> (owner: AnyObject, bytes: UnsafeRawBufferPointer) {
-    let length = try takeHeader(of: type, rank: rank)
+  private mutating func takeElements<E: BufferElement>(rank: Int) throws(MessageCodingError) -> SharedBuffer<E> {
+    let length = try takeHeader(of: E.elementType, rank: rank)
     guard let length else {
       let frame = frames[framesTaken]
       framesTaken += 1
-      return (frame.owner, frame.bytes)
+      guard let elements = SharedBuffer<E>(adopting: frame.bytes, owner: frame.owner) else {
+        throw MessageCodingError("a payload frame of a size that its elements cannot have")
+      }
+      return elements
     }
-    let (owner, base) = BufferStorage.make(copying: UnsafeRawBufferPointer(rebasing: record[inline..<inline + length]))
-    inline += (length + 7) & ~7
-    return (owner, UnsafeRawBufferPointer(start: base, count: length))
+    defer { inline += (length + 7) & ~7 }
+    let bytes = UnsafeRawBufferPointer(rebasing: record[inline..<inline + length])
+    return SharedBuffer<E>(copying: bytes)
   }
 
   /// - Returns: the length of a buffer that lies inline, all of which is there; nil for the next frame, which has the
   ///   length that the header says.
-  @inline(__always)
   private mutating func takeHeader(of type: ElementType, rank: Int) throws(MessageCodingError) -> Int? {
     guard buffers > 0 else { throw MessageCodingError("a buffer is missing") }
     guard record.count - header >= Self.headerSize else { throw MessageCodingError("a buffer's header is cut short") }
@@ -125,7 +111,7 @@ public struct MessageDecoder {
     }
     var size = type.stride
     for dimension in 0..<rank {
-      guard let extent = Int(exactly: number(header, dimension)) else {
+      guard let extent = Int(exactly: extent(dimension, ofHeaderAt: header)) else {
         throw MessageCodingError("a shape is too large")
       }
       let (product, overflow) = size.multipliedReportingOverflow(by: extent)
@@ -147,11 +133,7 @@ public struct MessageDecoder {
     return length
   }
 
-  /// A dimension that has been found to be a size.
-  @usableFromInline
-  func extent(_ dimension: Int, ofHeaderAt header: Int) -> Int { Int(truncatingIfNeeded: number(header, dimension)) }
-
-  private func number(_ header: Int, _ dimension: Int) -> UInt64 {
+  private func extent(_ dimension: Int, ofHeaderAt header: Int) -> UInt64 {
     number(at: header + Self.headerSize + 8 * dimension)
   }
 

@@ -115,14 +115,10 @@ package protocol PortConnection {
   func take(on ports: UInt64) throws -> Taken
   /// The oldest arrival on the ports whose bits are set, or nil once all of them are closed and drained.
   func next(on ports: UInt64) async throws -> Arrival?
-  /// What has been laid out for the node, which may read it without asking.
-  var handful: Handful { get }
   /// The same as ``take(on:)``, but for waiting: where nothing has come, the node goes on with what it took before.
   func poll(on ports: UInt64) throws -> Taken
   /// A value is not what its type says; nothing that came behind it on its edge will be taken.
-  ///
-  /// - Parameter lane: where the value came in.
-  func refuse(lane: Int, because error: MessageCodingError)
+  func refuse(_ value: WrittenValue, because error: MessageCodingError)
 }
 
 extension Inbox {
@@ -209,9 +205,6 @@ public struct Input<Value: Message>: Sendable {
 
   /// Values and marks.
   public var events: InputEvents<Value> { InputEvents(input: self) }
-
-  /// The port alone, as a set.
-  @inlinable var ports: UInt64 { 1 << UInt64(port) }
 }
 
 /// What an input can tell a node.
@@ -230,9 +223,7 @@ public enum InputEvent<Value: Message>: Sendable {
 
 extension Input: AsyncSequence {
   public struct AsyncIterator: AsyncIteratorProtocol {
-    @usableFromInline var events: InputEvents<Value>.AsyncIterator
-
-    @usableFromInline init(_ input: Input) { events = InputEvents.AsyncIterator(input) }
+    @usableFromInline let input: Input
 
     @inlinable
     public mutating func next() async throws -> Received<Value>? {
@@ -241,15 +232,14 @@ extension Input: AsyncSequence {
 
     @inlinable
     public mutating func next(isolation actor: isolated (any Actor)?) async throws -> Received<Value>? {
-      if let message = events.read() { return message }
-      while let event = try await events.next(isolation: actor) {
-        if case .message(let message) = event { return message }
+      while let arrival = try await input.inbox?.arrival(on: 1 << UInt64(input.port), inPlace: actor == nil) {
+        if case .message(let message) = try input.event(arrival) { return message }
       }
       return nil
     }
   }
 
-  public func makeAsyncIterator() -> AsyncIterator { AsyncIterator(self) }
+  public func makeAsyncIterator() -> AsyncIterator { AsyncIterator(input: self) }
 
   /// - Returns: nil if the arrival is not what it should be, and has been refused.
   @inlinable
@@ -260,7 +250,7 @@ extension Input: AsyncSequence {
       do throws(MessageCodingError) {
         return .message(try written.read(as: Value.self))
       } catch {
-        inbox?.refuse(lane: written.message.lane, because: error)
+        inbox?.refuse(written, because: error)
         return nil
       }
     case .envelope(let envelope, _):
@@ -294,12 +284,6 @@ public struct InputEvents<Value: Message>: AsyncSequence, Sendable {
 
   public struct AsyncIterator: AsyncIteratorProtocol {
     @usableFromInline let input: Input<Value>
-    @usableFromInline let handful: Handful?
-
-    @usableFromInline init(_ input: Input<Value>) {
-      self.input = input
-      handful = input.inbox?.handful
-    }
 
     @inlinable
     public mutating func next() async throws -> InputEvent<Value>? {
@@ -308,48 +292,23 @@ public struct InputEvents<Value: Message>: AsyncSequence, Sendable {
 
     @inlinable
     public mutating func next(isolation actor: isolated (any Actor)?) async throws -> InputEvent<Value>? {
-      if let message = read() { return .message(message) }
-      guard let inbox = input.inbox else { return nil }
-      while true {
-        // Without a call that could suspend, as long as there is something.
-        if actor == nil {
-          switch try inbox.take(on: input.ports) {
-          case .arrival(let arrival):
-            if let event = try input.event(arrival) { return event }
-            continue
-          case .ended: return nil
-          case .nothing: break
-          }
-        }
-        guard let arrival = try await inbox.next(on: input.ports) else { return nil }
+      while let arrival = try await input.inbox?.arrival(on: 1 << UInt64(input.port), inPlace: actor == nil) {
         if let event = try input.event(arrival) { return event }
       }
-    }
-
-    /// The next value, if it has been laid out.
-    @inlinable
-    func read() -> Received<Value>? {
-      guard let handful else { return nil }
-      do throws(MessageCodingError) {
-        return try handful.read(as: Value.self, on: input.ports)
-      } catch {
-        input.inbox?.refuse(lane: handful.lane, because: error)
-        return nil
-      }
+      return nil
     }
 
     /// What came next, if it has come already; see ``Arrivals/AsyncIterator/waiting()``.
     @inlinable
     public mutating func waiting() throws -> InputEvent<Value>? {
-      if let message = read() { return .message(message) }
-      while case .arrival(let arrival)? = try input.inbox?.poll(on: input.ports) {
+      while case .arrival(let arrival)? = try input.inbox?.poll(on: 1 << UInt64(input.port)) {
         if let event = try input.event(arrival) { return event }
       }
       return nil
     }
   }
 
-  public func makeAsyncIterator() -> AsyncIterator { AsyncIterator(input) }
+  public func makeAsyncIterator() -> AsyncIterator { AsyncIterator(input: input) }
 }
 
 /// Messages of one type going out.

@@ -4,8 +4,8 @@
 /// another one; what arrives from the wire is adopted where it lies. Elements are little-endian, as on the wire.
 public struct SharedBuffer<Element: BitwiseCopyable & Sendable>: @unchecked Sendable {
   // @unchecked: the memory is never written after it was filled, and `owner` keeps it alive.
-  @usableFromInline let owner: AnyObject
-  @usableFromInline let start: UnsafePointer<Element>
+  private let owner: AnyObject
+  private let start: UnsafePointer<Element>
   public let count: Int
 
   /// Copies the elements.
@@ -21,24 +21,23 @@ public struct SharedBuffer<Element: BitwiseCopyable & Sendable>: @unchecked Send
     self.init(owner: owner, start: UnsafePointer(typed), count: count)
   }
 
-  @usableFromInline init(owner: AnyObject, start: UnsafePointer<Element>, count: Int) {
+  private init(owner: AnyObject, start: UnsafePointer<Element>, count: Int) {
     self.owner = owner
     self.start = start
     self.count = count
   }
 
   /// Copies raw bytes, a whole number of elements.
-  @usableFromInline init(copying bytes: UnsafeRawBufferPointer) {
-    let (owner, base) = BufferStorage.make(copying: bytes)
-    self.init(
-      owner: owner, start: base.assumingMemoryBound(to: Element.self),
-      count: bytes.count / MemoryLayout<Element>.stride)
+  init(copying bytes: UnsafeRawBufferPointer) {
+    self.init(count: bytes.count / MemoryLayout<Element>.stride) { target in
+      UnsafeMutableRawBufferPointer(target).copyMemory(from: bytes)
+    }
   }
 
   /// Reads raw bytes where they lie, as long as `owner` lives; copies them if they are not aligned.
   ///
   /// - Returns: nil if the bytes are not a whole number of elements.
-  @inlinable package init?(adopting bytes: UnsafeRawBufferPointer, owner: AnyObject) {
+  package init?(adopting bytes: UnsafeRawBufferPointer, owner: AnyObject) {
     let (count, rest) = bytes.count.quotientAndRemainder(dividingBy: MemoryLayout<Element>.stride)
     guard rest == 0 else { return nil }
     if let base = bytes.baseAddress, UInt(bitPattern: base) % UInt(MemoryLayout<Element>.alignment) == 0 {
@@ -54,7 +53,7 @@ public struct SharedBuffer<Element: BitwiseCopyable & Sendable>: @unchecked Send
   }
 
   /// The bytes, and the object that must be kept for as long as they are read.
-  @inlinable package var memory: (bytes: UnsafeRawBufferPointer, owner: AnyObject) {
+  package var memory: (bytes: UnsafeRawBufferPointer, owner: AnyObject) {
     (UnsafeRawBufferPointer(start: start, count: count * MemoryLayout<Element>.stride), owner)
   }
 }
@@ -78,7 +77,7 @@ extension SharedBuffer: Equatable where Element: Equatable {
 }
 
 /// Memory of a ``SharedBuffer`` that was made here.
-final class BufferStorage {
+private final class BufferStorage {
   let base: UnsafeMutableRawPointer
 
   private init(bytes: Int) { base = .allocate(byteCount: bytes, alignment: 64) }
@@ -94,12 +93,6 @@ final class BufferStorage {
     }
     let storage = BufferStorage(bytes: bytes)
     return (storage, storage.base)
-  }
-
-  static func make(copying bytes: UnsafeRawBufferPointer) -> (owner: AnyObject, base: UnsafeRawPointer) {
-    let (owner, base) = make(bytes: bytes.count)
-    UnsafeMutableRawBufferPointer(start: base, count: bytes.count).copyMemory(from: bytes)
-    return (owner, UnsafeRawPointer(base))
   }
 
   private final class ShortStorage: ManagedBuffer<Void, SIMD2<UInt64>> {

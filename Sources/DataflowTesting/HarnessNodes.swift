@@ -131,7 +131,7 @@ struct HarnessCollectorNode: Node {
               .message(port: ports.names[port], value, turn: envelope.turn, time: envelope.stamp.time))
           }
         } catch {
-          ports.inbox?.refuse(lane: written.message.lane, because: error)
+          ports.inbox?.refuse(written, because: error)
         }
       case .envelope(let envelope, let port):
         switch envelope.content {

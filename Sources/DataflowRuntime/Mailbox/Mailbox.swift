@@ -1,21 +1,17 @@
 import Dataflow
+import Synchronization
 
 /// Where a node's messages wait: a queue per incoming edge and one place for the node to wait on all of them.
 ///
 /// Local senders, the wire and the runtime call in from any thread; the node takes from one task.
 final class Mailbox: Sendable {
-  private let state: BriefMutex<MailboxState>
+  private let state: Mutex<MailboxState>
   /// Hardly ever contended; whoever needs both locks takes this one first.
-  private let hand: BriefMutex<Hand>
-  /// What is laid out for the node.
-  let handful: Handful
+  private let hand = Mutex(Hand())
   private let clock: any TimeSource
 
   init(_ lanes: [MailboxState.Lane.Kind], clock: any TimeSource) {
-    state = BriefMutex(MailboxState(lanes))
-    let hand = Hand()
-    handful = hand.handful
-    self.hand = BriefMutex(hand)
+    state = Mutex(MailboxState(lanes))
     self.clock = clock
   }
 
@@ -27,7 +23,7 @@ final class Mailbox: Sendable {
   /// - Throws: `CancellationError` if the run is stopping.
   func deliver(_ envelope: Envelope, lane: Int) throws -> Int? {
     let now = clock.now
-    var outcome = state.withLock { $0.offer(envelope, lane: lane, now: now) }
+    var outcome = state.withLockSoon { $0.offer(envelope, lane: lane, now: now) }
     // The state may count too many: ask the node's side what it has looked at.
     if case .full = outcome { outcome = withCounts { $0.offer(envelope, lane: lane, now: now) } }
     switch outcome {
@@ -46,24 +42,16 @@ final class Mailbox: Sendable {
   func deliver(_ parcels: [Parcel], lane: Int) throws -> Int? {
     var delivery = MailboxState.Delivery(parcels, lane: lane, now: clock.now)
     defer { delivery.wake?.resume() }
-    let isDone = try state.withLock { try $0.advance(&delivery) } || withCounts { try $0.advance(&delivery) }
+    let isDone = try state.withLockSoon { try $0.advance(&delivery) } || withCounts { try $0.advance(&delivery) }
     return isDone ? delivery.lost : nil
   }
 
-  /// The room of a lane whose sender begins anew: it gets no credit for what was taken before.
-  func roomAnew(inLane lane: Int) -> Int {
-    hand.withLock { hand in
-      hand.forgetCredit()
-      return state.withLock { state in
-        state.count(&hand)
-        return max(0, state.lanes[lane].kind.depth - state.lanes[lane].values)
-      }
-    }
-  }
+  /// Values that wait in a lane.
+  func values(inLane lane: Int) -> Int { withCounts { $0.lanes[lane].values } }
 
   /// Whether the lane could take one more if it had so many others to take as well.
   func hasRoom(inLane lane: Int, beside others: Int) -> Bool {
-    state.withLock { $0.lanes[lane].values + others < $0.lanes[lane].kind.depth }
+    state.withLockSoon { $0.lanes[lane].values + others < $0.lanes[lane].kind.depth }
       || withCounts { $0.lanes[lane].values + others < $0.lanes[lane].kind.depth }
   }
 
@@ -79,52 +67,50 @@ final class Mailbox: Sendable {
     Waiter.waitInPlace { sender in
       withAll { $0.wait(forRoomIn: lane, sender) }
     } withdraw: { pause in
-      state.withLock { $0.withdraw(senderTo: lane, pause) }
+      state.withLockSoon { $0.withdraw(senderTo: lane, pause) }
     }
   }
 
   /// The next value, if the node has been given it in advance; otherwise ``take(on:now:worked:)``.
   ///
-  /// - Parameters:
-  ///   - room: how many values the node may take, this one included, before it must ask again.
-  ///   - worked: set to what the node has worked on since it asked last.
-  func next(on ports: UInt64, now: Int64, room: Int, worked: inout Hand.Worked?) -> Hand.Next? {
-    let (next, before) = hand.withLock { hand -> (Hand.Next?, Hand.Worked?) in
-      var before: Hand.Worked?
-      return (hand.next(on: ports, now: now, room: room, worked: &before), before)
+  /// - Parameter worked: set to how long the node worked on what it had taken before.
+  func next(on ports: UInt64, now: Int64, worked: inout Int64?) -> Hand.Next? {
+    let (next, time) = hand.withLockSoon { hand -> (Hand.Next?, Int64?) in
+      var time: Int64?
+      return (hand.next(on: ports, now: now, worked: &time), time)
     }
-    worked = before
+    worked = time
     return next
   }
 
-  /// - Parameter worked: set to what the node has worked on since it asked last.
-  func take(on ports: UInt64, now: Int64, worked: inout Hand.Worked?) -> MailboxState.Take {
-    let (take, before, wake) = hand.withLock { hand -> (MailboxState.Take, Hand.Worked?, [Waiter]) in
-      let before = hand.worked(now: now)
+  /// - Parameter worked: set to how long the node worked on what it had taken before.
+  func take(on ports: UInt64, now: Int64, worked: inout Int64?) -> MailboxState.Take {
+    let (take, time, wake) = hand.withLockSoon { hand -> (MailboxState.Take, Int64?, [Waiter]) in
+      let time = hand.worked(now: now)
       var wake: [Waiter] = []
-      let take = state.withLock { state in
+      let take = state.withLockSoon { state in
         state.settle(&hand)
         return state.take(on: ports, now: now, hand: &hand, wake: &wake)
       }
-      return (take, before, wake)
+      return (take, time, wake)
     }
     for sender in wake { sender.resume() }
-    worked = before
+    worked = time
     return take
   }
 
   /// Whether ``take(on:now:worked:)`` has something for the node or, before the node may go on, for the runtime: a notice
   /// to acknowledge, a mark to pass.
   func hasArrival(on ports: UInt64, passingMarks: Bool) -> Bool {
-    hand.withLock { hand in
+    hand.withLockSoon { hand in
       hand.isOwed(passingMarks: passingMarks) || hand.hasNext(on: ports)
-        || state.withLock { $0.hasArrival(on: ports) }
+        || state.withLockSoon { $0.hasArrival(on: ports) }
     }
   }
 
   /// Waits until ``take(on:now:worked:)`` may find something.
   func arrival(on ports: UInt64) async {
-    await Waiter.suspend { node in state.withLock { $0.wait(on: ports, node) } }
+    await Waiter.suspend { node in state.withLockSoon { $0.wait(on: ports, node) } }
   }
 
   /// Waits on the node's thread until ``take(on:now:worked:)`` may find something.
@@ -132,19 +118,19 @@ final class Mailbox: Sendable {
   /// - Returns: false if that cannot be, and the task must be suspended.
   func arrivalInPlace(on ports: UInt64) -> Bool {
     Waiter.waitInPlace { node in
-      state.withLock { $0.wait(on: ports, node) }
+      state.withLockSoon { $0.wait(on: ports, node) }
     } withdraw: { pause in
-      state.withLock { $0.withdraw(pause) }
+      state.withLockSoon { $0.withdraw(pause) }
     }
   }
 
-  func begin(_ session: Session) -> Bool { state.withLock { $0.begin(session) } }
-  func end(_ session: Session) -> Bool { state.withLock { $0.end(session) } }
+  func begin(_ session: Session) -> Bool { state.withLockSoon { $0.begin(session) } }
+  func end(_ session: Session) -> Bool { state.withLockSoon { $0.end(session) } }
 
-  func close(lane: Int) { state.withLock { $0.close(lane: lane) }?.resume() }
-  func reopen(lane: Int) { state.withLock { $0.reopen(lane: lane) } }
+  func close(lane: Int) { state.withLockSoon { $0.close(lane: lane) }?.resume() }
+  func reopen(lane: Int) { state.withLockSoon { $0.reopen(lane: lane) } }
   func breakOff(lane: Int) { withAll { $0.breakOff(lane: lane) } }
-  func mend(lane: Int) { state.withLock { $0.mend(lane: lane) } }
+  func mend(lane: Int) { state.withLockSoon { $0.mend(lane: lane) } }
 
   /// - Returns: how many values each lane lost.
   func fence(_ turn: Turn) -> [Int] {
@@ -155,13 +141,11 @@ final class Mailbox: Sendable {
 
   /// The node has returned: what still comes is dropped.
   ///
-  /// - Returns: interruptions that it has not heard of, whether messages could still come in, and how many values it has
-  ///   read that nobody has counted.
-  func finish() -> (cuts: [Turn], hasMore: Bool, read: Int) {
-    let read = hand.withLock { $0.takeRead() }
+  /// - Returns: interruptions that it has not heard of, and whether messages could still come in.
+  func finish() -> (cuts: [Turn], hasMore: Bool) {
     let (cuts, hasMore, resume) = withAll { $0.finish() }
     for waiter in resume { waiter.resume() }
-    return (cuts, hasMore, read)
+    return (cuts, hasMore)
   }
 
   func stop() {
@@ -175,8 +159,8 @@ final class Mailbox: Sendable {
 
   /// Works on a state that knows all of what the node has done.
   private func withCounts<Result>(_ body: (inout MailboxState) throws -> sending Result) rethrows -> sending Result {
-    try hand.withLock { hand in
-      try state.withLock { state in
+    try hand.withLockSoon { hand in
+      try state.withLockSoon { state in
         state.count(&hand)
         return try body(&state)
       }
@@ -185,11 +169,23 @@ final class Mailbox: Sendable {
 
   /// Works on a state that knows all of what the node has done, and has all of what it has not looked at.
   private func withAll<Result>(_ body: (inout MailboxState) -> sending Result) -> sending Result {
-    hand.withLock { hand in
-      state.withLock { state in
+    hand.withLockSoon { hand in
+      state.withLockSoon { state in
         state.settle(&hand)
         return body(&state)
       }
     }
+  }
+}
+
+extension Mutex where Value: ~Copyable {
+  /// Looks for the lock to become free for a moment before it asks the kernel: whoever holds a mailbox's lock does not
+  /// hold it long.
+  borrowing func withLockSoon<Result>(_ body: (inout sending Value) throws -> sending Result) rethrows -> sending Result
+  {
+    for _ in 0..<100 {
+      if let result = try withLockIfAvailable(body) { return result }
+    }
+    return try withLock(body)
   }
 }

@@ -244,7 +244,6 @@ package struct MailboxState {
 
   /// Notes what the node has looked at, and leaves it the rest.
   package mutating func count(_ hand: inout Hand) {
-    hand.recall()
     if hand.looked == 0 { return }
     lanes[hand.lane].values -= hand.looked
     lanes[hand.lane].statistics.waited += hand.waited

@@ -45,15 +45,6 @@ package struct WrittenRun: Sendable {
     return WrittenValue(message, turn: turn, place: place)
   }
 
-  /// The first one.
-  var first: Handful.Record? { message.record(at: place) }
-
-  /// Leaves out the first ones, whose records have so many bytes together.
-  mutating func skip(_ number: Int, bytes: Int) {
-    place += bytes
-    count -= number
-  }
-
   /// Takes the first ones; there must be more than so many.
   mutating func removeFirst(_ number: Int) -> WrittenRun {
     let first = WrittenRun(message, turn: turn, place: place, count: number)

@@ -12,8 +12,6 @@ final class NodeHost: Sendable {
   /// Tells the coordinator of the ends that it passes on; see ``Plan/isWitness(_:)``.
   private let isWitness: Bool
   private let part: any PartServices
-  /// By lane: what its far end is owed; nil for edges within the process.
-  private let owed: [OwedCredit?]
   private let clock: any TimeSource
   private let tracer: Tracer?
   private let state = Mutex(State())
@@ -38,7 +36,6 @@ final class NodeHost: Sendable {
     self.isWitness = isWitness
     self.part = part
     (clock, tracer) = (part.clock, part.tracer)
-    owed = part.plan.incoming(index).map(part.owedCredit)
   }
 
   /// Creates the node on a thread of its own, waits for the start and runs it to its end.
@@ -51,8 +48,7 @@ final class NodeHost: Sendable {
     let work = Task(executorPreference: thread) { try await self.live(as: type, start: start) }
     let result = await work.result
     state.withLock { $0.isEnded = true }
-    let (cuts, hasMore, read) = mailbox.finish()
-    meter.countReceived(read)
+    let (cuts, hasMore) = mailbox.finish()
     for turn in cuts { acknowledge(turn) }
     for outlet in outlets { outlet.close() }
     do {
@@ -80,12 +76,6 @@ final class NodeHost: Sendable {
     } catch let cut as TurnCut {
       throw EscapedCut(node: planned.name, turn: cut.turn)
     }
-  }
-
-  var statistics: NodeStatistics {
-    var statistics = meter.statistics
-    statistics.sent = outlets.reduce(0) { $0 + $1.sent }
-    return statistics
   }
 
   func noteBegun(_ names: [String]) {
@@ -167,30 +157,34 @@ extension NodeHost: Inbox {
   private func look(on ports: UInt64) throws -> Taken {
     while true {
       let now = clock.now
-      var worked: Hand.Worked?
-      if let next = mailbox.next(on: ports, now: now, room: room, worked: &worked) {
-        count(worked, andReceived: 1, lane: next.lane)
-        if let tracer { trace(tracer, next.arrival, next.lane) }
+      var worked: Int64?
+      if let next = mailbox.next(on: ports, now: now, worked: &worked) {
+        meter.countWork(worked ?? 0, andReceived: 1)
+        part.taken(node: index, lane: next.lane)
+        if let tracer { trace(tracer, worked, next.arrival, next.lane) }
         return .arrival(next.arrival)
       }
       let take = mailbox.take(on: ports, now: now, worked: &worked)
-      count(worked, andReceived: 0, lane: 0)
+      if let worked {
+        meter.countWork(worked, andReceived: 0)
+        tracer?.worked(node: index, worked)
+      }
       switch take {
       case .arrival(let arrival, let lane):
-        if let tracer { trace(tracer, arrival, lane) }
+        if let tracer { trace(tracer, nil, arrival, lane) }
         let envelope: Envelope
         switch arrival {
         case .cut: return .arrival(arrival)
         case .written:
-          meter.countReceived(1)
-          owed[lane]?.add(1)
+          meter.countReceived()
+          part.taken(node: index, lane: lane)
           return .arrival(arrival)
         case .envelope(let found, _): envelope = found
         }
         switch envelope.content {
         case .value:
-          meter.countReceived(1)
-          owed[lane]?.add(1)
+          meter.countReceived()
+          part.taken(node: index, lane: lane)
         case .sessionBegan:
           // The same session comes on every edge; the node hears of it once. What comes round a loop began here, and
           // may have ended meanwhile.
@@ -215,29 +209,13 @@ extension NodeHost: Inbox {
 }
 
 extension NodeHost {
-  var handful: Handful { mailbox.handful }
-
-  /// How many values the node may take before it must ask again: not so many that their sender has to hear of it. Each
-  /// is asked for where a trace is kept.
-  private var room: Int {
-    guard owed.count == 1, tracer == nil else { return 0 }
-    return owed[0]?.untilEnough ?? 0
+  func refuse(_ value: WrittenValue, because error: MessageCodingError) {
+    mailbox.breakOff(lane: value.message.lane)
+    part.refused(node: index, lane: value.message.lane, because: error)
   }
 
-  /// - Parameter lane: where values came in that the node has read or now gets; a handful has but one.
-  private func count(_ worked: Hand.Worked?, andReceived new: Int, lane: Int) {
-    guard let worked else { return }
-    meter.countWork(worked.time, on: worked.count, andReceived: worked.read + new)
-    if worked.unpaid + new > 0 { owed[lane]?.add(worked.unpaid + new) }
-    tracer?.worked(node: index, worked.time)
-  }
-
-  func refuse(lane: Int, because error: MessageCodingError) {
-    mailbox.breakOff(lane: lane)
-    part.refused(node: index, lane: lane, because: error)
-  }
-
-  private func trace(_ tracer: Tracer, _ arrival: Arrival, _ lane: Int) {
+  private func trace(_ tracer: Tracer, _ worked: Int64?, _ arrival: Arrival, _ lane: Int) {
+    if let worked { tracer.worked(node: index, worked) }
     if lane >= 0 { tracer.took(node: index, edge: part.plan.incoming(index)[lane], arrival) }
   }
 }
@@ -319,8 +297,8 @@ protocol PartServices: Sendable {
   var isStopping: Bool { get }
   var tracer: Tracer? { get }
   func seed(for node: String) -> UInt64
-  /// What the far end of an edge that comes from another process is owed; nil for other edges.
-  func owedCredit(edge: Int) -> OwedCredit?
+  /// The node took a value from an incoming edge, whose far end may want to know that there is room.
+  func taken(node: Int, lane: Int)
   /// A value that the node took from an incoming edge is not what its type says.
   func refused(node: Int, lane: Int, because error: MessageCodingError)
 }

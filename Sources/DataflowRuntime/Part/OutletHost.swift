@@ -13,13 +13,11 @@ final class OutletHost: Outlet {
   private let meter: NodeMeter
   private let clock: any TimeSource
   private let sequence = Atomic<UInt64>(0)
-  /// Numbers of the sequence that have not gone out.
-  private let pending = Atomic<Int>(0)
-  private let traces: TraceNumbers
+  private let traces: TraceSource
   private let tracer: (node: Int, Tracer)?
 
   init(
-    node: String, type: PortType, links: [any Link], edges: [Int], meter: NodeMeter, traces: TraceNumbers,
+    node: String, type: PortType, links: [any Link], edges: [Int], meter: NodeMeter, traces: TraceSource,
     tracer: (node: Int, Tracer)?, clock: any TimeSource
   ) {
     self.node = node
@@ -35,9 +33,6 @@ final class OutletHost: Outlet {
 
   var isConnected: Bool { !links.isEmpty }
 
-  /// Values that have gone out on all edges.
-  var sent: Int { Int(sequence.load(ordering: .relaxed)) - pending.load(ordering: .relaxed) }
-
   func send(_ value: any Message, turn: Turn, time: Int64, trace: UInt64?, inPlace: Bool) throws -> Unsent? {
     if turn.isCut {
       meter.countStale()
@@ -47,21 +42,19 @@ final class OutletHost: Outlet {
     if number == 0, let problem = value.type.mismatch(feeding: type) {
       throw MessageTypeError(node: node, sent: value.type, declared: type, problem: problem)
     }
-    let stamp = Stamp(time: time, trace: trace ?? traces[number], sequence: number)
-    var isSent = false
-    defer { if !isSent { pending.add(1, ordering: .relaxed) } }
+    let stamp = Stamp(time: time, trace: trace ?? traces.next(), sequence: number)
     if let (index, tracer) = tracer {
       for edge in edges { tracer.sent(node: index, edge: edge, sequence: number) }
     }
     if let wire, try wire.offer(value, turn: turn, stamp: stamp) {
-      isSent = true
+      meter.countSent()
       return nil
     }
     let envelope = Envelope(.value(value), turn: turn, stamp: stamp)
     for index in links.indices where try !links[index].offer(envelope) {
       guard inPlace, try waitInPlace(links[index], envelope) else { return Unsent(envelope, edge: index) }
     }
-    isSent = true
+    meter.countSent()
     return nil
   }
 
@@ -72,7 +65,7 @@ final class OutletHost: Outlet {
       repeat { await link.room() } while try !envelope.turn.isCut && !link.offer(envelope)
       meter.countBlocked(clock.now - start)
     }
-    pending.subtract(1, ordering: .relaxed)
+    meter.countSent()
   }
 
   /// - Returns: whether the envelope was sent, or has become stale.
@@ -104,33 +97,28 @@ struct MessageTypeError: Error, CustomStringConvertible {
   var description: String { "node \(node) sent \(sent) on a port of type \(declared): \(problem)" }
 }
 
-/// Numbers the pieces of work that start at one output: no two of a run have the same number.
-struct TraceNumbers {
-  private let first: UInt64
-
-  init(part: Int, outlet: Int) { first = UInt64(part + 1) << 48 | UInt64(outlet & 0xffff) << 32 }
-
-  /// - Parameter sequence: of the message that it starts with.
-  subscript(sequence: UInt64) -> UInt64 { first &+ sequence & 0xffff_ffff }
+/// Numbers the pieces of work that start in one process.
+final class TraceSource: Sendable {
+  private let counter: Atomic<UInt64>
+  /// - Parameter part: keeps the numbers of different processes apart.
+  init(part: Int) { counter = Atomic(UInt64(part + 1) << 48) }
+  func next() -> UInt64 { counter.add(1, ordering: .relaxed).newValue }
 }
 
 /// Counts what a node does.
-package final class NodeMeter: Sendable {
-  private struct Work {
-    var statistics: NodeStatistics
-    /// Nanoseconds that a quick message took lately.
-    var usual: Int64 = 0
-  }
+final class NodeMeter: Sendable {
   /// Busy time, latency and what was received.
-  private let work: Mutex<Work>
+  private let work: Mutex<NodeStatistics>
+  private let sent = Atomic<Int>(0)
   private let stale = Atomic<Int>(0)
   private let blocked = Atomic<Int64>(0)
   /// Blocked since the node took its current message.
   private let pause = Atomic<Int64>(0)
 
-  package init(node: String) { work = Mutex(Work(statistics: NodeStatistics(node: node))) }
+  init(node: String) { work = Mutex(NodeStatistics(node: node)) }
 
-  func countReceived(_ values: Int) { work.withLock { $0.statistics.received += values } }
+  func countReceived() { work.withLock { $0.received += 1 } }
+  func countSent() { sent.add(1, ordering: .relaxed) }
   func countStale() { stale.add(1, ordering: .relaxed) }
 
   func countBlocked(_ time: Int64) {
@@ -138,31 +126,20 @@ package final class NodeMeter: Sendable {
     blocked.add(time, ordering: .relaxed)
   }
 
-  /// The node is back from so many messages or marks, and has taken so many values.
-  ///
-  /// Only a node that has been quick gets several messages at once. They count with their mean; if that is not quick,
-  /// one of them is taken to be the reason.
-  package func countWork(_ time: Int64, on count: Int, andReceived received: Int) {
+  /// The node is back from something, and has taken so many values.
+  func countWork(_ time: Int64, andReceived received: Int) {
     // A plain load most of the time: exchanging costs as much as a lock.
     let paused = pause.load(ordering: .relaxed) == 0 ? 0 : pause.exchange(0, ordering: .relaxed)
-    let spent = time - paused
-    let each = spent / Int64(count)
     work.withLock {
-      $0.statistics.busy += spent
-      $0.statistics.received += received
-      if each < Hand.quick {
-        $0.usual = each
-        $0.statistics.latency.add(each, count)
-      } else {
-        $0.statistics.latency.add($0.usual, count - 1)
-        $0.statistics.latency.add(spent - $0.usual * Int64(count - 1), 1)
-      }
+      $0.busy += time - paused
+      $0.latency.add(time - paused)
+      $0.received += received
     }
   }
 
-  /// All but what was sent.
-  package var statistics: NodeStatistics {
-    var statistics = work.withLock { $0.statistics }
+  var statistics: NodeStatistics {
+    var statistics = work.withLock { $0 }
+    statistics.sent = sent.load(ordering: .relaxed)
     statistics.stale = stale.load(ordering: .relaxed)
     statistics.blocked = blocked.load(ordering: .relaxed)
     return statistics

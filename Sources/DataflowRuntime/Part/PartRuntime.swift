@@ -30,7 +30,7 @@ final class PartRuntime: Sendable {
     self.wire = wire
     let inproc = try InprocWire(plan: plan, part: part, mailboxes: mailboxes)
     self.inproc = inproc
-    var outletCount = 0
+    let traces = TraceSource(part: part)
     let tracer = isTraced ? Tracer(plan: plan, clock: clock) : nil
     let services = Services(
       plan: plan, clock: clock, control: control, sessions: sessions, wire: wire, stopping: Stopping(),
@@ -41,11 +41,9 @@ final class PartRuntime: Sendable {
       let outlets = try plan.nodes[node].manifest.outputs.indices.map { port in
         let edges = plan.edges.indices.filter { plan.edges[$0].from == .init(node: node, port: port) }
         let links = try edges.map { try Self.link(plan, $0, mailboxes, wire, inproc) }
-        outletCount += 1
         return OutletHost(
           node: plan.nodes[node].name, type: plan.outputType(node: node, port: port), links: links,
-          edges: edges, meter: meter, traces: TraceNumbers(part: part, outlet: outletCount),
-          tracer: tracer.map { (node, $0) }, clock: clock)
+          edges: edges, meter: meter, traces: traces, tracer: tracer.map { (node, $0) }, clock: clock)
       }
       return NodeHost(
         index: node, planned: plan.nodes[node], mailbox: mailbox, outlets: outlets, meter: meter,
@@ -117,7 +115,7 @@ final class PartRuntime: Sendable {
       wire?.fence(turn)
       for host in hosts {
         for (lane, lost) in host.fence(turn).enumerated() where lost > 0 {
-          wire?.owedCredit(edge: plan.incoming(host.index)[lane])?.add(lost)
+          wire?.returnCredit(edge: plan.incoming(host.index)[lane], count: lost)
         }
       }
     case .closeSession(let session):
@@ -140,7 +138,7 @@ final class PartRuntime: Sendable {
 
   var report: PartReport {
     var report = PartReport()
-    report.nodes = hosts.map(\.statistics)
+    report.nodes = hosts.map(\.meter.statistics)
     for host in hosts {
       report.edges += host.mailbox.edges.map {
         NamedEdgeStatistics(edge: $0.name, waiting: $0.waiting, statistics: $0.statistics)
@@ -187,7 +185,7 @@ final class PartRuntime: Sendable {
 
     func seed(for node: String) -> UInt64 { FNV1a.hash(node, mixing: plan.settings.seed) }
 
-    func owedCredit(edge: Int) -> OwedCredit? { wire?.owedCredit(edge: edge) }
+    func taken(node: Int, lane: Int) { wire?.returnCredit(edge: incoming[node][lane], count: 1) }
 
     func refused(node: Int, lane: Int, because error: MessageCodingError) {
       wire?.refuse(edge: incoming[node][lane], because: error)
@@ -205,8 +203,8 @@ final class PartRuntime: Sendable {
 /// The ends, in this process, of edges that do not hand over directly.
 protocol WireEnds: Sendable {
   func link(forEdge edge: Int) throws -> any Link
-  /// What is owed for values that came over the wire and that the node took, or lost; nil if the edge is none such.
-  func owedCredit(edge: Int) -> OwedCredit?
+  /// The node took, or lost, values that came over the wire.
+  func returnCredit(edge: Int, count: Int)
   /// What came on the edge is malformed.
   func refuse(edge: Int, because error: MessageCodingError)
   func forget(session: UInt64)

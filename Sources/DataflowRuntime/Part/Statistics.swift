@@ -53,8 +53,7 @@ public struct NodeStatistics: Sendable, Codable, Equatable {
   public var busy: Int64 = 0
   /// Nanoseconds spent waiting for room downstream.
   public var blocked: Int64 = 0
-  /// Time per message or mark, in nanoseconds. Messages that take less than a microsecond and come right behind each
-  /// other count with their mean.
+  /// Time per message or mark, in nanoseconds.
   public var latency = Histogram()
   /// Values not sent because their turn had been interrupted.
   public var stale = 0
@@ -77,12 +76,10 @@ public struct Histogram: Sendable, Codable, Equatable {
     counts = try values.decode([Int].self, forKey: .counts).prefix(Self.buckets).map { min(max($0, 0), 1 << 44) }
   }
 
-  /// Counts a duration so many times.
-  public mutating func add(_ nanoseconds: Int64, _ times: Int = 1) {
-    if times == 0 { return }
+  public mutating func add(_ nanoseconds: Int64) {
     let index = Self.bucket(of: UInt64(max(nanoseconds, 0)))
     if index >= counts.count { counts.append(contentsOf: repeatElement(0, count: index + 1 - counts.count)) }
-    counts[index] += times
+    counts[index] += 1
   }
 
   /// The middle of the bucket below which a share of `fraction` lies, in nanoseconds; nil if nothing was counted.

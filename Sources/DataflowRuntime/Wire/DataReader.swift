@@ -90,46 +90,26 @@ package struct DataReader {
     remaining -= 1
     var ahead = bytes
     let length = Int(try ahead.take(UInt32.self))
-    let bytes = try bytes.takeBytes(length)
-    do throws(MessageCodingError) {
-      return try Self.read(RecordView(bytes), as: type, &frames)
-    } catch {
-      throw WireError(error.description)
-    }
-  }
-
-  private static func read(
-    _ view: RecordView, as type: any Message.Type, _ frames: inout some PayloadFrames
-  ) throws(MessageCodingError) -> WireRecord {
-    guard let content = WireFormat.Content(rawValue: view.content) else { throw MessageCodingError("unknown record") }
+    let view = try RecordView(try bytes.takeBytes(length))
     var record = WireRecord(
-      content: content, session: view.session, epoch: view.epoch, stamp: view.stamp, schema: view.schema)
-    switch content {
-    case .value:
-      let layout = try view.layOut()
-      var own: [MessageDecoder.Frame] = []
-      for _ in 0..<layout.frames {
-        guard let frame = frames.takeNext() else { throw MessageCodingError("a payload frame is missing") }
-        own.append(MessageDecoder.Frame(bytes: frame.bytes, owner: frame.owner))
-      }
-      record.value = try decode(type, view.decoder(fieldsAt: layout.fields, frames: own))
-    case .sessionBegan:
-      var reader = ByteReader(try view.markFields())
-      do throws(WireError) { record.name = try reader.takeText() } catch { throw MessageCodingError(error.description) }
-    case .turnEnded, .sessionEnded, .closed: _ = try view.markFields()
+      content: view.content, session: view.session, epoch: view.epoch, stamp: view.stamp, schema: view.schema)
+    if view.content == .value {
+      record.value = try Self.decode(type, view.decoder(&frames))
+    } else {
+      record.name = try view.name()
     }
     return record
   }
 
   private static func decode(
     _ type: any Message.Type, _ decoder: consuming MessageDecoder
-  ) throws(MessageCodingError) -> any Message {
+  ) throws(WireError) -> any Message {
     do {
       let value = try type.init(from: &decoder)
       try decoder.finish()
       return value
     } catch {
-      throw MessageCodingError("a value of type \(type.typeName): \(error)")
+      throw WireError("a value of type \(type.typeName): \(error)")
     }
   }
 }

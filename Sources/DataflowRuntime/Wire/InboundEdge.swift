@@ -61,12 +61,6 @@ final class OwedCredit: Sendable {
     self.wakeup = wakeup
   }
 
-  /// How many values may be added before word is due, or due again.
-  var untilEnough: Int {
-    let owed = count.load(ordering: .relaxed)
-    return owed < enough ? enough - owed : enough
-  }
-
   func add(_ values: Int) {
     let before = count.add(values, ordering: .relaxed).oldValue
     if before < enough, before + values >= enough { wakeup.signal() }

@@ -45,9 +45,6 @@ package struct OutboundBatch: Sendable {
 
   package var isEmpty: Bool { end == .first }
 
-  /// Whether little more would have gone in.
-  var isFull: Bool { end.records >= WireFormat.batchRecords * 3 / 4 || end.bytes >= WireFormat.batchBytes * 3 / 4 }
-
   // MARK: Sending
 
   /// Writes the header. Nothing is changed any more from here on.

@@ -7,18 +7,14 @@ import ZeroMQ
 final class OutboundEdge: Link {
   let index: Int
   let edge: PlannedEdge
-  private let state: BriefMutex<OutboundState>
+  private let state: Mutex<OutboundState>
   private let wakeup: Wakeup
-  /// Whether the wire's thread will look into the state before it waits for anything: it need not be told.
-  private let willLook = Atomic<Bool>(false)
-  /// What ``OutboundState/phase`` is.
-  private let greets = Atomic<Bool>(true)
 
   init(index: Int, edge: PlannedEdge, wakeup: Wakeup) {
     self.index = index
     self.edge = edge
     self.wakeup = wakeup
-    state = BriefMutex(OutboundState(depth: edge.depth, policy: edge.policy, schema: edge.type.schemaID))
+    state = Mutex(OutboundState(depth: edge.depth, policy: edge.policy, schema: edge.type.schemaID))
   }
 
   func offer(_ envelope: Envelope) throws -> Bool { try offer { $0.offer(envelope) } }
@@ -30,14 +26,14 @@ final class OutboundEdge: Link {
 
   @inline(__always)
   private func offer(_ put: (inout OutboundState) -> OutboundState.Offer) throws -> Bool {
-    let (outcome, wasEmpty) = state.withLock { state in
+    let (outcome, wasEmpty) = state.withLockSoon { state in
       let wasEmpty = state.isEmpty
       return (put(&state), wasEmpty)
     }
     switch outcome {
     case .taken:
       // The wire looks until it finds nothing; where there was something, it has been told.
-      if wasEmpty, !willLook.load(ordering: .acquiring) { wakeup.signal() }
+      if wasEmpty { wakeup.signal() }
       return true
     case .full:
       if edge.policy == .fail { throw EdgeFull(edge: edge.name, depth: edge.depth) }
@@ -66,34 +62,21 @@ final class OutboundEdge: Link {
 
   /// Changes the state and resumes whoever it says, outside the lock.
   func update(_ change: (inout OutboundState) -> [Waiter]) {
-    for sender in withState({ change(&$0) }) { sender.resume() }
+    for sender in state.withLock({ change(&$0) }) { sender.resume() }
   }
 
   /// - Returns: turns of which something may be lost.
-  func greetAgain() -> [Turn] { withState { $0.greetAgain() } }
+  func greetAgain() -> [Turn] { state.withLock { $0.greetAgain() } }
   func forget(session: UInt64) { state.withLock { $0.forget(session: session) } }
   var phase: OutboundState.Phase { state.withLock { $0.phase } }
-  /// Whether the phase is `greeting`.
-  var isGreeting: Bool { greets.load(ordering: .acquiring) }
   var isDrained: Bool { state.withLock { $0.isDrained } }
   var losses: (dropped: Int, stale: Int) { state.withLock { ($0.dropped, $0.stale) } }
 
-  private func withState<Result>(_ change: (inout OutboundState) -> sending Result) -> sending Result {
-    state.withLock { state in
-      let result = change(&state)
-      greets.store(state.phase == .greeting, ordering: .releasing)
-      return result
-    }
-  }
-
-  /// What may be sent now, up to a batch. All that was taken before has been handed to the socket.
-  func take() -> OutboundBatch? { state.withLock { $0.take() } }
+  /// What may be sent now, up to a batch.
+  func take() -> OutboundBatch? { state.withLockSoon { $0.take() } }
 
   /// What was taken has been handed to the socket, or is lost.
   func sent() { state.withLock { $0.noteSent() } }
-
-  /// The wire's thread will look whether there is something to be taken, or will no more before it waits.
-  func promiseToLook(_ isPromised: Bool) { willLook.store(isPromised, ordering: .releasing) }
 }
 
 /// The receiver does not take what this process sends.

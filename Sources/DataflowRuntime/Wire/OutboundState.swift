@@ -37,8 +37,6 @@ package struct OutboundState: ~Copyable {
   /// The wire has taken something that it has not handed to its socket.
   private var isSending = false
   private var isStopped = false
-  /// Whether nothing more is let in: stopped or refused.
-  private var isObstructed = false
   private var waiters: [Waiter] = []
   package private(set) var dropped = 0
   package private(set) var stale = 0
@@ -77,7 +75,7 @@ package struct OutboundState: ~Copyable {
     if case .value(let value) = envelope.content {
       return offer(value, turn: envelope.turn, stamp: envelope.stamp, envelope: envelope)
     }
-    if isObstructed { return obstacle }
+    if let obstacle { return obstacle }
     let session = envelope.turn.session
     if envelope.turn.isCut { return .taken }
     switch envelope.content {
@@ -93,7 +91,7 @@ package struct OutboundState: ~Copyable {
   package mutating func offer(
     _ value: any Message, turn: Turn, stamp: Stamp, envelope: Envelope? = nil
   ) -> Offer {
-    if isObstructed { return obstacle }
+    if let obstacle { return obstacle }
     if turn.isCut {
       stale += 1
       return .taken
@@ -113,8 +111,10 @@ package struct OutboundState: ~Copyable {
     return .taken
   }
 
-  private var obstacle: Offer {
-    if case .refused(let reason) = phase, !isStopped { .refused(reason: reason) } else { .stopped }
+  private var obstacle: Offer? {
+    if isStopped { return .stopped }
+    if case .refused(let reason) = phase { return .refused(reason: reason) }
+    return nil
   }
 
   private var isLossless: Bool { policy == .block || policy == .fail }
@@ -153,10 +153,7 @@ package struct OutboundState: ~Copyable {
   // MARK: The wire
 
   /// What may be sent now, in order, up to a batch; nil if that is nothing.
-  ///
-  /// Whoever takes has handed over what was taken before.
   package mutating func take() -> OutboundBatch? {
-    isSending = false
     guard phase == .ready else { return nil }
     if batches.isEmpty { writeWhatHasCredit() }
     guard var batch = batches.popFirst() ?? (writer.isEmpty ? nil : writer.takeBatch()) else { return nil }
@@ -221,7 +218,6 @@ package struct OutboundState: ~Copyable {
 
   package mutating func refuse(_ reason: String) -> [Waiter] {
     phase = .refused(reason: reason)
-    isObstructed = true
     return takeWaiters()
   }
 
@@ -243,7 +239,6 @@ package struct OutboundState: ~Copyable {
   package mutating func greetAgain() -> [Turn] {
     defer { unanswered.removeAll() }
     phase = .greeting
-    isObstructed = isStopped
     credits = 0
     closeIsSent = false
     var again = DataWriter()
@@ -278,7 +273,7 @@ package struct OutboundState: ~Copyable {
   package mutating func forget(session id: UInt64) { sessions[id] = nil }
 
   package mutating func stop() -> [Waiter] {
-    (isStopped, isObstructed) = (true, true)
+    isStopped = true
     batches.removeAll()
     queue.removeAll()
     if !writer.isEmpty { _ = writer.takeBatch() }

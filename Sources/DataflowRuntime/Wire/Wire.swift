@@ -95,7 +95,7 @@ final class Wire: WireEnds {
     return link
   }
 
-  func owedCredit(edge: Int) -> OwedCredit? { owed[edge] }
+  func returnCredit(edge: Int, count: Int) { owed[edge]?.add(count) }
   func refuse(edge: Int, because error: MessageCodingError) { owed[edge]?.refuse(because: error) }
 
   func fence(_ turn: Turn) {

@@ -1,5 +1,3 @@
-import Dataflow
-
 /// Constants of the wire format, which `docs/wire-format.md` describes byte by byte.
 package enum WireFormat {
   /// Peers with another major version are refused; a minor version only adds what older peers may ignore.
@@ -10,8 +8,8 @@ package enum WireFormat {
   static let preambleSize = 8
   /// With the preamble.
   static let dataHeaderSize = 32
-  static let recordHeaderSize = RecordView.headerSize
-  static let bufferHeaderSize = MessageDecoder.headerSize
+  static let recordHeaderSize = 56
+  static let bufferHeaderSize = 16
 
   /// Larger buffers travel in frames of their own, without a copy; for smaller ones a frame costs more than a copy.
   package static let inlineLimit = 8 << 10
@@ -21,7 +19,8 @@ package enum WireFormat {
   static let batchFrames = 16
 
   // What a reader accepts; beyond it a message is malformed.
-  static let maximumBuffers = RecordView.maximumBuffers
+  static let maximumRank = 8
+  static let maximumBuffers = 64
   static let maximumRecords = 4096
   static let maximumText = 4096
   /// Frames of a message: routing id, first frame, what was there before the batch was full, and the last record's
@@ -76,10 +75,10 @@ package struct ByteWriter: ~Copyable {
   var written: UnsafeRawBufferPointer { UnsafeRawBufferPointer(start: block.start, count: count) }
 
   /// Gives up what was written, and starts anew, with room for about as much.
-  mutating func takeBlock() -> ByteBlock {
+  mutating func takeBlock() -> (block: ByteBlock, count: Int) {
     let capacity = max(512, count < block.capacity / 4 ? block.capacity / 2 : block.capacity)
     defer { (block, count) = (ByteBlock(capacity: capacity), 0) }
-    return block
+    return (block, count)
   }
 
   /// Leaves room for bytes that are written later.
@@ -116,6 +115,18 @@ package struct ByteWriter: ~Copyable {
 
   mutating func put(raw: [UInt8]) {
     if !raw.isEmpty { raw.withUnsafeBytes { put(raw: $0) } }
+  }
+
+  /// - Parameter alignment: a power of two.
+  @inline(__always)
+  mutating func pad(to alignment: Int) {
+    let missing = -count & (alignment - 1)
+    if missing > 0 { extend(by: missing).initializeMemory(as: UInt8.self, repeating: 0, count: missing) }
+  }
+
+  mutating func overwrite(_ value: UInt32, at offset: Int) {
+    guard offset >= 0, offset + 4 <= count else { return }
+    (block.start + offset).storeBytes(of: value.littleEndian, as: UInt32.self)
   }
 
   package mutating func preamble(_ kind: WireFormat.Kind) {

@@ -14,7 +14,6 @@ final class WireLoop {
   private var inbound: [Receiver] = []
   private var outbound: [Sender] = []
   private var poller = Poller()
-  private let woken: Poller.Slot
   private var authenticator: Authenticator?
   private var incoming = Multipart()
   /// Whether a node sends one value after the other. Then it is left alone for a moment, for what it sends meanwhile
@@ -22,10 +21,8 @@ final class WireLoop {
   private var isInFlow = false
   /// So many values in a message are a flow.
   private static let flow = 32
-  /// How long a node is left alone, in microseconds; the system adds some fifty. It grows until what is sent meanwhile
-  /// fills a message.
-  private var breath = breaths.lowerBound
-  private static let breaths: ClosedRange<UInt32> = 20...300
+  /// Microseconds; the system adds some fifty.
+  private static let breath: UInt32 = 20
 
   private final class Receiver {
     let end: InboundEdge
@@ -67,7 +64,7 @@ final class WireLoop {
     self.counters = counters
     self.report = report
     self.wakeup = wakeup
-    woken = poller.add(wakeup)
+    _ = poller.add(wakeup)
     if let keys = identity.keys {
       let authenticator = try Authenticator(context: context, allowing: keys.allowed)
       counters.watch(authenticator)
@@ -113,8 +110,8 @@ final class WireLoop {
   /// Serves all edges until told to stop.
   func run(until isStopped: () -> Bool) {
     while !isStopped() {
-      _ = try? poller.wait(timeout: isInFlow ? .zero : .milliseconds(250))
-      if poller.events(at: woken).contains(.readable) { wakeup.drain() }
+      _ = try? poller.wait(timeout: .milliseconds(250))
+      _ = wakeup.drain()
       for receiver in inbound {
         if let fault = receiver.end.owed.takeFault() { malformed(receiver, fault) }
         receive(receiver)
@@ -122,25 +119,18 @@ final class WireLoop {
       for sender in outbound {
         answers(sender)
         greet(sender)
-        // Before the look, so that whatever comes after it is told.
-        sender.end.promiseToLook(false)
+        flush(sender)
       }
-      isInFlow = false
-      for sender in outbound { flush(sender) }
       for receiver in inbound { payCredit(receiver) }
-      if isInFlow {
-        for sender in outbound { sender.end.promiseToLook(true) }
-        usleep(breath)
-      } else {
-        breath = Self.breaths.lowerBound
-      }
+      if isInFlow { usleep(Self.breath) }
+      isInFlow = false
     }
   }
 
   // MARK: Sending
 
   private func greet(_ sender: Sender) {
-    if !sender.end.isGreeting { return }
+    if sender.end.phase != .greeting { return }
     let now = clock.now
     guard sender.greeted == .min || now - sender.greeted > sender.patience else { return }
     sender.greeted = now
@@ -165,7 +155,8 @@ final class WireLoop {
         guard let batch = sender.end.take() ?? (isQuiet(sender) ? OutboundBatch.empty : nil) else { return }
         batch.address(edge: UInt32(sender.end.index), incarnation: identity.incarnation, number: sender.number)
         sender.number += 1
-        breathe(after: batch, sender.end.edge.depth)
+        // Not where credit might be used up meanwhile.
+        if batch.values >= Self.flow, batch.values <= sender.end.edge.depth / 8 { isInFlow = true }
         do {
           sender.pending.append(try batch.headFrame())
           for frame in batch.frames {
@@ -179,19 +170,10 @@ final class WireLoop {
         }
       }
       let isSent = (try? sender.socket.trySend(&sender.pending)) ?? false
+      if isSent { sender.end.sent() }
       poller.setEvents(isSent ? .readable : [.readable, .writable], at: sender.slot)
       if !isSent { return }
     }
-  }
-
-  /// Leaves the node alone for a while if it sends one value after the other, but not so long that it might use up its
-  /// credit.
-  private func breathe(after batch: OutboundBatch, _ depth: Int) {
-    guard batch.values >= Self.flow, batch.values <= depth / 4 else { return }
-    let isEnough = batch.isFull || batch.values > depth / 8
-    let next = isEnough ? breath - breath / 4 : breath + breath / 4
-    breath = min(max(next, Self.breaths.lowerBound), Self.breaths.upperBound)
-    isInFlow = true
   }
 
   /// Keeps a buffer's memory until the socket has sent it.
@@ -202,7 +184,7 @@ final class WireLoop {
 
   private func isQuiet(_ sender: Sender) -> Bool {
     let now = clock.now
-    guard now - sender.looked > 1_000_000_000, sender.end.phase == .ready else { return false }
+    guard sender.end.phase == .ready, now - sender.looked > 1_000_000_000 else { return false }
     sender.looked = now
     return true
   }
@@ -288,7 +270,7 @@ final class WireLoop {
     end.expected = 0
     end.hasProvenType = false
     end.owed.clear()
-    let room = end.mailbox.roomAnew(inLane: end.lane)
+    let room = max(0, end.edge.depth - end.mailbox.values(inLane: end.lane))
     send(.welcome(attempt: greeting.attempt, credits: UInt32(room)), to: routing, receiver)
   }
 

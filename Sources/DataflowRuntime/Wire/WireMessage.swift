@@ -22,9 +22,18 @@ package final class WireMessage: WrittenMessage, @unchecked Sendable {
   }
 
   package func open(at place: Int) throws(MessageCodingError) -> (decoder: MessageDecoder, stamp: Stamp) {
-    try RecordView(UnsafeRawBufferPointer(rebasing: bytes[place..<end(ofRecordAt: place)])).open()
+    do throws(WireError) {
+      let record = try RecordView(UnsafeRawBufferPointer(rebasing: bytes[place..<end(ofRecordAt: place)]))
+      guard record.content == .value else { throw WireError("a mark where a value was") }
+      var frames = NoFrames()
+      return (try record.decoder(&frames), record.stamp)
+    } catch {
+      throw MessageCodingError(error.description)
+    }
   }
+}
 
-  /// The record that begins at a place; this message keeps it alive.
-  func record(at place: Int) -> Handful.Record? { bytes.baseAddress.map { Handful.Record(start: $0 + place) } }
+private struct NoFrames: PayloadFrames {
+  var isEmpty: Bool { true }
+  func takeNext() -> (bytes: UnsafeRawBufferPointer, owner: AnyObject)? { nil }
 }

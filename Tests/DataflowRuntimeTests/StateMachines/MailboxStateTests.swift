@@ -163,65 +163,6 @@ import Testing
     expectEqual(mailbox.drain().values, [8])
   }
 
-  /// Takes two of three values; the third is laid out for the node.
-  private static func layOut(_ turn: Turn, room: Int = .max) throws -> (mailbox: MailboxState, hand: Hand) {
-    var mailbox = try Self.mailbox(["block"])
-    var hand = Hand()
-    var delivery = MailboxState.Delivery([run(0..<3, turn, lane: 0)], lane: 0, now: 0)
-    expect(try mailbox.advance(&delivery))
-    var wake: [Waiter] = []
-    guard case .arrival = mailbox.take(on: .max, now: 0, hand: &hand, wake: &wake) else { throw Missing() }
-    var worked: Hand.Worked?
-    guard hand.next(on: .max, now: 10, room: room, worked: &worked) != nil else { throw Missing() }
-    expectEqual(worked, Hand.Worked(time: 10, read: 0))
-    return (mailbox, hand)
-  }
-
-  private struct Missing: Error {}
-
-  @Test func whatIsReadFromTheHandfulIsCounted() throws {
-    var (mailbox, hand) = try Self.layOut(Turn(Session(id: 1, name: "a"), epoch: 1))
-    let value = try hand.handful.read(as: Text.self, on: .max)
-    expectEqual(value?.value.string, "2")
-    #expect(try hand.handful.read(as: Text.self, on: .max) == nil)
-    mailbox.count(&hand)
-    #expect(mailbox.lanes[0].values == 0)
-    var worked: Hand.Worked?
-    #expect(hand.next(on: .max, now: 20, room: .max, worked: &worked) == nil)
-    expectEqual(hand.takeRead(), 1)
-  }
-
-  @Test func aSenderThatBeginsAnewGetsNoCreditForWhatWasReadBefore() throws {
-    for isAnew in [false, true] {
-      var (_, hand) = try Self.layOut(Turn(Session(id: 1, name: "a"), epoch: 1))
-      _ = try hand.handful.read(as: Text.self, on: .max)
-      if isAnew { hand.forgetCredit() }
-      expectEqual(hand.worked(now: 20), Hand.Worked(time: 10, read: 1, unpaid: isAnew ? 0 : 1))
-    }
-  }
-
-  @Test func theHandfulIsTakenBackWhenItsTurnIsInterrupted() throws {
-    let turn = Turn(Session(id: 1, name: "a"), epoch: 1)
-    var (mailbox, hand) = try Self.layOut(turn)
-    turn.session.raiseWatermark(to: 2)
-    mailbox.settle(&hand)
-    expectEqual(mailbox.fence(turn).lost, [1])
-    #expect(try hand.handful.read(as: Text.self, on: .max) == nil)
-    guard case .arrival(.cut, _) = mailbox.step(&hand) else { throw Missing() }
-  }
-
-  @Test func nothingIsLaidOutThatTheSenderMustHearOf() throws {
-    for (room, isLaid) in [(2, false), (3, true)] {
-      let (_, hand) = try Self.layOut(Turn(Session(id: 1, name: "a"), epoch: 1), room: room)
-      #expect(try (hand.handful.read(as: Text.self, on: .max) != nil) == isLaid)
-    }
-  }
-
-  @Test func theHandfulIsForWhoeverWaitsForItsPortAlone() throws {
-    let (_, hand) = try Self.layOut(Turn(Session(id: 1, name: "a"), epoch: 1))
-    #expect(try hand.handful.read(as: Text.self, on: 2) == nil)
-  }
-
   @Test func afterAStopNothingIsTakenOrDelivered() throws {
     var mailbox = try Self.mailbox(["block"])
     let turn = Turn(Session(id: 1, name: "a"), epoch: 1)
@@ -250,14 +191,7 @@ import Testing
     var marksSent: [Turn: Int] = [:]
     var marksTaken: [Turn: Int] = [:]
     var hand = Hand()
-    func take(_ mailbox: inout MailboxState) throws -> Bool {
-      if let value = try hand.handful.read(as: Text.self, on: .max) {
-        #expect(!value.turn.isCut, "a stale message was handed over")
-        taken[hand.lane] += 1
-        if let before = last[hand.lane] { #expect(value.stamp.sequence > before) }
-        last[hand.lane] = value.stamp.sequence
-        return true
-      }
+    func take(_ mailbox: inout MailboxState) -> Bool {
       switch mailbox.step(&hand) {
       case .arrival(.written(let value, _), let lane):
         #expect(!value.turn.isCut, "a stale message was handed over")
@@ -305,11 +239,10 @@ import Testing
         _ = mailbox.fence(turn)
         // Some of the old turn is still under way.
         if random.chance(50) { epochs[who] += 1 }
-      default: _ = try take(&mailbox)
+      default: _ = take(&mailbox)
       }
     }
-    while try take(&mailbox) {}
-    mailbox.settle(&hand)
+    while take(&mailbox) {}
     for lane in mailbox.lanes.indices {
       let statistics = mailbox.lanes[lane].statistics
       #expect(mailbox.lanes[lane].values == 0)
@@ -340,8 +273,8 @@ extension MailboxState {
 
   /// Takes what is next, from the hand or the lanes, as the mailbox does.
   mutating func step(_ hand: inout Hand) -> Take {
-    var worked: Hand.Worked?
-    if let next = hand.next(on: .max, now: 0, room: .max, worked: &worked) {
+    var worked: Int64?
+    if let next = hand.next(on: .max, now: 0, worked: &worked) {
       return .arrival(next.arrival, lane: next.lane)
     }
     settle(&hand)
