@@ -207,15 +207,16 @@ final class Supervisor: RunningGraph {
   }
 
   private func joined(_ part: Int, _ process: Int32, _ isFirst: Bool) {
-    coordinator.tell(.part(name: plan.parts[part].name, what: "joined as process \(process)"))
-    state.withLock { state in
+    let isChild = state.withLock { state in
       state.silent[part] = nil
       state.joined.insert(part)
+      return state.children[part] != nil
     }
-    if isFirst { return }
-    // Started by hand again, perhaps before anybody noticed that it had gone.
-    if state.withLock({ $0.children[part] == nil }) { coordinator.partLost(part, reason: "was started anew") }
-    coordinator.partIsBack(part)
+    // Started by hand again, perhaps before anybody noticed that it had gone. Before it is announced: turns that begin
+    // after that are not among those that are lost.
+    if !isFirst, !isChild { coordinator.partLost(part, reason: "was started anew") }
+    coordinator.tell(.part(name: plan.parts[part].name, what: "joined as process \(process)"))
+    if !isFirst { coordinator.partIsBack(part) }
   }
 
   private func silent(_ part: Int) {
