@@ -96,7 +96,7 @@ let package = Package(
       name: "Catalog",
       dependencies: [
         "Dataflow", "Adapter", "AudioCapture", "AudioTokenHead", "ChatPrompt", "LLMStep", "OmniPrompt", "SnacDecoder",
-        "SnacEncoder", "Speaker", "SpeechEnd", "TextHead", "TextInput", "TextOutput", "VisionEncoder", "VoiceGate",
+        "SnacEncoder", "Speaker", "VoiceActivity", "TextHead", "TextInput", "TextOutput", "VisionEncoder", "VoiceGate",
         "WhisperDecoder", "WhisperEncoder",
         .target(name: "FliteSpeech", condition: .when(traits: ["Flite"])),
         .target(name: "ImageCapture", condition: .when(traits: ["Images"])),
@@ -122,7 +122,7 @@ let package = Package(
     node("SnacDecoder", ["ModelKit", "Tensors"]),
     node("SnacEncoder", ["ModelKit", "Tensors"]),
     node("Speaker"),
-    node("SpeechEnd"),
+    node("VoiceActivity"),
     node("TextHead", ["ModelKit", "Tensors"]),
     node("TextInput"),
     node("TextOutput"),
@@ -168,7 +168,7 @@ let package = Package(
         "Tensors",
       ],
       swiftSettings: strict),
-    nodeTests("SpeechEnd"),
+    nodeTests("VoiceActivity"),
     nodeTests("TextOutput"),
     .testTarget(
       name: "ModelKitTests", dependencies: ["CAllocations", "ModelKit", "Parity", "Tensors"], exclude: ["Golden"],

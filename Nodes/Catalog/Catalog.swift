@@ -8,7 +8,7 @@ internal import OmniPrompt
 internal import SnacDecoder
 internal import SnacEncoder
 internal import Speaker
-internal import SpeechEnd
+internal import VoiceActivity
 internal import TextHead
 internal import TextInput
 internal import TextOutput
@@ -38,7 +38,7 @@ public enum Catalog {
     SnacDecoderNode.self,
     SnacEncoderNode.self,
     SpeakerNode.self,
-    SpeechEndNode.self,
+    VoiceActivityNode.self,
     TextHeadNode.self,
     TextInputNode.self,
     TextOutputNode.self,

@@ -127,7 +127,7 @@ public struct OmniPromptNode: Node {
         context.fail(
           Turn(session, epoch: 0),
           because:
-            "what was said belongs to no turn; put a node that opens turns, such as speech-end, before the encoder")
+            "what was said belongs to no turn; put a node that opens turns, such as voice-activity, before the encoder")
       }
       questions = questions.filter { $0.key.session != session }
     case .sessionBegan, .turnCut: break

@@ -6,7 +6,7 @@ internal import Tensors
 /// Turns speech into Whisper's features, once a turn, or once every 30 seconds of it.
 ///
 /// Sound that belongs to no turn is encoded too, in windows of 30 seconds of the session: a file can be transcribed
-/// without ``speech-end``.
+/// without ``voice-activity``.
 public struct WhisperEncoderNode: Node {
   public static let kind = "whisper-encoder"
   public static let summary = "Log-mel spectrogram and Whisper's encoder: speech in, features out."

@@ -48,7 +48,7 @@ struct NetworkEndToEnd {
     let cable = try #require(Cable())
     try await keys(folder, ["coordinator", "near", "far"])
     let place = try place(
-      folder, cable, near: "capture, speech-end, encoder, decoder, transcript, speech, speaker", far: "\"*\"")
+      folder, cable, near: "capture, voice-activity, encoder, decoder, transcript, speech, speaker", far: "\"*\"")
     let graph = ["run", Command.graph("cascade.yaml"), "--set", "question=\(Command.question)"]
     let alone = try Command(graph + ["--set", "answer=alone.wav"], in: folder)
     #expect(await alone.ends(within: 600) == Command.Exit(status: 0))

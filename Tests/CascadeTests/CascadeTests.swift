@@ -126,9 +126,9 @@ struct EarsTests {
       ])
     #expect(whole.printed == [Self.jfk])
     let cut = try await run(
-      nodes: ends.merging(["speech-end": ["kind": "speech-end", "with": ["silence": 3_000]]]) { $1 },
+      nodes: ends.merging(["voice-activity": ["kind": "voice-activity", "with": ["silence": 3_000]]]) { $1 },
       edges: [
-        "capture.audio -> speech-end.audio", "speech-end.speech -> encoder.audio",
+        "capture.audio -> voice-activity.audio", "voice-activity.speech -> encoder.audio",
         "encoder.features -> decoder.features", "decoder.text -> transcript.text",
       ])
     #expect(cut.printed == [Self.jfk])

@@ -91,7 +91,7 @@ private struct WholeTurnNode: Node {
     let file = Goldens.shippedFolder + "/../../../Graphs/\(name).yaml"
     return try TestRun(
       file: file, overrides: models + senses + overrides,
-      swaps: name.hasSuffix("text") ? [] : ["speech-end=whole-turn"],
+      swaps: name.hasSuffix("text") ? [] : ["voice-activity=whole-turn"],
       parts: parts, over: carrier, catalog: catalog, clock: clock)
   }
 
@@ -161,7 +161,7 @@ private struct WholeTurnNode: Node {
   // MARK: Placement and sessions
 
   private static let three = [
-    ["capture", "speech-end", "encoder", "adapter"], ["prompt", "llm-step", "audio-token-head", "answer"],
+    ["capture", "voice-activity", "encoder", "adapter"], ["prompt", "llm-step", "audio-token-head", "answer"],
   ]
 
   @Test func theBytesAreTheSameInOneProcessAndSpreadOut() async throws {
@@ -180,7 +180,7 @@ private struct WholeTurnNode: Node {
   }
 
   @Test func picturesAndTextsAreAnsweredTheSameSpreadOut() async throws {
-    let eyes = ["picture", "vision-encoder", "vision-adapter", "capture", "speech-end", "encoder", "speech-adapter"]
+    let eyes = ["picture", "vision-encoder", "vision-adapter", "capture", "voice-activity", "encoder", "speech-adapter"]
     let mind = ["prompt", "llm-step", "audio-token-head", "answer"]
     for (graph, overrides, parts) in [
       ("mini-omni2-vision", ["question=\(try question(0))", "picture=\(goldens.folder)/picture.png"], [eyes, mind]),
@@ -292,7 +292,7 @@ private struct WholeTurnNode: Node {
     ]
     let run = try TestRun(
       file: Goldens.shippedFolder + "/../../../Graphs/mini-omni2.yaml",
-      overrides: models + ["question=\(try question(0))", "speech-end.threshold=0"], swaps: ["speech-end=voice-gate"],
+      overrides: models + ["question=\(try question(0))", "voice-activity.threshold=0"], swaps: ["voice-activity=voice-gate"],
       catalog: catalog)
     _ = try? await run.run()
     #expect("\(run.turns)".contains("belongs to no turn"), "\(run.turns) \(run.failure ?? "")")

@@ -119,7 +119,7 @@ public struct PlannedEdge: Sendable {
     /// Index into the manifest's inputs or outputs.
     public var port: Int
   }
-  /// `capture.audio -> speech-end.audio`
+  /// `capture.audio -> voice-activity.audio`
   public var name: String
   /// The output.
   public var from: End

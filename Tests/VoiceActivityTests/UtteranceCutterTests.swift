@@ -1,4 +1,4 @@
-import SpeechEnd
+import VoiceActivity
 import Testing
 
 /// Sound made of pieces: each so many milliseconds of a level in dBFS.

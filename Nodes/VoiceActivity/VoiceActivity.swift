@@ -4,8 +4,8 @@ public import Messages
 /// Cuts a session's sound into utterances, each a turn: finds where speech begins and, by its energy, where it ends.
 ///
 /// All decisions are taken on counted samples, so the same sound is cut the same way at any speed.
-public struct SpeechEndNode: Node {
-  public static let kind = "speech-end"
+public struct VoiceActivityNode: Node {
+  public static let kind = "voice-activity"
   public static let summary = "Cuts sound into utterances by its energy; each utterance becomes a turn."
   public static let ending = Ending.explicit
   public static let opensTurns = true

@@ -1,7 +1,7 @@
 import Dataflow
 import DataflowTesting
 import Messages
-import SpeechEnd
+import VoiceActivity
 import Testing
 
 /// 20 ms of noise or silence.
@@ -9,9 +9,9 @@ private func chunk(loud: Bool) -> AudioChunk {
   AudioChunk(samples: SharedBuffer((0..<320).map { loud ? ($0 % 3 == 0 ? 0.3 : -0.2) : 0 }), rate: 16_000)
 }
 
-@Suite struct SpeechEndNodeTests {
+@Suite struct VoiceActivityNodeTests {
   @Test func sessionsAreCutApart() async throws {
-    try await withNode(SpeechEndNode.self) { node in
+    try await withNode(VoiceActivityNode.self) { node in
       let sessions = [try await node.beginSession("a"), try await node.beginSession("b")]
       // Both speak at once; a pauses twice, b not at all.
       for index in 0..<200 {
@@ -39,7 +39,7 @@ private func chunk(loud: Bool) -> AudioChunk {
   }
 
   @Test func afterAnInterruptionANewTurnBegins() async throws {
-    try await withNode(SpeechEndNode.self) { node in
+    try await withNode(VoiceActivityNode.self) { node in
       let session = try await node.beginSession("a")
       func speak(_ chunks: Int, loud: Bool) async throws {
         for _ in 0..<chunks { try await node.send(chunk(loud: loud), to: "audio", turn: Turn(session, epoch: 0)) }
