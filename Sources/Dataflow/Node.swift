@@ -111,7 +111,14 @@ public struct NodeContext: Sendable {
   public func endSession(_ session: Session) { services.endSession(session) }
 
   /// Interrupts the session: everything up to its latest turn falls silent, in every process.
-  public func interrupt(_ session: Session, because reason: String) { services.interrupt(session, because: reason) }
+  public func interrupt(_ session: Session, because reason: String) {
+    services.interrupt(session, through: nil, because: reason)
+  }
+
+  /// Interrupts the turn and all of the session's before it; turns that have been opened since go on.
+  public func interrupt(_ turn: Turn, because reason: String) {
+    services.interrupt(turn.session, through: turn.epoch, because: reason)
+  }
 
   /// The turn failed in this node, and only the turn: the run goes on.
   public func fail(_ turn: Turn, because reason: String) { services.fail(turn, because: reason) }
@@ -162,7 +169,7 @@ package protocol NodeServices: Sendable {
   func beginTurn(in session: Session) -> Turn
   func endTurn(_ turn: Turn)
   func endSession(_ session: Session)
-  func interrupt(_ session: Session, because reason: String)
+  func interrupt(_ session: Session, through epoch: UInt32?, because reason: String)
   func fail(_ turn: Turn, because reason: String)
   func played(_ time: Int64, of turn: Turn)
   func said(_ pieces: [SaidText], of turn: Turn, replacing: Bool)

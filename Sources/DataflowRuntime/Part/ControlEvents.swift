@@ -16,7 +16,8 @@ package enum PartEvent: Sendable, Equatable, Codable {
   case turnAsked(session: UInt64, epoch: UInt32)
   /// All of the turn (epoch 0: of the session) has come to an end in a node that feeds nobody, or has left the process.
   case reached(session: UInt64, epoch: UInt32, node: Int)
-  case interrupt(session: UInt64, reason: String)
+  /// Turns up to this epoch are to fall silent; without one, all that there are.
+  case interrupt(session: UInt64, epoch: UInt32?, reason: String)
   case turnFailed(session: UInt64, epoch: UInt32, node: Int, reason: String)
   /// Nothing of the turns up to this one is computed any more in this node.
   case acknowledged(session: UInt64, epoch: UInt32, node: Int)

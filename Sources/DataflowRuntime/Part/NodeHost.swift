@@ -258,8 +258,8 @@ extension NodeHost: NodeServices {
     pass(.sessionEnded, Turn(session, epoch: 0))
   }
 
-  func interrupt(_ session: Session, because reason: String) {
-    part.control.post(.interrupt(session: session.id, reason: reason))
+  func interrupt(_ session: Session, through epoch: UInt32?, because reason: String) {
+    part.control.post(.interrupt(session: session.id, epoch: epoch, reason: reason))
   }
 
   func fail(_ turn: Turn, because reason: String) {

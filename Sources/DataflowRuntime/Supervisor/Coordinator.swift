@@ -125,8 +125,8 @@ package final class Coordinator: Sendable {
       case .reached(let id, let epoch, let node):
         state.timings[TurnKey(session: id, epoch: epoch)]?.lastReached = now
         return self.apply(state.ledger.reached(id, epoch: epoch, node: node), &state)
-      case .interrupt(let id, let reason):
-        return self.apply(state.ledger.interrupt(id, reason: reason, now: now), &state)
+      case .interrupt(let id, let epoch, let reason):
+        return self.apply(state.ledger.interrupt(id, through: epoch, reason: reason, now: now), &state)
       case .turnFailed(let id, let epoch, let node, let reason):
         if let actions = state.ledger.turnFailed(id, epoch: epoch, reason: "\(self.name(node)): \(reason)") {
           return self.apply(actions, &state)

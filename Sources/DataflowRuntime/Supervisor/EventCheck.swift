@@ -31,7 +31,8 @@ extension PartEvent {
     case .edgeReady(let edge): return plan.touches(edge, part) ? self : nil
     case .edgeBroken(let edge, let reason):
       return plan.touches(edge, part) ? .edgeBroken(edge: edge, reason: Self.short(reason)) : nil
-    case .interrupt(let session, let reason): return .interrupt(session: session, reason: Self.short(reason))
+    case .interrupt(let session, let epoch, let reason):
+      return .interrupt(session: session, epoch: epoch, reason: Self.short(reason))
     case .turnFailed(let session, let epoch, let node, let reason):
       guard isOwn(node), canBe(epoch) else { return nil }
       return .turnFailed(session: session, epoch: epoch, node: node, reason: Self.short(reason))

@@ -241,10 +241,11 @@ package struct TurnLedger {
     return actions + closeIfDone(id)
   }
 
-  /// Interrupts everything in the session up to its latest turn.
-  package mutating func interrupt(_ id: UInt64, reason: String, now: Int64) -> [Action] {
-    guard let book = sessions[id], book.latest > book.fenced else { return [] }
-    return cut(id, through: book.latest, .interrupted(reason: reason), now: now)
+  /// Interrupts everything in the session up to a turn, or to its latest one.
+  package mutating func interrupt(_ id: UInt64, through epoch: UInt32? = nil, reason: String, now: Int64) -> [Action] {
+    guard let (latest, fenced) = sessions[id].map({ ($0.latest, $0.fenced) }) else { return [] }
+    let last = min(epoch ?? latest, latest)
+    return last > fenced ? cut(id, through: last, .interrupted(reason: reason), now: now) : []
   }
 
   /// A process died: all open turns fail by name, since nobody knows what of them it took with it.

@@ -151,7 +151,7 @@ import Testing
         case 5: .edgeReady(edge: node)
         case 6: .edgeBroken(edge: node, reason: text)
         case 7, 8: .reached(session: id, epoch: epoch, node: node)
-        case 9: .interrupt(session: id, reason: text)
+        case 9: .interrupt(session: id, epoch: [nil, epoch].randomElement(using: &random) ?? nil, reason: text)
         case 10: .turnFailed(session: id, epoch: epoch, node: node, reason: text)
         case 11, 12: .acknowledged(session: id, epoch: epoch, node: node)
         case 13: .played(session: id, epoch: epoch, time: time)
@@ -192,7 +192,7 @@ import Testing
     func begin() { say(.sessionBegan(session: session, name: "s", node: plan.node("source"))) }
     @discardableResult
     func open(_ epoch: UInt32) -> Bool { say(.turnBegan(session: session, epoch: epoch, node: plan.node("opener"))) }
-    func interrupt() { say(.interrupt(session: session, reason: "enough")) }
+    func interrupt() { say(.interrupt(session: session, epoch: nil, reason: "enough")) }
 
     func finish() async -> RunSummary {
       let summary = coordinator.finish(.failed(reason: "over"))

@@ -56,6 +56,10 @@ struct WireVector: Sendable, CustomStringConvertible {
     ("data-image", ImageFrame(pixels: SharedBuffer<UInt8>(0..<12), width: 2, height: 2)),
     ("data-codes", AudioCodes(codes: SharedBuffer<Int32>([7, 0, 4095, 1, 2, 3]), layers: 3, size: 4096)),
     ("data-control", Control("speech", detail: "started")),
+    ("data-detection", Detection(.command, label: "stop", start: 1_200_000_000, end: 1_500_000_000, score: 0.75)),
+    ("data-playhead", Playhead(frames: 16_000, rate: 24_000, underruns: 1)),
+    ("data-answer-state", AnswerState(.cut, epoch: 1, played: 1_500_000_000, heard: "Good")),
+    ("data-said", Said([SaidText("Good", end: 300_000_000), SaidText(" morning.", end: 700_000_000)], replacing: true)),
   ]
 
   private static let data: [WireVector] =

@@ -158,9 +158,10 @@ class Node:
         """Ends the session on all outputs, for nodes without inputs and those that end turns themselves."""
         self._runtime.end_session(session)
 
-    def interrupt(self, session: Session, reason: str) -> None:
-        """Interrupts the session: everything up to its latest turn falls silent, in every process."""
-        self._runtime.event("interrupt", session=session.id, reason=reason)
+    def interrupt(self, session: Session, reason: str, epoch: Optional[int] = None) -> None:
+        """Interrupts the session up to a turn, by default its latest: all of that falls silent, in every process."""
+        up_to = {} if epoch is None else {"epoch": epoch}
+        self._runtime.event("interrupt", session=session.id, reason=reason, **up_to)
 
     def fail(self, turn: Turn, reason: str) -> None:
         """The turn failed in this node, and only the turn: the run goes on."""
