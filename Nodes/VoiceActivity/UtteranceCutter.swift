@@ -50,7 +50,7 @@ package struct UtteranceCutter {
   private let silence: Int
   private let tail: Int
   private let speech: Int
-  private let preRoll: Int
+  private let preRollFrames: Int
   private let longest: Int
   /// An utterance's frames from this one on are held back, so that it can still be cut before them.
   private let holdFrom: Int
@@ -68,7 +68,7 @@ package struct UtteranceCutter {
     silence = max(1, settings.silence / Self.frameLength)
     tail = min(silence, settings.tail / Self.frameLength)
     speech = max(1, settings.speech / Self.frameLength)
-    preRoll = settings.preRoll / Self.frameLength
+    preRollFrames = settings.preRoll / Self.frameLength
     longest = max(100, settings.longest * 1_000 / Self.frameLength)
     holdFrom = longest - min(250, longest / 2)
     detector = SpeechLevel(rate: rate, margin: settings.margin, level: settings.level)
@@ -104,6 +104,19 @@ package struct UtteranceCutter {
     state = .idle
   }
 
+  /// Forgets the current utterance and goes on at another position, which may have been heard before.
+  package mutating func restart(at position: Int) {
+    abandon()
+    rest = []
+    self.position = position
+  }
+
+  /// Samples before the speech that belong to an utterance.
+  package var preRoll: Int { preRollFrames * frameSamples }
+
+  /// Samples of an utterance that need not be speech: before it, and behind.
+  package var padding: Int { (preRollFrames + tail) * frameSamples }
+
   private mutating func step(_ samples: [Float], _ cuts: inout [Cut]) {
     let isInside = if case .idle = state { false } else { true }
     let (power, isSpeech) = detector.judge(samples, holding: isInside)
@@ -132,7 +145,7 @@ package struct UtteranceCutter {
     }
   }
 
-  private mutating func trim() { pending.removeFirst(max(0, pending.count - preRoll)) }
+  private mutating func trim() { pending.removeFirst(max(0, pending.count - preRollFrames)) }
 
   private mutating func speak(_ quiet: Int, _ cuts: inout [Cut]) {
     state = .speaking(quiet: quiet)
