@@ -34,7 +34,11 @@ package final class NodeThread: TaskExecutor, @unchecked Sendable {
   private var pauses: UInt64 = 0
   private var patience = Patience()
 
-  init(name: String) {
+  /// The time that the run goes by, if it is simulated.
+  private let simulation: SimulatedTime?
+
+  init(name: String, clock: any TimeSource) {
+    simulation = clock as? SimulatedTime
     sem_init(semaphore, 0, 0)
     // Inference keeps its activations on the heap; libraries that nodes call may not.
     startThread(named: String(name.suffix(15)), stackSize: 8 << 20) { self.run() }
@@ -80,6 +84,8 @@ package final class NodeThread: TaskExecutor, @unchecked Sendable {
   package struct Pause: Sendable, Equatable {
     fileprivate let thread: NodeThread
     fileprivate let number: UInt64
+
+    var simulation: SimulatedTime? { thread.simulation }
 
     func end() {
       // An end that comes late must not undo the next pause's.
@@ -146,6 +152,9 @@ package final class NodeThread: TaskExecutor, @unchecked Sendable {
   private static var current: NodeThread? {
     pthread_getspecific(key).map { Unmanaged<NodeThread>.fromOpaque($0).takeUnretainedValue() }
   }
+
+  /// The simulated time that the caller's thread goes by.
+  static var simulation: SimulatedTime? { current?.simulation }
 
   /// Makes this the thread's ``current``; `run` keeps it alive.
   private func becomeCurrent() { pthread_setspecific(Self.key, Unmanaged.passUnretained(self).toOpaque()) }

@@ -14,6 +14,7 @@ final class NodeHost: Sendable {
   private let part: any PartServices
   private let clock: any TimeSource
   private let tracer: Tracer?
+  private let computation: Computation?
   private let state = Mutex(State())
 
   private struct State {
@@ -25,9 +26,10 @@ final class NodeHost: Sendable {
 
   init(
     index: Int, planned: PlannedNode, mailbox: Mailbox, outlets: [OutletHost], meter: NodeMeter, hasInputs: Bool,
-    isWitness: Bool, part: any PartServices
+    isWitness: Bool, part: any PartServices, computation: Computation?
   ) {
     self.index = index
+    self.computation = computation
     self.planned = planned
     self.mailbox = mailbox
     self.outlets = outlets
@@ -43,7 +45,7 @@ final class NodeHost: Sendable {
   /// - Throws: what the node throws, unless it is because the run stops.
   func live(start: Gate) async throws {
     guard let type = planned.type else { return }
-    let thread = NodeThread(name: planned.name)
+    let thread = NodeThread(name: planned.name, clock: clock)
     defer { thread.finish() }
     let work = Task(executorPreference: thread) { try await self.live(as: type, start: start) }
     let result = await work.result
@@ -51,6 +53,7 @@ final class NodeHost: Sendable {
     let (cuts, hasMore) = mailbox.finish()
     for turn in cuts { acknowledge(turn) }
     for outlet in outlets { outlet.close() }
+    computation?.end()
     do {
       try result.get()
       if hasMore { throw ReturnedEarly() }
@@ -71,6 +74,7 @@ final class NodeHost: Sendable {
     let ports = try N.Ports(&binder, parameters)
     part.control.post(.nodeReady(node: index))
     try await start.wait()
+    computation?.goOn()
     do {
       try await node.run(ports)
     } catch let cut as TurnCut {
@@ -131,9 +135,12 @@ struct ReturnedEarly: Error, CustomStringConvertible {
 
 extension NodeHost: Inbox {
   func take(on ports: UInt64) throws -> Taken {
+    computation?.pay()
     while true {
       switch try look(on: ports) {
-      case .nothing: if !mailbox.arrivalInPlace(on: ports) { return .nothing }
+      case .nothing:
+        defer { computation?.goOn() }
+        if !mailbox.arrivalInPlace(on: ports) { return .nothing }
       case let taken: return taken
       }
     }
@@ -144,13 +151,16 @@ extension NodeHost: Inbox {
       switch try look(on: ports) {
       case .arrival(let arrival): return arrival
       case .ended: return nil
-      case .nothing: await mailbox.arrival(on: ports)
+      case .nothing:
+        await mailbox.arrival(on: ports)
+        computation?.goOn()
       }
     }
   }
 
   func poll(on ports: UInt64) throws -> Taken {
-    mailbox.hasArrival(on: ports, passingMarks: planned.ending == .following) ? try look(on: ports) : .nothing
+    computation?.pay()
+    return try mailbox.hasArrival(on: ports, passingMarks: planned.ending == .following) ? look(on: ports) : .nothing
   }
 
   /// What there is for the node, once marks have been passed on and notices acknowledged.
@@ -246,23 +256,27 @@ extension NodeHost: NodeServices {
   }
 
   func beginTurn(in session: Session) -> Turn {
+    computation?.pay()
     let turn = Turn(session, epoch: session.nextEpoch())
     part.control.post(.turnBegan(session: session.id, epoch: turn.epoch, node: index))
     return turn
   }
 
   func endTurn(_ turn: Turn) {
+    computation?.pay()
     if turn.isCut { return }
     if planned.opensTurns { part.control.post(.turnAsked(session: turn.session.id, epoch: turn.epoch)) }
     pass(.turnEnded, turn)
   }
 
   func endSession(_ session: Session) {
+    computation?.pay()
     _ = mailbox.end(session)
     pass(.sessionEnded, Turn(session, epoch: 0))
   }
 
   func interrupt(_ session: Session, through epoch: UInt32?, because reason: String) {
+    computation?.pay()
     part.control.post(.interrupt(session: session.id, epoch: epoch, reason: reason))
   }
 
@@ -271,6 +285,7 @@ extension NodeHost: NodeServices {
   }
 
   func played(_ time: Int64, of turn: Turn) {
+    computation?.pay()
     part.control.post(.played(session: turn.session.id, epoch: turn.epoch, time: time))
   }
 

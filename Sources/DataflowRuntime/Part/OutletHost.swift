@@ -12,14 +12,16 @@ final class OutletHost: Outlet {
   private let node: String
   private let meter: NodeMeter
   private let clock: any TimeSource
+  private let computation: Computation?
   private let sequence = Atomic<UInt64>(0)
   private let traces: TraceSource
   private let tracer: (node: Int, Tracer)?
 
   init(
     node: String, type: PortType, links: [any Link], edges: [Int], meter: NodeMeter, traces: TraceSource,
-    tracer: (node: Int, Tracer)?, clock: any TimeSource
+    tracer: (node: Int, Tracer)?, clock: any TimeSource, computation: Computation?
   ) {
+    self.computation = computation
     self.node = node
     self.type = type
     self.links = links
@@ -34,6 +36,7 @@ final class OutletHost: Outlet {
   var isConnected: Bool { !links.isEmpty }
 
   func send(_ value: any Message, turn: Turn, time: Int64, trace: UInt64?, inPlace: Bool) throws -> Unsent? {
+    computation?.pay()
     if turn.isCut {
       meter.countStale()
       return nil
@@ -62,7 +65,10 @@ final class OutletHost: Outlet {
     let envelope = unsent.envelope
     for link in links[unsent.edge...] where try !link.offer(envelope) {
       let start = clock.now
-      repeat { await link.room() } while try !envelope.turn.isCut && !link.offer(envelope)
+      repeat {
+        await link.room()
+        computation?.goOn()
+      } while try !envelope.turn.isCut && !link.offer(envelope)
       meter.countBlocked(clock.now - start)
     }
     meter.countSent()
@@ -71,7 +77,10 @@ final class OutletHost: Outlet {
   /// - Returns: whether the envelope was sent, or has become stale.
   private func waitInPlace(_ link: any Link, _ envelope: Envelope) throws -> Bool {
     let start = clock.now
-    defer { meter.countBlocked(clock.now - start) }
+    defer {
+      computation?.goOn()
+      meter.countBlocked(clock.now - start)
+    }
     while link.roomInPlace() {
       if try envelope.turn.isCut || link.offer(envelope) { return true }
     }

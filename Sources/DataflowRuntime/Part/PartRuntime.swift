@@ -38,17 +38,19 @@ final class PartRuntime: Sendable {
     self.services = services
     hosts = try mailboxes.sorted { $0.key < $1.key }.map { node, mailbox in
       let meter = NodeMeter(node: plan.nodes[node].name)
+      let computation = Computation(clock)
       let outlets = try plan.nodes[node].manifest.outputs.indices.map { port in
         let edges = plan.edges.indices.filter { plan.edges[$0].from == .init(node: node, port: port) }
         let links = try edges.map { try Self.link(plan, $0, mailboxes, wire, inproc) }
         return OutletHost(
           node: plan.nodes[node].name, type: plan.outputType(node: node, port: port), links: links,
-          edges: edges, meter: meter, traces: traces, tracer: tracer.map { (node, $0) }, clock: clock)
+          edges: edges, meter: meter, traces: traces, tracer: tracer.map { (node, $0) }, clock: clock,
+          computation: computation)
       }
       return NodeHost(
         index: node, planned: plan.nodes[node], mailbox: mailbox, outlets: outlets, meter: meter,
         hasInputs: plan.edges.contains { $0.to.node == node },
-        isWitness: plan.isWitness(node), part: services)
+        isWitness: plan.isWitness(node), part: services, computation: computation)
     }
   }
 
