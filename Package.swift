@@ -65,6 +65,14 @@ let package = Package(
     // Every stage beside PyTorch's results, for the tests and for the table that tools/check prints.
     .target(name: "Parity", dependencies: ["ModelKit", "Tensors"], swiftSettings: strict),
 
+    // Sound: files of it.
+    .target(
+      name: "Sound",
+      dependencies: [
+        "Dataflow", "CSndfile", .target(name: "CSampleRate", condition: .when(traits: ["Resampling"])),
+      ],
+      swiftSettings: strict),
+
     // The runtime.
     .target(name: "ZeroMQ", dependencies: ["CZeroMQ"], swiftSettings: strict),
     .target(
@@ -105,9 +113,7 @@ let package = Package(
 
     // Nodes, a folder each.
     node("Adapter", ["ModelKit", "Tensors"]),
-    node(
-      "AudioCapture",
-      ["CSndfile", .target(name: "CSampleRate", condition: .when(traits: ["Resampling"]))]),
+    node("AudioCapture", ["Sound"]),
     node("AudioTokenHead", ["ModelKit", "Tensors"]),
     node("ChatPrompt", ["ModelKit"]),
     node("FliteSpeech", [.target(name: "CFlite", condition: .when(traits: ["Flite"]))]),
@@ -122,7 +128,7 @@ let package = Package(
     node("PlaybackGate"),
     node("SnacDecoder", ["ModelKit", "Tensors"]),
     node("SnacEncoder", ["ModelKit", "Tensors"]),
-    node("Speaker"),
+    node("Speaker", ["Sound"]),
     node("VoiceActivity"),
     node("TextHead", ["ModelKit", "Tensors"]),
     node("TextInput"),

@@ -1,5 +1,6 @@
 public import Dataflow
 public import Messages
+internal import Sound
 
 /// Reads sound from files or standard input, each file a session of its own.
 ///

@@ -1,5 +1,6 @@
 public import Dataflow
 public import Messages
+internal import Sound
 
 /// Writes sound to WAV files, a file a session, its turns one after the other.
 ///
@@ -58,7 +59,7 @@ public struct SpeakerNode: Node {
   /// When the device will have played all it was given, by the clock.
   private var deviceIsFreeAt: Int64 = 0
 
-  /// - Throws: ``SpeakerError`` if the file could not be written where the parameter says.
+  /// - Throws: ``WaveFileError`` if the file could not be written where the parameter says.
   public init(_ parameters: Parameters, _ context: NodeContext) throws {
     self.parameters = parameters
     self.context = context

@@ -1,19 +1,19 @@
 internal import Glibc
 
 /// Raw sound on standard input: signed 16 bits, little-endian, mono.
-final class RawInput: SampleSource {
-  let rate: Int
+package final class RawInput: SampleSource {
+  package let rate: Int
   private let isStopping: () -> Bool
   private var bytes: [UInt8] = []
   private var isAtEnd = false
 
   /// - Parameter isStopping: asked while nothing comes in, so that a silent pipe does not hold up the end of a run.
-  init(rate: Int, isStopping: @escaping () -> Bool) {
+  package init(rate: Int, isStopping: @escaping () -> Bool) {
     self.rate = rate
     self.isStopping = isStopping
   }
 
-  func read(into target: inout [Float]) throws(AudioFileError) -> Int {
+  package func read(into target: inout [Float]) throws(AudioFileError) -> Int {
     while bytes.count < target.count * 2, !isAtEnd { try fill(upTo: target.count * 2) }
     let count = min(target.count, bytes.count / 2)
     for index in 0..<count {

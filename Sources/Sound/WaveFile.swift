@@ -1,28 +1,28 @@
 internal import Glibc
 
 /// A sound file that cannot be written: which, why, and what to do about it.
-public struct SpeakerError: Error, Sendable, CustomStringConvertible {
-  public let path: String
-  public let problem: String
-  public let fix: String
-  public var description: String { "cannot write '\(path)': \(problem); \(fix)" }
+package struct WaveFileError: Error, Sendable, CustomStringConvertible {
+  package let path: String
+  package let problem: String
+  package let fix: String
+  package var description: String { "cannot write '\(path)': \(problem); \(fix)" }
 
-  static func system(_ path: String, _ code: Int32) -> SpeakerError {
+  static func system(_ path: String, _ code: Int32) -> WaveFileError {
     let fix =
       switch code {
       case ENOSPC, EDQUOT: "free some space, or write elsewhere"
       case EACCES, EPERM, EROFS: "choose a folder that you may write to"
       default: "check the path"
       }
-    return SpeakerError(path: path, problem: String(cString: strerror(code)), fix: fix)
+    return WaveFileError(path: path, problem: String(cString: strerror(code)), fix: fix)
   }
 }
 
 /// A WAV file (RIFF, PCM of 16 bits) whose header is right after every append.
-final class WaveFile {
-  let path: String
-  let rate: Int
-  let channels: Int
+package final class WaveFile {
+  package let path: String
+  package let rate: Int
+  package let channels: Int
   private let descriptor: Int32
   private var dataBytes = 0
   private var buffer: [UInt8] = []
@@ -33,7 +33,7 @@ final class WaveFile {
   private static let largest = Int(UInt32.max) - headerBytes
 
   /// Makes the file, and the folders it lies in.
-  init(path: String, rate: Int, channels: Int) throws(SpeakerError) {
+  package init(path: String, rate: Int, channels: Int) throws(WaveFileError) {
     try Self.makeFolders(for: path)
     descriptor = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0o644)
     guard descriptor >= 0 else { throw .system(path, errno) }
@@ -46,9 +46,9 @@ final class WaveFile {
   deinit { if descriptor >= 0 { close(descriptor) } }
 
   /// Adds samples, full scale at ±1; what is beyond is clipped.
-  func append(_ samples: UnsafeBufferPointer<Float>) throws(SpeakerError) {
+  package func append(_ samples: UnsafeBufferPointer<Float>) throws(WaveFileError) {
     guard dataBytes + samples.count * 2 <= Self.largest else {
-      throw SpeakerError(path: path, problem: "a WAV file holds at most 4 GiB", fix: "make the run shorter")
+      throw WaveFileError(path: path, problem: "a WAV file holds at most 4 GiB", fix: "make the run shorter")
     }
     buffer.removeAll(keepingCapacity: true)
     for sample in samples {
@@ -62,7 +62,7 @@ final class WaveFile {
     try write(header(), at: 0)
   }
 
-  private func write(_ bytes: [UInt8], at offset: Int) throws(SpeakerError) {
+  private func write(_ bytes: [UInt8], at offset: Int) throws(WaveFileError) {
     var done = 0
     while done < bytes.count {
       let count = bytes.withUnsafeBytes { bytes in
@@ -96,11 +96,11 @@ final class WaveFile {
   }
 
   /// Finds out before anything is computed that the file could not be written. Nothing is made or changed.
-  static func checkWritable(_ path: String) throws(SpeakerError) {
+  package static func checkWritable(_ path: String) throws(WaveFileError) {
     var status = stat()
     if stat(path, &status) == 0 {
       if status.st_mode & S_IFMT == S_IFDIR {
-        throw SpeakerError(path: path, problem: "it is a folder", fix: "name a file in it, such as \(path)/answer.wav")
+        throw WaveFileError(path: path, problem: "it is a folder", fix: "name a file in it, such as \(path)/answer.wav")
       }
       guard access(path, W_OK) == 0 else { throw .system(path, errno) }
       return
@@ -112,12 +112,12 @@ final class WaveFile {
       if folder.isEmpty { folder = "/" }
     } while stat(String(folder), &status) != 0 && folder != "/" && folder != "."
     if status.st_mode & S_IFMT != S_IFDIR {
-      throw SpeakerError(path: path, problem: "'\(folder)' is not a folder", fix: "check the path")
+      throw WaveFileError(path: path, problem: "'\(folder)' is not a folder", fix: "check the path")
     }
     guard access(String(folder), W_OK | X_OK) == 0 else { throw .system(path, errno) }
   }
 
-  private static func makeFolders(for path: String) throws(SpeakerError) {
+  private static func makeFolders(for path: String) throws(WaveFileError) {
     for (index, character) in zip(path.indices, path) where character == "/" && index != path.startIndex {
       let folder = String(path[..<index])
       if mkdir(folder, 0o755) != 0, errno != EEXIST { throw .system(path, errno) }

@@ -1,16 +1,16 @@
 #if Resampling
   internal import CSampleRate
-  internal import Dataflow
+  package import Dataflow
 
   /// Changes the rate of a source with libsamplerate, as a stream.
-  final class Resampler: SampleSource {
-    static var libraries: [Library] {
+  package final class Resampler: SampleSource {
+    package static var libraries: [Library] {
       // "libsamplerate-0.2.2 (c) 2002-2008 Erik de Castro Lopo"
       let words = String(cString: src_get_version()).replacing("libsamplerate-", with: "").split(separator: " ")
       return [Library("libsamplerate", version: words.first.map(String.init) ?? "?")]
     }
 
-    let rate: Int
+    package let rate: Int
     private let source: any SampleSource
     private let path: String
     private let converter: OpaquePointer
@@ -20,7 +20,7 @@
     private var end = 0
     private var sourceIsAtEnd = false
 
-    init(_ source: any SampleSource, to rate: Int, path: String) throws(AudioFileError) {
+    package init(_ source: any SampleSource, to rate: Int, path: String) throws(AudioFileError) {
       var code: Int32 = 0
       let ratio = Double(rate) / Double(source.rate)
       guard src_is_valid_ratio(ratio) != 0, let converter = src_new(Int32(SRC_SINC_MEDIUM_QUALITY), 1, &code) else {
@@ -37,7 +37,7 @@
 
     deinit { src_delete(converter) }
 
-    func read(into target: inout [Float]) throws(AudioFileError) -> Int {
+    package func read(into target: inout [Float]) throws(AudioFileError) -> Int {
       var written = 0
       while written < target.count {
         if start == end, !sourceIsAtEnd {
@@ -72,21 +72,21 @@
     }
   }
 #else
-  internal import Dataflow
+  package import Dataflow
 
   /// Stands in where the package is built without its trait `Resampling`.
-  final class Resampler: SampleSource {
-    static let libraries: [Library] = []
+  package final class Resampler: SampleSource {
+    package static let libraries: [Library] = []
 
-    let rate: Int
+    package let rate: Int
 
-    init(_ source: any SampleSource, to rate: Int, path: String) throws(AudioFileError) {
+    package init(_ source: any SampleSource, to rate: Int, path: String) throws(AudioFileError) {
       self.rate = rate
       throw AudioFileError(
         path: path, problem: "its rate is \(source.rate) Hz, not \(rate) Hz, and this build cannot resample",
         fix: "convert it with: ffmpeg -i FILE -ar \(rate) out.wav, or build with the trait Resampling")
     }
 
-    func read(into target: inout [Float]) throws(AudioFileError) -> Int { 0 }
+    package func read(into target: inout [Float]) throws(AudioFileError) -> Int { 0 }
   }
 #endif

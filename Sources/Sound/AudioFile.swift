@@ -1,15 +1,15 @@
 internal import CSndfile
-internal import Dataflow
+package import Dataflow
 internal import Glibc
 
 /// An audio file of any format that libsndfile knows, read block by block and mixed down to mono.
-final class AudioFile: SampleSource {
-  static var libraries: [Library] {
+package final class AudioFile: SampleSource {
+  package static var libraries: [Library] {
     // "libsndfile-1.2.0"
     [Library("libsndfile", version: String(cString: sf_version_string()).replacing("libsndfile-", with: ""))]
   }
 
-  let rate: Int
+  package let rate: Int
   private let path: String
   private let channels: Int
   private let frames: Int
@@ -20,7 +20,7 @@ final class AudioFile: SampleSource {
   private var interleaved: [Float] = []
 
   /// - Parameter log: takes remarks for the user.
-  init(path: String, log: @escaping (String) -> Void) throws(AudioFileError) {
+  package init(path: String, log: @escaping (String) -> Void) throws(AudioFileError) {
     try Self.checkReadable(path)
     var info = SF_INFO()
     guard let handle = sf_open(path, Int32(SFM_READ), &info) else {
@@ -48,7 +48,7 @@ final class AudioFile: SampleSource {
 
   deinit { sf_close(handle) }
 
-  func read(into target: inout [Float]) throws(AudioFileError) -> Int {
+  package func read(into target: inout [Float]) throws(AudioFileError) -> Int {
     let wanted = min(target.count, frames - position)
     if interleaved.count < target.count * channels {
       interleaved = [Float](repeating: 0, count: target.count * channels)

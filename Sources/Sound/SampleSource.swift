@@ -1,5 +1,5 @@
 /// Mono samples of one rate, in order.
-protocol SampleSource: AnyObject {
+package protocol SampleSource: AnyObject {
   /// Samples per second.
   var rate: Int { get }
 
@@ -10,12 +10,16 @@ protocol SampleSource: AnyObject {
 }
 
 /// Sound that cannot be had: which, why, and what to do about it.
-public struct AudioFileError: Error, Sendable, CustomStringConvertible {
-  public let path: String
-  public let problem: String
-  public let fix: String
+package struct AudioFileError: Error, Sendable, CustomStringConvertible {
+  package let path: String
+  package let problem: String
+  package let fix: String
 
-  public var description: String {
+  package init(path: String, problem: String, fix: String) {
+    (self.path, self.problem, self.fix) = (path, problem, fix)
+  }
+
+  package var description: String {
     "cannot read \(path == "-" ? "standard input" : "'\(path)'"): \(problem); \(fix)"
   }
 }
