@@ -76,14 +76,15 @@ import Testing
     #expect(throws: WireError.self) { try ReadData(frames("data-image") + [[1]], as: ImageFrame.self) }
   }
 
-  @Test(arguments: [
-    Detection(.command, label: "stop", start: -1, end: 2, score: 0.5),
-    Detection(.command, label: "stop", start: 3, end: 2, score: 0.5),
-    Detection(.speech, label: "speech", start: 1, end: 2, score: 1.5),
-    Detection(.speech, label: "speech", start: 1, end: 2, score: .nan),
-    Playhead(frames: 1 << 48, rate: 24000), Playhead(frames: 1, rate: 0), Playhead(frames: 1, rate: 1_000_001),
-    AnswerState(.paused, epoch: 1, played: -1, heard: ""),
-  ] as [any Message])
+  @Test(
+    arguments: [
+      Detection(.command, label: "stop", start: -1, end: 2, score: 0.5),
+      Detection(.command, label: "stop", start: 3, end: 2, score: 0.5),
+      Detection(.speech, label: "speech", start: 1, end: 2, score: 1.5),
+      Detection(.speech, label: "speech", start: 1, end: 2, score: .nan),
+      Playhead(frames: 1 << 48, rate: 24000), Playhead(frames: 1, rate: 0), Playhead(frames: 1, rate: 1_000_001),
+      AnswerState(.paused, epoch: 1, played: -1, heard: ""),
+    ] as [any Message])
   func aValueThatItsTypeDoesNotAllowIsRefused(_ value: any Message) {
     var writer = DataWriter(inlineLimit: 1024)
     writer.append(Envelope(.value(value), turn: Turn(WireVector.session, epoch: 1)), schema: value.type.schemaID)
@@ -91,7 +92,8 @@ import Testing
     #expect(throws: WireError.self) { try ReadData([head], as: type(of: value)) }
   }
 
-  @Test(arguments: [("data-detection", [0, 3]), ("data-answer-state", [0, 5]), ("data-said", [2])] as [(String, [UInt8])])
+  @Test(
+    arguments: [("data-detection", [0, 3]), ("data-answer-state", [0, 5]), ("data-said", [2])] as [(String, [UInt8])])
   func aNumberWithoutAMeaningIsRefused(name: String, numbers: [UInt8]) throws {
     let vector = try #require(WireVector.all.first { $0.name == name })
     let type = try #require(vector.type)
