@@ -1,12 +1,14 @@
 public import Dataflow
 public import Messages
+internal import ModelKit
 
-/// Cuts a session's sound into utterances, each a turn: finds where speech begins and, by its energy, where it ends.
+/// Cuts a session's sound into utterances, each a turn: finds where speech begins and where it ends, by its energy or by a
+/// neural network.
 ///
 /// All decisions are taken on counted samples, so the same sound is cut the same way at any speed.
 public struct VoiceActivityNode: Node {
   public static let kind = "voice-activity"
-  public static let summary = "Cuts sound into utterances by its energy; each utterance becomes a turn."
+  public static let summary = "Cuts sound into utterances; each utterance becomes a turn."
   public static let ending = Ending.explicit
   public static let opensTurns = true
 
@@ -14,6 +16,7 @@ public struct VoiceActivityNode: Node {
   public struct Parameters: NodeParameters {
     public let rate: Int
     let settings: UtteranceCutter.Settings
+    let judging: SpeechJudges.Settings
 
     public init(_ read: inout ParameterReader) {
       rate = read("rate", default: 16_000, in: 4_000...192_000, unit: "Hz", help: "Rate of the sound.")
@@ -32,11 +35,25 @@ public struct VoiceActivityNode: Node {
       settings.longest = read(
         "longest", default: settings.longest, in: 2...600, unit: "s",
         help: "Length at which an utterance is cut in two, at the quietest place of its last seconds.")
-      settings.margin = read(
-        "margin", default: settings.margin, in: 3...40, unit: "dB",
-        help: "How far speech stands above the background noise.")
-      settings.level = read(
-        "level", default: settings.level, in: -100...0, unit: "dBFS", help: "RMS level below which nothing is speech.")
+      var judging = SpeechJudges.Settings()
+      judging.kind = read(
+        "judge", default: judging.kind,
+        help: "What tells speech: its 'energy' above the background, or 'silero', a small neural network (16 kHz only).")
+      judging.margin = read(
+        "margin", default: judging.margin, in: 3...40, unit: "dB",
+        help: "How far speech stands above the background noise, for 'energy'.")
+      judging.level = read(
+        "level", default: judging.level, in: -100...0, unit: "dBFS",
+        help: "RMS level below which nothing is speech, for 'energy'.")
+      judging.model = read.model(
+        "model", default: judging.model, help: "The network: its name in the model cache, or its folder or file.")
+      judging.threshold = read(
+        "threshold", default: judging.threshold, in: 0.05...0.95,
+        help: "Probability above which speech begins, for 'silero'; within speech, 0.15 less is enough.")
+      if judging.kind == .silero, rate != SileroModel.rate {
+        read.reject("rate", "the judge 'silero' hears \(SileroModel.rate) Hz only; resample, or let 'energy' judge")
+      }
+      self.judging = judging
       self.settings = settings
     }
   }
@@ -66,11 +83,15 @@ public struct VoiceActivityNode: Node {
 
   private let parameters: Parameters
   private let context: NodeContext
+  private let judges: SpeechJudges
   private var tracks: [Session: Track] = [:]
 
   public init(_ parameters: Parameters, _ context: NodeContext) throws {
     self.parameters = parameters
     self.context = context
+    judges = try SpeechJudges(parameters.judging, rate: parameters.rate) {
+      if context.isStopping { throw CancellationError() }
+    }
   }
 
   public mutating func run(_ ports: Ports) async throws {
@@ -99,7 +120,7 @@ public struct VoiceActivityNode: Node {
   }
 
   private func newTrack() -> Track {
-    Track(cutter: UtteranceCutter(parameters.settings, rate: parameters.rate))
+    Track(cutter: UtteranceCutter(parameters.settings, rate: parameters.rate, judge: judges.make()))
   }
 
   private func follow(
