@@ -95,7 +95,7 @@ let package = Package(
     .target(
       name: "Catalog",
       dependencies: [
-        "Dataflow", "Adapter", "AudioCapture", "AudioTokenHead", "ChatPrompt", "LLMStep", "OmniPrompt", "SnacDecoder",
+        "Dataflow", "Adapter", "AudioCapture", "AudioTokenHead", "ChatPrompt", "LLMStep", "OmniPrompt", "PlaybackGate", "SnacDecoder",
         "SnacEncoder", "Speaker", "VoiceActivity", "TextHead", "TextInput", "TextOutput", "VisionEncoder", "VoiceGate",
         "WhisperDecoder", "WhisperEncoder",
         .target(name: "FliteSpeech", condition: .when(traits: ["Flite"])),
@@ -119,6 +119,7 @@ let package = Package(
       ]),
     node("LLMStep", ["ModelKit", "Tensors"]),
     node("OmniPrompt", ["ModelKit", "Tensors"]),
+    node("PlaybackGate"),
     node("SnacDecoder", ["ModelKit", "Tensors"]),
     node("SnacEncoder", ["ModelKit", "Tensors"]),
     node("Speaker"),

@@ -58,6 +58,7 @@ public struct AudioTokenHeadNode: Node {
     public let token: Output<Tokens>
     public let codes: Output<AudioCodes>
     public let text: Output<Text>
+    public let said: Output<Said>
 
     public init(_ bind: inout PortBinder, _ parameters: Parameters) throws {
       let model = parameters.model
@@ -74,6 +75,8 @@ public struct AudioTokenHeadNode: Node {
           .codes(layers: MiniOmni2Configuration.audioLayers, size: try ModelHeader.miniOmni2(model).codebookSize)
         }, help: "The codes of each audio frame as soon as it is whole: one coarse, two middle, four fine.")
       text = bind.output("text", help: "The answer in pieces, each whole UTF-8.")
+      said = bind.output(
+        "said", help: "The same with the time by which each piece will have been heard: a guess, then what came of it.")
     }
   }
 
@@ -208,6 +211,7 @@ public struct AudioTokenHeadNode: Node {
     let piece = step.word.flatMap { answers[turn]?.text.append($0) } ?? ""
     if !piece.isEmpty, parameters.task.speaks, let said = answers[turn]?.alignment.append(piece) {
       context.said([SaidText(said)], of: turn)
+      try await ports.said.send(Said([SaidText(said)]), following: hidden)
     }
     if step.hasFrame, let frame = answers[turn]?.tokens.frame {
       let codes = AudioCodes(
@@ -226,7 +230,9 @@ public struct AudioTokenHeadNode: Node {
       if parameters.task.speaks {
         if !rest.isEmpty { _ = answer.alignment.append(rest) }
         let seconds = Double(answer.tokens.frames) * MiniOmni2Configuration.secondsPerFrame
-        context.said(answer.alignment.completed(duration: seconds).map(SaidText.init), of: turn, replacing: true)
+        let said = answer.alignment.completed(duration: seconds).map(SaidText.init)
+        context.said(said, of: turn, replacing: true)
+        try await ports.said.send(Said(said, replacing: true), turn: turn)
       }
       let wrong = answer.tokens.wrongCodes
       if wrong > 0 { context.log("turn \(turn): \(wrong) audio tokens were no codes; the ones before them went on") }

@@ -5,14 +5,15 @@ internal import ChatPrompt
 public import Dataflow
 internal import LLMStep
 internal import OmniPrompt
+internal import PlaybackGate
 internal import SnacDecoder
 internal import SnacEncoder
 internal import Speaker
-internal import VoiceActivity
 internal import TextHead
 internal import TextInput
 internal import TextOutput
 internal import VisionEncoder
+internal import VoiceActivity
 internal import VoiceGate
 internal import WhisperDecoder
 internal import WhisperEncoder
@@ -35,14 +36,15 @@ public enum Catalog {
     ChatPromptNode.self,
     LLMStepNode.self,
     OmniPromptNode.self,
+    PlaybackGateNode.self,
     SnacDecoderNode.self,
     SnacEncoderNode.self,
     SpeakerNode.self,
-    VoiceActivityNode.self,
     TextHeadNode.self,
     TextInputNode.self,
     TextOutputNode.self,
     VisionEncoderNode.self,
+    VoiceActivityNode.self,
     VoiceGateNode.self,
     WhisperDecoderNode.self,
     WhisperEncoderNode.self,

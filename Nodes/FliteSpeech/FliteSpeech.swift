@@ -27,11 +27,13 @@
     public struct Ports: PortSet {
       public let text: Input<Text>
       public let audio: Output<AudioChunk>
+      public let said: Output<Said>
       public init(_ bind: inout PortBinder, _ parameters: Parameters) throws {
         text = bind.input("text", help: "Pieces of text; a sentence may come in any number of them.")
         audio = bind.output(
           "audio", type: .audio(rate: Flite.rate, channels: 1),
           help: "Speech in chunks of 100 ms; its time starts at 0 in each turn.")
+        said = bind.output("said", help: "The words, each with the time by which it will have been heard.")
       }
     }
 
@@ -60,11 +62,11 @@
         switch event {
         case .message(let piece):
           let sentences = turns[piece.turn, default: Speech()].sentences.append(piece.value.string)
-          for sentence in sentences { try await speak(sentence, in: piece.turn, trace: piece.stamp.trace, ports.audio) }
+          for sentence in sentences { try await speak(sentence, in: piece.turn, trace: piece.stamp.trace, ports) }
         case .turnEnded(let turn):
           if var speech = turns[turn], let sentence = speech.sentences.finish() {
             turns[turn] = speech
-            try await speak(sentence, in: turn, trace: nil, ports.audio)
+            try await speak(sentence, in: turn, trace: nil, ports)
           }
           turns[turn] = nil
         case .turnCut(let cut):
@@ -76,7 +78,7 @@
     }
 
     private mutating func speak(
-      _ sentence: String, in turn: Turn, trace: UInt64?, _ output: Output<AudioChunk>
+      _ sentence: String, in turn: Turn, trace: UInt64?, _ ports: Ports
     ) async throws {
       let text = SpokenText.normalized(sentence)
       guard !turn.isCut, text.contains(where: { $0.isLetter || $0.isNumber }) else { return }
@@ -87,12 +89,13 @@
         SaidText(first > 0 && index == 0 ? " " + word.text : word.text, end: Self.time(first + word.end))
       }
       context.said(said, of: turn)
+      try await ports.said.send(Said(said), turn: turn, trace: trace)
       var start = 0
       while start < samples.count, !turn.isCut {
         let end = min(start + Flite.rate / 10, samples.count)
         let position = turns[turn, default: Speech()].position
         let chunk = AudioChunk(samples: SharedBuffer(samples[start..<end]), rate: Flite.rate)
-        try await output.send(chunk, turn: turn, time: Self.time(position), trace: trace)
+        try await ports.audio.send(chunk, turn: turn, time: Self.time(position), trace: trace)
         turns[turn, default: Speech()].position = position + end - start
         start = end
       }

@@ -40,7 +40,7 @@ package struct UtteranceCutter {
   private let silence: Int
   private let tail: Int
   private let speech: Int
-  private let preRoll: Int
+  private let preRollFrames: Int
   private let longest: Int
   /// Quiet ones that make what sounded like speech a mere click.
   private let clickGap: Int
@@ -64,7 +64,7 @@ package struct UtteranceCutter {
     silence = max(1, frames(milliseconds: settings.silence))
     tail = min(silence, frames(milliseconds: settings.tail))
     speech = max(1, frames(milliseconds: settings.speech))
-    preRoll = frames(milliseconds: settings.preRoll)
+    preRollFrames = frames(milliseconds: settings.preRoll)
     clickGap = max(1, frames(milliseconds: 200))
     longest = max(frames(milliseconds: 2_000), frames(milliseconds: settings.longest * 1_000))
     holdFrom = longest - min(frames(milliseconds: 5_000), longest / 2)
@@ -101,6 +101,19 @@ package struct UtteranceCutter {
     state = .idle
   }
 
+  /// Forgets the current utterance and goes on at another position, which may have been heard before.
+  package mutating func restart(at position: Int) {
+    abandon()
+    rest = []
+    self.position = position
+  }
+
+  /// Samples before the speech that belong to an utterance.
+  package var preRoll: Int { preRollFrames * judge.frame }
+
+  /// Samples of an utterance that need not be speech: before it, and behind.
+  package var padding: Int { (preRollFrames + tail) * judge.frame }
+
   private mutating func step(_ samples: [Float], _ cuts: inout [Cut]) {
     let isInside = if case .idle = state { false } else { true }
     let verdict = samples.withUnsafeBufferPointer { judge.judge($0, holding: isInside) }
@@ -130,7 +143,7 @@ package struct UtteranceCutter {
     }
   }
 
-  private mutating func trim() { pending.removeFirst(max(0, pending.count - preRoll)) }
+  private mutating func trim() { pending.removeFirst(max(0, pending.count - preRollFrames)) }
 
   private mutating func speak(_ quiet: Int, _ cuts: inout [Cut]) {
     state = .speaking(quiet: quiet)

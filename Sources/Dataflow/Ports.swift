@@ -117,6 +117,8 @@ package protocol PortConnection {
   func next(on ports: UInt64) async throws -> Arrival?
   /// The same as ``take(on:)``, but for waiting: where nothing has come, the node goes on with what it took before.
   func poll(on ports: UInt64) throws -> Taken
+  /// Whether an edge leads to the port.
+  func isConnected(_ port: Int) -> Bool
   /// A value is not what its type says; nothing that came behind it on its edge will be taken.
   func refuse(_ value: WrittenValue, because error: MessageCodingError)
 }
@@ -202,6 +204,9 @@ public struct Input<Value: Message>: Sendable {
     self.port = port
     self.inbox = inbox
   }
+
+  /// Whether anything can come in.
+  public var isConnected: Bool { inbox?.isConnected(port) ?? false }
 
   /// Values and marks.
   public var events: InputEvents<Value> { InputEvents(input: self) }

@@ -209,6 +209,10 @@ extension NodeHost: Inbox {
 }
 
 extension NodeHost {
+  func isConnected(_ port: Int) -> Bool {
+    part.plan.incoming(index).contains { part.plan.edges[$0].to.port == port }
+  }
+
   func refuse(_ value: WrittenValue, because error: MessageCodingError) {
     mailbox.breakOff(lane: value.message.lane)
     part.refused(node: index, lane: value.message.lane, because: error)
