@@ -19,10 +19,10 @@ func node(_ name: String, _ dependencies: [Target.Dependency] = []) -> Target {
 }
 
 /// Tests of a node, with the harness that runs it.
-func nodeTests(_ name: String, exclude: [String] = []) -> Target {
+func nodeTests(_ name: String, _ dependencies: [Target.Dependency] = [], exclude: [String] = []) -> Target {
   .testTarget(
     name: "\(name)Tests",
-    dependencies: [.target(name: name), "Dataflow", "DataflowRuntime", "DataflowTesting", "Messages"],
+    dependencies: [.target(name: name), "Dataflow", "DataflowRuntime", "DataflowTesting", "Messages"] + dependencies,
     exclude: exclude, swiftSettings: strict)
 }
 
@@ -129,7 +129,7 @@ let package = Package(
     node("SnacDecoder", ["ModelKit", "Tensors"]),
     node("SnacEncoder", ["ModelKit", "Tensors"]),
     node("Speaker", ["Sound"]),
-    node("VoiceActivity"),
+    node("VoiceActivity", ["ModelKit"]),
     node("TextHead", ["ModelKit", "Tensors"]),
     node("TextInput"),
     node("TextOutput"),
@@ -175,7 +175,7 @@ let package = Package(
         "Tensors",
       ],
       swiftSettings: strict),
-    nodeTests("VoiceActivity"),
+    nodeTests("VoiceActivity", ["ModelKit"]),
     nodeTests("TextOutput"),
     .testTarget(
       name: "ModelKitTests", dependencies: ["CAllocations", "ModelKit", "Parity", "Tensors"], exclude: ["Golden"],

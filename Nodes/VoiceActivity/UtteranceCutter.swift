@@ -1,4 +1,4 @@
-internal import Glibc
+package import ModelKit
 
 /// Finds utterances in a stream of samples: sound in, cuts out; it knows neither time nor graph.
 package struct UtteranceCutter {
@@ -10,11 +10,6 @@ package struct UtteranceCutter {
     package var speech = 100
     package var preRoll = 300
     package var longest = 30
-    /// dB above the noise floor.
-    package var margin = 10.0
-    /// dBFS.
-    package var level = -66.0
-
     package init() {}
   }
 
@@ -28,11 +23,6 @@ package struct UtteranceCutter {
     case end
   }
 
-  /// Sound is judged in frames of this many milliseconds.
-  private static let frameLength = 20
-  /// Quiet frames that make what sounded like speech a mere click.
-  private static let clickGap = 10
-
   private enum State {
     case idle
     /// Something sounds; it is not sure yet that it is speech.
@@ -43,18 +33,20 @@ package struct UtteranceCutter {
   private struct Frame {
     var samples: [Float]
     var start: Int
-    var power: Float
+    var verdict: SpeechVerdict
   }
 
-  private let frameSamples: Int
+  // In frames.
   private let silence: Int
   private let tail: Int
   private let speech: Int
   private let preRollFrames: Int
   private let longest: Int
+  /// Quiet ones that make what sounded like speech a mere click.
+  private let clickGap: Int
   /// An utterance's frames from this one on are held back, so that it can still be cut before them.
   private let holdFrom: Int
-  private var detector: SpeechLevel
+  private var judge: any SpeechJudge
   private var state = State.idle
   private var rest: [Float] = []
   private var position = 0
@@ -63,24 +55,29 @@ package struct UtteranceCutter {
   /// Frames of the current utterance that have been handed out.
   private var handedOut = 0
 
-  package init(_ settings: Settings, rate: Int) {
-    frameSamples = max(1, rate * Self.frameLength / 1_000)
-    silence = max(1, settings.silence / Self.frameLength)
-    tail = min(silence, settings.tail / Self.frameLength)
-    speech = max(1, settings.speech / Self.frameLength)
-    preRollFrames = settings.preRoll / Self.frameLength
-    longest = max(100, settings.longest * 1_000 / Self.frameLength)
-    holdFrom = longest - min(250, longest / 2)
-    detector = SpeechLevel(rate: rate, margin: settings.margin, level: settings.level)
+  /// - Parameter rate: samples a second.
+  package init(_ settings: Settings, rate: Int, judge: any SpeechJudge) {
+    self.judge = judge
+    let frame = judge.frame
+    /// As many as fit.
+    func frames(milliseconds: Int) -> Int { milliseconds * rate / (1_000 * frame) }
+    silence = max(1, frames(milliseconds: settings.silence))
+    tail = min(silence, frames(milliseconds: settings.tail))
+    speech = max(1, frames(milliseconds: settings.speech))
+    preRollFrames = frames(milliseconds: settings.preRoll)
+    clickGap = max(1, frames(milliseconds: 200))
+    longest = max(frames(milliseconds: 2_000), frames(milliseconds: settings.longest * 1_000))
+    holdFrom = longest - min(frames(milliseconds: 5_000), longest / 2)
   }
 
   package mutating func feed(_ samples: some Collection<Float>) -> [Cut] {
     rest.append(contentsOf: samples)
     var cuts: [Cut] = []
     var used = 0
-    while rest.count - used >= frameSamples {
-      step(Array(rest[used..<used + frameSamples]), &cuts)
-      used += frameSamples
+    let frame = judge.frame
+    while rest.count - used >= frame {
+      step(Array(rest[used..<used + frame]), &cuts)
+      used += frame
     }
     rest.removeFirst(used)
     return cuts
@@ -112,15 +109,16 @@ package struct UtteranceCutter {
   }
 
   /// Samples before the speech that belong to an utterance.
-  package var preRoll: Int { preRollFrames * frameSamples }
+  package var preRoll: Int { preRollFrames * judge.frame }
 
   /// Samples of an utterance that need not be speech: before it, and behind.
-  package var padding: Int { (preRollFrames + tail) * frameSamples }
+  package var padding: Int { (preRollFrames + tail) * judge.frame }
 
   private mutating func step(_ samples: [Float], _ cuts: inout [Cut]) {
     let isInside = if case .idle = state { false } else { true }
-    let (power, isSpeech) = detector.judge(samples, holding: isInside)
-    pending.append(Frame(samples: samples, start: position, power: power))
+    let verdict = samples.withUnsafeBufferPointer { judge.judge($0, holding: isInside) }
+    let isSpeech = verdict.isSpeech
+    pending.append(Frame(samples: samples, start: position, verdict: verdict))
     position += samples.count
     switch state {
     case .idle:
@@ -139,7 +137,7 @@ package struct UtteranceCutter {
       state = .speaking(quiet: 0)
       cuts.append(.begin)
       handOut(pending.count, &cuts)
-    } else if quiet >= Self.clickGap {
+    } else if quiet >= clickGap {
       state = .idle
       trim()
     }
@@ -174,13 +172,13 @@ package struct UtteranceCutter {
     for middle in pending.indices {
       // Judged over 100 ms, so that no single quiet frame within a word is chosen.
       let around = pending[max(0, middle - 2)...min(pending.count - 1, middle + 2)]
-      let power = around.reduce(0) { $0 + $1.power } / Float(around.count)
+      let power = around.reduce(0) { $0 + $1.verdict.power } / Float(around.count)
       if power <= best.power { best = (middle, power) }
     }
     handOut(best.at + 1, &cuts)
     cuts.append(.end)
     handedOut = 0
-    let heard = pending.count { detector.isSpeech($0.power) }
+    let heard = pending.count { judge.goesOn($0.verdict) }
     state = heard > 0 ? .maybe(speech: heard, quiet: 0) : .idle
     if heard >= speech {
       state = .speaking(quiet: 0)
@@ -196,63 +194,4 @@ package struct UtteranceCutter {
     pending.removeFirst(count)
     handedOut += count
   }
-}
-
-/// Judges frames by their power against a noise floor that follows the quietest moments.
-struct SpeechLevel {
-  private let margin: Float
-  private let holdingMargin: Float
-  private let least: Float
-  private let pole: Float
-  private var lastInput: Float?
-  private var lastOutput: Float = 0
-  /// Powers of the last frames; the floor is sought among their averages.
-  private var recent: [Float] = []
-  private var averages: [Float] = []
-  /// Assumed low at the start, so that a file may begin with speech.
-  private var floor = decibels(-70)
-
-  /// 1.5 s: longer than people speak without a gap between syllables.
-  private static let window = 75
-  /// How fast the floor may rise, per frame: 8 dB a second.
-  private static let rise = decibels(8.0 / 50)
-  private static let lowest = decibels(-90)
-
-  init(rate: Int, margin: Double, level: Double) {
-    self.margin = Self.decibels(margin)
-    holdingMargin = Self.decibels(max(2, margin - 4))
-    least = Self.decibels(level)
-    // A high-pass at 80 Hz: neither an offset nor hum is sound.
-    pole = max(0, 1 - 2 * Float.pi * 80 / Float(rate))
-  }
-
-  /// - Parameter holding: whether the frame before was part of an utterance; then a lower level is enough.
-  mutating func judge(_ samples: [Float], holding: Bool) -> (power: Float, isSpeech: Bool) {
-    var sum: Float = 0
-    for sample in samples {
-      let input = sample.isFinite ? sample : 0
-      lastOutput = input - (lastInput ?? input) + pole * lastOutput
-      lastInput = input
-      sum += lastOutput * lastOutput
-    }
-    let power = sum / Float(max(1, samples.count))
-    let isSpeech = power > max(least, floor * (holding ? holdingMargin : margin))
-    follow(power)
-    return (power, isSpeech)
-  }
-
-  /// Whether a frame of this power would go on with an utterance now.
-  func isSpeech(_ power: Float) -> Bool { power > max(least, floor * holdingMargin) }
-
-  private mutating func follow(_ power: Float) {
-    recent.append(power)
-    if recent.count > 3 { recent.removeFirst() }
-    averages.append(recent.reduce(0, +) / Float(recent.count))
-    if averages.count > Self.window { averages.removeFirst() }
-    let quietest = averages.min() ?? power
-    floor = quietest < floor ? max(quietest, Self.lowest) : min(quietest, floor * Self.rise)
-  }
-
-  /// The power that so many decibels stand for.
-  private static func decibels(_ value: Double) -> Float { Float(pow(10, value / 10)) }
 }

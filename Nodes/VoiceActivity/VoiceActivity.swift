@@ -1,5 +1,6 @@
 public import Dataflow
 public import Messages
+internal import ModelKit
 
 /// Cuts a session's sound into utterances, each a turn: finds where speech begins and where it ends.
 ///
@@ -16,6 +17,7 @@ public struct VoiceActivityNode: Node {
   public struct Parameters: NodeParameters {
     public let rate: Int
     let settings: UtteranceCutter.Settings
+    let judging: SpeechJudges.Settings
     let floor: Floor.Settings
 
     public init(_ read: inout ParameterReader) {
@@ -35,12 +37,26 @@ public struct VoiceActivityNode: Node {
       settings.longest = read(
         "longest", default: settings.longest, in: 2...600, unit: "s",
         help: "Length at which an utterance is cut in two, at the quietest place of its last seconds.")
-      settings.margin = read(
-        "margin", default: settings.margin, in: 3...40, unit: "dB",
-        help: "How far speech stands above the background noise.")
-      settings.level = read(
-        "level", default: settings.level, in: -100...0, unit: "dBFS", help: "RMS level below which nothing is speech.")
       self.settings = settings
+      var judging = SpeechJudges.Settings()
+      judging.kind = read(
+        "judge", default: judging.kind,
+        help: "What tells speech: its 'energy' above the background, or 'silero', a small neural network (16 kHz only).")
+      judging.margin = read(
+        "margin", default: judging.margin, in: 3...40, unit: "dB",
+        help: "For 'energy': how far speech stands above the background noise.")
+      judging.level = read(
+        "level", default: judging.level, in: -100...0, unit: "dBFS",
+        help: "For 'energy': RMS level below which nothing is speech.")
+      judging.model = read.model(
+        "model", default: judging.model, help: "For 'silero': its name in the model cache, or its folder or file.")
+      judging.threshold = read(
+        "threshold", default: judging.threshold, in: 0.05...0.95,
+        help: "For 'silero': probability above which speech begins; within speech, 0.15 less is enough.")
+      if judging.kind == .silero, rate != SileroModel.rate {
+        read.reject("rate", "the judge 'silero' hears \(SileroModel.rate) Hz only; resample, or let 'energy' judge")
+      }
+      self.judging = judging
       var floor = Floor.Settings()
       floor.overlap = read(
         "overlap", default: floor.overlap, in: 0...10_000, unit: "ms",
@@ -93,11 +109,15 @@ public struct VoiceActivityNode: Node {
 
   private let parameters: Parameters
   private let context: NodeContext
+  private let judges: SpeechJudges
   private var tracks: [Session: Floor] = [:]
 
   public init(_ parameters: Parameters, _ context: NodeContext) throws {
     self.parameters = parameters
     self.context = context
+    judges = try SpeechJudges(parameters.judging, rate: parameters.rate) {
+      if context.isStopping { throw CancellationError() }
+    }
   }
 
   public mutating func run(_ ports: Ports) async throws {
@@ -133,8 +153,9 @@ public struct VoiceActivityNode: Node {
     var track =
       tracks[session]
       ?? Floor(
-        parameters.floor, cutter: UtteranceCutter(parameters.settings, rate: parameters.rate), rate: parameters.rate,
-        hearsOfAnswers: ports.answer.isConnected, beginTurn: { context.beginTurn(in: session) })
+        parameters.floor,
+        cutter: UtteranceCutter(parameters.settings, rate: parameters.rate, judge: judges.make()),
+        rate: parameters.rate, hearsOfAnswers: ports.answer.isConnected, beginTurn: { context.beginTurn(in: session) })
     for action in happening(&track) {
       switch action {
       case .audio(let turn, let samples, let start):

@@ -139,6 +139,13 @@ public final class ModelStore: Sendable {
     try load(directory, checkCancelled) { try SnacModel(directory: $0, checkCancelled: checkCancelled) }
   }
 
+  /// Silero's voice activity detector in an ONNX file, or in a folder that holds `model.onnx`.
+  ///
+  /// - Throws: ``ModelError``; `ComputeError` for a wrong `ANTIPHON_CPU`; what `checkCancelled` throws.
+  public func silero(at path: String, checkCancelled: CancellationCheck = {}) throws -> SileroModel {
+    try load(path, checkCancelled) { try SileroModel(path: $0, checkCancelled: checkCancelled) }
+  }
+
   /// The model of this kind at a path: the one in memory, or what `read` makes of the canonical path.
   ///
   /// - Parameter variant: what tells models that are made of the same file in several ways.

@@ -11,7 +11,8 @@ private func allocations(_ body: () throws -> Void) rethrows -> Int {
   return Int(allocations_of_this_thread() - before)
 }
 
-/// In the steady state a step allocates nothing: neither the model's layers nor heads, sampling, answer and codec.
+/// In the steady state a step allocates nothing: neither the model's layers nor heads, sampling, answer, codec and
+/// voice detector.
 ///
 /// What is counted is every request for memory that the computing thread makes, of whatever library. What a node's messages
 /// need, an envelope and a payload for each, is the runtime's and not counted here.
@@ -123,6 +124,17 @@ struct AllocationTests {
     _ = try runner.forward(tokens: [1, 2, 3], cache: cache)
     #expect(try allocations { try other.copy(cache) } == 0)
     #expect(try runner.forward(tokens: [4], cache: other) == runner.forward(tokens: [4], cache: cache))
+  }
+
+  @Test func aFrameOfTheVoiceDetectorAllocatesNothing() throws {
+    try SileroTests.withRandomModel { path in
+      let runner = SileroRunner(try SileroModel(path: path))
+      let samples = (0..<SileroModel.frame).map { Float($0 % 17) / 17 }
+      samples.withUnsafeBufferPointer { samples in
+        _ = runner.process(samples)
+        #expect(allocations { for _ in 0..<100 { _ = runner.process(samples) } } == 0)
+      }
+    }
   }
 
   @Test(arguments: [false, true])

@@ -3,7 +3,7 @@ import ModelKit
 import Tensors
 import Testing
 
-/// Files that PyTorch and the safetensors library wrote (`tools/golden.d/checkpoints.py`).
+/// Files that PyTorch and the libraries of safetensors and ONNX wrote (`tools/golden.d/checkpoints.py`).
 @Suite struct CheckpointFileTests {
   struct Expected: Decodable {
     struct Entry: Decodable {
@@ -22,7 +22,7 @@ import Testing
 
   @Test(arguments: [
     "flat.pth", "nested.pt", "lit_model.pth", "protocol-4.pth", "traced.pt", "scripted.pt", "model.safetensors",
-    "sharded",
+    "sharded", "branches.onnx",
   ])
   func whatWasWrittenIsRead(_ name: String) throws {
     let all: [String: Expected] = try Fixtures.decode("Checkpoints/expected.json")

@@ -6,7 +6,7 @@ import Testing
 /// Whatever a file holds, reading it ends soon, in bounded memory, with a checkpoint or a ``ModelError``.
 @Suite struct HostileCheckpointTests {
   /// Reads all there is to read.
-  private static func readAll(_ path: String) throws {
+  static func readAll(_ path: String) throws {
     do {
       let checkpoint = try Checkpoints.open(path)
       for tensor in checkpoint.tensors { _ = try checkpoint.tensor(tensor.name, shape: tensor.shape).floats() }

@@ -1,5 +1,6 @@
-import VoiceActivity
+import ModelKit
 import Testing
+import VoiceActivity
 
 /// Sound made of pieces: each so many milliseconds of a level in dBFS.
 private func sound(_ pieces: [(milliseconds: Int, level: Double)], offset: Float = 0) -> [Float] {
@@ -30,7 +31,7 @@ private func utterances(
 ) -> [Utterance] {
   var settings = UtteranceCutter.Settings()
   change(&settings)
-  var cutter = UtteranceCutter(settings, rate: 16_000)
+  var cutter = UtteranceCutter(settings, rate: 16_000, judge: SpeechLevel(rate: 16_000))
   var cuts: [UtteranceCutter.Cut] = []
   var start = 0
   while start < samples.count {
@@ -72,7 +73,7 @@ private func utterances(
   }
 
   @Test func aPauseIsToldBeforeTheEndAndTakenBackBySpeech() {
-    var cutter = UtteranceCutter(.init(), rate: 16_000)
+    var cutter = UtteranceCutter(.init(), rate: 16_000, judge: SpeechLevel(rate: 16_000))
     let speech = sound([(1_000, -20), (400, -80)])
     let first = cutter.feed(speech)
     #expect(first.last == .pause)
@@ -145,7 +146,7 @@ private func utterances(
   }
 
   @Test func afterAnInterruptionSpeechBeginsAnew() {
-    var cutter = UtteranceCutter(.init(), rate: 16_000)
+    var cutter = UtteranceCutter(.init(), rate: 16_000, judge: SpeechLevel(rate: 16_000))
     let speech = sound([(1_000, -20)])
     #expect(cutter.feed(speech).first == .begin)
     cutter.abandon()

@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
-"""Makes the small checkpoints of Tests/ModelKitTests/Golden/Checkpoints with PyTorch and safetensors, and what they hold.
+"""Makes the small checkpoints of Tests/ModelKitTests/Golden/Checkpoints with PyTorch, safetensors and onnx, and what they
+hold.
 
-A developer's tool: tests only read what it wrote. Needs a Python environment with torch, safetensors and numpy.
+A developer's tool: tests only read what it wrote. Needs a Python environment with torch, safetensors, onnx and numpy.
 """
 
 import io
@@ -14,6 +15,7 @@ import zipfile
 from collections import OrderedDict
 from pathlib import Path
 
+import onnx
 import torch
 from safetensors.torch import save_file
 from torch import nn
@@ -194,6 +196,52 @@ def safetensors():
     expect("sharded", {key: tensors[key] for keys in shards.values() for key in keys})
 
 
+def onnx_branches():
+    """Every type as raw bytes, numbers in typed fields, and constants of one name in both branches of a condition."""
+    types = {torch.float32: 1, torch.uint8: 2, torch.int64: 7, torch.bool: 9, torch.float16: 10, torch.float64: 11, torch.bfloat16: 16}
+
+    def raw(name, tensor):
+        data = tensor.contiguous().view(torch.uint8).numpy().tobytes() if tensor.numel() else b""
+        return onnx.helper.make_tensor(name, types[tensor.dtype], tensor.shape, data, raw=True)
+
+    def constant(name, value):
+        return onnx.helper.make_node("Constant", [], [name], value=value)
+
+    weight = (torch.arange(12) / 8).reshape(3, 4)
+    tensors = {
+        "weight": weight,
+        "half": torch.tensor([1, -2, 0.5], dtype=torch.float16),
+        "brain": torch.tensor([[1, -2], [0.5, 8]], dtype=torch.bfloat16),
+        "double": torch.tensor([0.1], dtype=torch.float64),
+        "long": torch.tensor([[3, -4]]),
+        "flag": torch.tensor([True, False, True]),
+        "empty": torch.zeros(0, 2),
+    }
+    typed = onnx.helper.make_tensor("typed", 1, [2, 2], [0.5, 1.5, -1.0, 2.0])
+    branches = {}
+    for name, factor in (("then_branch", 2), ("else_branch", 3)):
+        nodes = [constant("inner", raw("", factor * weight)), onnx.helper.make_node("Identity", ["inner"], [name])]
+        output = onnx.helper.make_tensor_value_info(name, 1, [3, 4])
+        branches[name] = onnx.helper.make_graph(nodes, name, [], [output])
+    nodes = [
+        constant("rate", onnx.helper.make_tensor("", 7, [], [16000])),
+        onnx.helper.make_node("Equal", ["given", "rate"], ["same"]),
+        onnx.helper.make_node("If", ["same"], ["chosen"], name="choice", **branches),
+    ]
+    graph = onnx.helper.make_graph(
+        nodes, "main", [onnx.helper.make_tensor_value_info("given", 7, [])],
+        [onnx.helper.make_tensor_value_info("chosen", 1, [3, 4])],
+        [raw(name, tensor) for name, tensor in tensors.items()] + [typed],
+    )  # fmt: skip
+    model = onnx.helper.make_model(graph, producer_name="antiphon", opset_imports=[onnx.helper.make_opsetid("", 16)])
+    onnx.helper.set_model_props(model, {"title": "branches"})
+    onnx.checker.check_model(model)
+    onnx.save(model, FOLDER / "branches.onnx")
+    tensors["typed"] = torch.tensor([[0.5, 1.5], [-1.0, 2.0]])
+    tensors["choice.then_branch.inner"], tensors["choice.else_branch.inner"] = 2 * weight, 3 * weight
+    expect("branches.onnx", tensors, {"producer_name": "'antiphon'", "title": "'branches'", "rate": "16000"})
+
+
 class Hostile:
     def __reduce__(self):
         return os.system, ("echo hostile",)
@@ -213,7 +261,7 @@ if __name__ == "__main__":
     torch.manual_seed(1)
     shutil.rmtree(FOLDER, ignore_errors=True)
     FOLDER.mkdir(parents=True)
-    for part in (flat, nested, incremental, script, safetensors, refused):
+    for part in (flat, nested, incremental, script, safetensors, onnx_branches, refused):
         part()
     with open(FOLDER / "expected.json", "w") as file:
         file.write("{\n" + ",\n".join(f"{json.dumps(key)}: {json.dumps(value)}" for key, value in expected.items()) + "\n}\n")

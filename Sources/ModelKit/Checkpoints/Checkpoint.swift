@@ -22,6 +22,7 @@ package enum CheckpointFormat: String, Sendable {
   case safetensors = "safetensors"
   case pyTorch = "PyTorch archive"
   case torchScript = "TorchScript archive"
+  case onnx = "ONNX"
 }
 
 /// A value beside the tensors.

@@ -35,7 +35,7 @@ package struct CheckpointNeeds: Sendable {
 
   /// Every declaration.
   package static let all: [CheckpointNeeds] = [
-    .whisperEncoder, .whisperDecoder, .causalLM, .clip, .adapters, .miniOmni2, .snac,
+    .whisperEncoder, .whisperDecoder, .causalLM, .clip, .adapters, .miniOmni2, .snac, .silero,
   ]
 
   /// What a kind of node reads from a file of the checkpoint's format; nil for a kind that reads none.

@@ -25,6 +25,7 @@ package enum Checkpoints {
     case .cTranslate2: return try CTranslate2(bytes: bytes, path: path, checkCancelled: checkCancelled)
     case .safetensors: return try Safetensors(bytes: bytes, path: path, checkCancelled: checkCancelled)
     case .pyTorch, .torchScript: return try TorchArchive(bytes: bytes, path: path, checkCancelled: checkCancelled)
+    case .onnx: return try ONNX(bytes: bytes, path: path, checkCancelled: checkCancelled)
     }
   }
 
@@ -34,9 +35,12 @@ package enum Checkpoints {
       guard bytes.count >= offset + text.utf8CodeUnitCount else { return false }
       return memcmp(bytes.start + offset, text.utf8Start, text.utf8CodeUnitCount) == 0
     }
+    func byte(_ offset: Int) -> UInt8 { bytes.start.load(fromByteOffset: offset, as: UInt8.self) }
     if starts(with: "GGUF") { return .gguf }
     if starts(with: "PK\u{3}\u{4}") { return .pyTorch }
     if starts(with: "{", at: 8) { return .safetensors }
+    // Its first field is the version, and another one follows.
+    if bytes.count >= 4, starts(with: "\u{8}"), (3...64).contains(byte(1)), byte(2) != 0 { return .onnx }
     if bytes.count >= 4, (1...64).contains(UInt32(littleEndian: bytes.start.loadUnaligned(as: UInt32.self))) {
       return .cTranslate2
     }
@@ -50,12 +54,12 @@ package enum Checkpoints {
     throw ModelError(
       file: path,
       .unexpected(
-        expected: "safetensors, a PyTorch or TorchScript archive, GGUF or CTranslate2", found: "other first bytes"))
+        expected: "safetensors, a PyTorch or TorchScript archive, GGUF, CTranslate2 or ONNX", found: "other first bytes"))
   }
 
   private static let usualNames = [
     "model.safetensors.index.json", "model.safetensors", "pytorch_model.bin.index.json", "pytorch_model.bin",
-    "model.gguf", "model.bin",
+    "model.gguf", "model.bin", "model.onnx",
   ]
 
   private static func file(in folder: String) throws(ModelError) -> String {

