@@ -103,7 +103,7 @@ let package = Package(
     .target(
       name: "Catalog",
       dependencies: [
-        "Dataflow", "Adapter", "AudioCapture", "AudioTokenHead", "ChatPrompt", "LLMStep", "OmniPrompt", "PlaybackGate", "SnacDecoder",
+        "Dataflow", "Adapter", "AudioCapture", "AudioTokenHead", "ChatPrompt", "LLMStep", "OmniPrompt", "PlaybackGate", "ConversationRecorder", "SnacDecoder",
         "SnacEncoder", "Speaker", "VoiceActivity", "TextHead", "TextInput", "TextOutput", "VisionEncoder", "VoiceGate",
         "WhisperDecoder", "WhisperEncoder",
         .target(name: "FliteSpeech", condition: .when(traits: ["Flite"])),
@@ -116,6 +116,7 @@ let package = Package(
     node("AudioCapture", ["Sound"]),
     node("AudioTokenHead", ["ModelKit", "Tensors"]),
     node("ChatPrompt", ["ModelKit"]),
+    node("ConversationRecorder", ["Sound"]),
     node("FliteSpeech", [.target(name: "CFlite", condition: .when(traits: ["Flite"]))]),
     node(
       "ImageCapture",
@@ -167,6 +168,7 @@ let package = Package(
         "Parity", "Tensors", "VisionEncoder", "WhisperEncoder",
       ],
       swiftSettings: strict),
+    nodeTests("PlaybackGate"),
     nodeTests("Speaker"),
     .testTarget(
       name: "SnacDecoderTests",

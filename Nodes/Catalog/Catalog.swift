@@ -2,6 +2,7 @@ internal import Adapter
 internal import AudioCapture
 internal import AudioTokenHead
 internal import ChatPrompt
+internal import ConversationRecorder
 public import Dataflow
 internal import LLMStep
 internal import OmniPrompt
@@ -34,6 +35,7 @@ public enum Catalog {
     AudioCaptureNode.self,
     AudioTokenHeadNode.self,
     ChatPromptNode.self,
+    ConversationRecorderNode.self,
     LLMStepNode.self,
     OmniPromptNode.self,
     PlaybackGateNode.self,

@@ -45,7 +45,10 @@ struct AnswerTrack {
   private var fadesIn = false
   /// Frames that are still to be faded out, and belong to nobody any more.
   private var farewell: [Float] = []
-  private var notes: [AnswerState] = []
+  /// What there is to tell, and when it will be so: nanoseconds of the session.
+  private var notes: [(state: AnswerState, time: Int64)] = []
+  /// When the device had played what it had played.
+  private var deviceTime: Int64 = 0
   private var told: (epoch: UInt32, played: Int64)?
   /// No more answers will come.
   var isComplete = false
@@ -99,23 +102,25 @@ struct AnswerTrack {
     settle()
   }
 
-  mutating func played(through frames: Int) {
+  /// - Parameter time: of the session, in nanoseconds.
+  mutating func played(through frames: Int, at time: Int64) {
     played = max(played, min(frames, handed))
+    deviceTime = time
     settle()
   }
 
   mutating func pause() {
     guard !isPaused else { return }
     isPaused = true
-    guard let answer = answers.first, answer.isAnnounced else { return }
-    notes.append(state(.paused, of: answer, at: answer.handed + min(fade, answer.waiting / channels)))
+    guard answers.first?.isAnnounced == true else { return }
     fadeOut()
+    tell(state(.paused, of: answers[0], at: answers[0].handed))
   }
 
   mutating func resume() {
     guard isPaused else { return }
     isPaused = false
-    if let answer = answers.first, answer.isAnnounced { notes.append(state(.speaking, of: answer, at: answer.handed)) }
+    if let answer = answers.first, answer.isAnnounced { tell(state(.speaking, of: answer, at: answer.handed)) }
   }
 
   /// The turns up to this one were interrupted: what the device has of them it plays, and a few milliseconds that fade.
@@ -124,9 +129,9 @@ struct AnswerTrack {
     fadeOut(through: epoch)
     let cut = answers.filter { $0.epoch <= epoch }
     answers.removeAll { $0.epoch <= epoch }
-    for answer in cut { notes.append(state(.cut, of: answer, at: answer.handed)) }
+    for answer in cut { tell(state(.cut, of: answer, at: answer.handed)) }
     // Somebody waits to hear of it, though nothing had come here.
-    if cut.last?.epoch != epoch { notes.append(AnswerState(.cut, epoch: epoch, played: 0, heard: "")) }
+    if cut.last?.epoch != epoch { tell(AnswerState(.cut, epoch: epoch, played: 0, heard: "")) }
     spans.removeAll { $0.epoch <= epoch }
     if !cut.isEmpty { fadesIn = false }
   }
@@ -159,7 +164,7 @@ struct AnswerTrack {
     }
     if !answer.isAnnounced {
       answers[0].isAnnounced = true
-      notes.append(state(.speaking, of: answer, at: answer.handed))
+      tell(state(.speaking, of: answer, at: answer.handed))
     }
     var samples = take(frames)
     if fadesIn { ramp(&samples, from: 0, to: 1) }
@@ -217,7 +222,7 @@ struct AnswerTrack {
     while let answer = answers.first, answer.isComplete, answer.waiting == 0, isPlayed(answer) {
       answers.removeFirst()
       fadesIn = false
-      notes.append(state(.finished, of: answer, at: answer.handed))
+      tell(state(.finished, of: answer, at: answer.handed))
     }
     while let span = spans.first, span.end <= played {
       told = (span.epoch, time(span.answered))
@@ -238,7 +243,10 @@ struct AnswerTrack {
     return AnswerState(phase, epoch: answer.epoch, played: end, heard: heard)
   }
 
-  mutating func takeNotes() -> [AnswerState] {
+  /// It will be so once the device has played what it has been given.
+  private mutating func tell(_ state: AnswerState) { notes.append((state, deviceTime + time(handed - played))) }
+
+  mutating func takeNotes() -> [(state: AnswerState, time: Int64)] {
     defer { notes = [] }
     return notes
   }

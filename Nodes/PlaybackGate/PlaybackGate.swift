@@ -106,7 +106,7 @@ public struct PlaybackGateNode: Node {
     if case .message(let said)? = try ports.said.event(of: arrival) {
       tracks[said.session]?.note(said.value, of: said.turn.epoch)
     } else if case .message(let head)? = try ports.playhead.event(of: arrival) {
-      tracks[head.session]?.played(through: head.value.frames)
+      tracks[head.session]?.played(through: head.value.frames, at: head.stamp.time)
       return head.session
     } else if case .message(let control)? = try ports.control.event(of: arrival) {
       switch control.value.name {
@@ -126,9 +126,9 @@ public struct PlaybackGateNode: Node {
     while let block = track.nextBlock() {
       try await ports.output.send(block, turn: stream, time: track.time(of: block))
     }
-    for note in track.takeNotes() {
+    for (note, time) in track.takeNotes() {
       if note.phase != .paused { context.played(note.played, of: Turn(session, epoch: note.epoch)) }
-      try await ports.answer.send(note, turn: stream)
+      try await ports.answer.send(note, turn: stream, time: time)
       if note.phase == .finished { context.endTurn(Turn(session, epoch: note.epoch)) }
     }
     if let (epoch, played) = track.progress() { context.played(played, of: Turn(session, epoch: epoch)) }

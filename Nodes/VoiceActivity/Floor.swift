@@ -169,7 +169,8 @@ struct Floor {
     switch cut {
     case .begin: aside = Aside(start: position, cuts: [.begin])
     case .audio(let samples, let start):
-      if aside?.samples == 0 { aside?.start = start }
+      // Behind what stands before an utterance for its soft beginning.
+      if aside?.samples == 0 { aside?.start = start + min(cutter.preRoll, samples.count) }
       aside?.samples += samples.count
       if aside?.isDropped == false { aside?.cuts.append(cut) }
       if case .answer = holder, let said = aside, said.start < position - milliseconds(settings.overlap) {

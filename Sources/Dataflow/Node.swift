@@ -146,6 +146,9 @@ public struct NodeContext: Sendable {
   /// Shows the user a text that grows, all of it so far.
   public func show(_ text: String) { services.show(text) }
 
+  /// How many messages wait at the nodes of this process, edge by edge in the graph's order.
+  public var queues: [QueueDepth] { services.queues }
+
   /// A line on standard error.
   public func log(_ text: String) { services.log(text) }
 
@@ -162,9 +165,19 @@ public struct SaidText: Hashable, Sendable, Codable {
   public init(_ text: String, end: Int64) { (self.text, self.end) = (text, end) }
 }
 
+/// How many messages wait in an edge's queue.
+public struct QueueDepth: Hashable, Sendable {
+  /// For example `capture.audio -> speaker.audio`.
+  public let edge: String
+  public let waiting: Int
+
+  public init(edge: String, waiting: Int) { (self.edge, self.waiting) = (edge, waiting) }
+}
+
 /// The runtime's side of ``NodeContext``.
 package protocol NodeServices: Sendable {
   var isStopping: Bool { get }
+  var queues: [QueueDepth] { get }
   func beginSession(named name: String) -> Session?
   func beginTurn(in session: Session) -> Turn
   func endTurn(_ turn: Turn)

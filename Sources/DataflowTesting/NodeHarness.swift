@@ -135,11 +135,11 @@ public struct HarnessError: Error, Sendable, CustomStringConvertible {
 
 /// Runs `body` beside a node of the given type; when the body returns, the node's inputs end and its end is awaited.
 ///
+/// - Parameter unconnected: inputs to which no edge leads.
 /// - Throws: what the body throws, or else the node's failure.
 public func withNode<N: Node>(
   _ type: N.Type, parameters: [String: Dataflow.ParameterValue] = [:], over carrier: Carrier = .direct,
-  seed: UInt64 = 0,
-  clock: any TimeSource = SystemTime(), _ body: (NodeHarness) async throws -> Void
+  without unconnected: [String] = [], seed: UInt64 = 0, clock: any TimeSource = SystemTime(), _ body: (NodeHarness) async throws -> Void
 ) async throws {
   let (manifest, faults) = type.manifest(reading: ParameterReader(parameters))
   if let fault = faults.first { throw fault }
@@ -161,7 +161,7 @@ public func withNode<N: Node>(
   }
   if !manifest.outputs.isEmpty { nodes["collector"] = ["kind": HarnessCollectorNode.kind, "with": ["id": id]] }
   let edges =
-    manifest.inputs.map { "feeder.\($0.name) -> node.\($0.name)" }
+    manifest.inputs.filter { !unconnected.contains($0.name) }.map { "feeder.\($0.name) -> node.\($0.name)" }
     + manifest.outputs.map { "node.\($0.name) -> collector.\($0.name)" }
   let run = try TestRun(
     graph: ["antiphon": 1, "nodes": nodes, "edges": edges], apart: ["node"], over: carrier, catalog: catalog,

@@ -7,6 +7,10 @@ package struct WaveFileError: Error, Sendable, CustomStringConvertible {
   package let fix: String
   package var description: String { "cannot write '\(path)': \(problem); \(fix)" }
 
+  package init(path: String, problem: String, fix: String) {
+    (self.path, self.problem, self.fix) = (path, problem, fix)
+  }
+
   static func system(_ path: String, _ code: Int32) -> WaveFileError {
     let fix =
       switch code {

@@ -241,6 +241,7 @@ extension NodeHost: PortConnection {
 
 extension NodeHost: NodeServices {
   var isStopping: Bool { part.isStopping }
+  var queues: [QueueDepth] { part.queues }
 
   func beginSession(named name: String) -> Session? {
     let number: UInt64? = state.withLock { state in
@@ -315,6 +316,8 @@ protocol PartServices: Sendable {
   var sessions: SessionTable { get }
   var isStopping: Bool { get }
   var tracer: Tracer? { get }
+  /// What waits at the process's nodes.
+  var queues: [QueueDepth] { get }
   func seed(for node: String) -> UInt64
   /// The node took a value from an incoming edge, whose far end may want to know that there is room.
   func taken(node: Int, lane: Int)

@@ -34,7 +34,8 @@ final class PartRuntime: Sendable {
     let tracer = isTraced ? Tracer(plan: plan, clock: clock) : nil
     let services = Services(
       plan: plan, clock: clock, control: control, sessions: sessions, wire: wire, stopping: Stopping(),
-      tracer: tracer, incoming: plan.nodes.indices.map(plan.incoming))
+      tracer: tracer, incoming: plan.nodes.indices.map(plan.incoming),
+      mailboxes: mailboxes.sorted { $0.key < $1.key }.map(\.value))
     self.services = services
     hosts = try mailboxes.sorted { $0.key < $1.key }.map { node, mailbox in
       let meter = NodeMeter(node: plan.nodes[node].name)
@@ -183,7 +184,12 @@ final class PartRuntime: Sendable {
     let tracer: Tracer?
     /// Per node, the edges of its lanes.
     let incoming: [[Int]]
+    let mailboxes: [Mailbox]
     var isStopping: Bool { stopping.isRaised }
+
+    var queues: [QueueDepth] {
+      mailboxes.flatMap(\.edges).map { QueueDepth(edge: $0.name, waiting: $0.waiting) }
+    }
 
     func seed(for node: String) -> UInt64 { FNV1a.hash(node, mixing: plan.settings.seed) }
 
