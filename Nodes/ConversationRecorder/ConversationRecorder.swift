@@ -75,7 +75,8 @@ public struct ConversationRecorderNode: Node {
           recording.note(queues: context.queues)
         case .sessionEnded(let session):
           if let recording = recordings.removeValue(forKey: session) { try recording.finish() }
-        case .sessionBegan, .turnEnded, .turnCut: break
+        case .sessionBegan(let session): _ = try recording(of: session)
+        case .turnEnded, .turnCut: break
         }
       } else if case .message(let chunk)? = try ports.assistant.event(of: arrival) {
         try recording(of: chunk.session).add(chunk.value, at: chunk.stamp.time, to: .assistant)
@@ -84,7 +85,8 @@ public struct ConversationRecorderNode: Node {
       } else if case .message(let text)? = try ports.text.event(of: arrival) {
         try recording(of: text.session).timeline.understand(text.value.string, of: text.turn.epoch)
       } else if case .message(let found)? = try ports.detections.event(of: arrival) {
-        try recording(of: found.session).timeline.note(found.value)
+        let recording = try recording(of: found.session)
+        recording.timeline.note(found.value, told: context.clock.now - recording.began)
       } else if case .message(let state)? = try ports.answer.event(of: arrival) {
         try recording(of: state.session).timeline.note(state.value, at: state.stamp.time)
       }
@@ -94,7 +96,8 @@ public struct ConversationRecorderNode: Node {
 
   private mutating func recording(of session: Session) throws -> Recording {
     if let recording = recordings[session] { return recording }
-    let recording = try Recording(session.name, path: names.path(for: session), rate: parameters.rate)
+    let recording = try Recording(
+      session.name, path: names.path(for: session), rate: parameters.rate, began: context.clock.now)
     recordings[session] = recording
     return recording
   }

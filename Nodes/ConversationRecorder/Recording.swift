@@ -8,6 +8,8 @@ final class Recording {
   enum Side: Int { case user, assistant }
 
   var timeline: Timeline
+  /// By the clock.
+  let began: Int64
   private let path: String
   private let rate: Int
   private let file: WaveFile
@@ -20,8 +22,8 @@ final class Recording {
   /// Seconds that one side may be behind the other before it is taken to be silent.
   private static let patience = 5
 
-  init(_ session: String, path: String, rate: Int) throws {
-    (self.path, self.rate) = (path, rate)
+  init(_ session: String, path: String, rate: Int, began: Int64) throws {
+    (self.path, self.rate, self.began) = (path, rate, began)
     timeline = Timeline(session: session, rate: rate)
     file = try WaveFile(path: path, rate: rate, channels: 2)
   }

@@ -17,7 +17,7 @@ struct Timeline: Codable {
     var start: Double
     var end: Double
     var score: Double
-    /// How far the microphone's sound had come when it was told of.
+    /// When it was told of, by the clock.
     var told: Double
   }
   struct Answer: Codable {
@@ -51,8 +51,6 @@ struct Timeline: Codable {
 
   private let rate: Int
   private var partial: [(peak: Float, count: Int)] = [(0, 0), (0, 0)]
-  /// Seconds of the user's sound.
-  private var heardUntil = 0.0
   /// Looks that are kept: three hours'.
   private static let lookLimit = 108_000
 
@@ -97,11 +95,12 @@ struct Timeline: Codable {
     questions[place].text += text
   }
 
-  mutating func note(_ found: Detection) {
+  /// - Parameter told: by the clock, nanoseconds since the session began.
+  mutating func note(_ found: Detection, told: Int64) {
     commands.append(
       Command(
         label: found.label, start: Self.seconds(found.start), end: Self.seconds(found.end), score: Double(found.score),
-        told: heardUntil))
+        told: Self.seconds(told)))
   }
 
   mutating func note(_ state: AnswerState, at time: Int64) {
@@ -133,7 +132,6 @@ struct Timeline: Codable {
 
   /// - Parameter side: 0 for the user, 1 for the assistant.
   mutating func add(_ samples: some Collection<Float>, to side: Int) {
-    if side == 0 { heardUntil += Double(samples.count) / Double(rate) }
     for sample in samples {
       partial[side].peak = max(partial[side].peak, abs(sample))
       partial[side].count += 1
