@@ -3,6 +3,7 @@ internal import AudioCapture
 internal import AudioTokenHead
 internal import ChatPrompt
 public import Dataflow
+internal import KeywordDetector
 internal import LLMStep
 internal import OmniPrompt
 internal import SnacDecoder
@@ -33,6 +34,7 @@ public enum Catalog {
     AudioCaptureNode.self,
     AudioTokenHeadNode.self,
     ChatPromptNode.self,
+    KeywordDetectorNode.self,
     LLMStepNode.self,
     OmniPromptNode.self,
     SnacDecoderNode.self,
