@@ -59,8 +59,11 @@ let package = Package(
     // Models: numbers in, numbers out; nothing here knows of graphs.
     .target(name: "CKernels"),
     .target(name: "Tensors", dependencies: ["CKernels", "COpenBLAS"], swiftSettings: strict),
+    // A model that is part of the program.
+    .target(name: "CKeywordModel"),
     .target(
-      name: "ModelKit", dependencies: ["Tensors", .product(name: "Yams", package: "Yams")], swiftSettings: strict),
+      name: "ModelKit", dependencies: ["CKeywordModel", "Tensors", .product(name: "Yams", package: "Yams")],
+      swiftSettings: strict),
 
     // Every stage beside PyTorch's results, for the tests and for the table that tools/check prints.
     .target(name: "Parity", dependencies: ["ModelKit", "Tensors"], swiftSettings: strict),
@@ -103,9 +106,27 @@ let package = Package(
     .target(
       name: "Catalog",
       dependencies: [
-        "Dataflow", "Adapter", "AudioCapture", "AudioTokenHead", "ChatPrompt", "LLMStep", "OmniPrompt", "PlaybackGate", "ConversationRecorder", "SnacDecoder",
-        "SnacEncoder", "Speaker", "VoiceActivity", "TextHead", "TextInput", "TextOutput", "VisionEncoder", "VoiceGate",
-        "WhisperDecoder", "WhisperEncoder",
+        "Dataflow",
+        "Adapter",
+        "AudioCapture",
+        "AudioTokenHead",
+        "ChatPrompt",
+        "ConversationRecorder",
+        "KeywordDetector",
+        "LLMStep",
+        "OmniPrompt",
+        "PlaybackGate",
+        "SnacDecoder",
+        "SnacEncoder",
+        "Speaker",
+        "TextHead",
+        "TextInput",
+        "TextOutput",
+        "VisionEncoder",
+        "VoiceActivity",
+        "VoiceGate",
+        "WhisperDecoder",
+        "WhisperEncoder",
         .target(name: "FliteSpeech", condition: .when(traits: ["Flite"])),
         .target(name: "ImageCapture", condition: .when(traits: ["Images"])),
       ],
@@ -124,6 +145,7 @@ let package = Package(
         .target(name: "CTurboJPEG", condition: .when(traits: ["Images"])),
         .target(name: "CPNG", condition: .when(traits: ["Images"])),
       ]),
+    node("KeywordDetector", ["ModelKit"]),
     node("LLMStep", ["ModelKit", "Tensors"]),
     node("OmniPrompt", ["ModelKit", "Tensors"]),
     node("PlaybackGate"),
@@ -161,6 +183,13 @@ let package = Package(
     nodeTests("AudioCapture"),
     nodeTests("FliteSpeech"),
     nodeTests("ImageCapture", exclude: ["Pictures"]),
+    .testTarget(
+      name: "KeywordDetectorTests",
+      dependencies: [
+        "Dataflow", "DataflowRuntime", "DataflowTesting", "KeywordDetector", "Messages", "ModelKit",
+        "Tensors",
+      ],
+      swiftSettings: strict),
     .testTarget(
       name: "MiniOmni2Tests",
       dependencies: [

@@ -4,6 +4,7 @@ internal import AudioTokenHead
 internal import ChatPrompt
 internal import ConversationRecorder
 public import Dataflow
+internal import KeywordDetector
 internal import LLMStep
 internal import OmniPrompt
 internal import PlaybackGate
@@ -36,6 +37,7 @@ public enum Catalog {
     AudioTokenHeadNode.self,
     ChatPromptNode.self,
     ConversationRecorderNode.self,
+    KeywordDetectorNode.self,
     LLMStepNode.self,
     OmniPromptNode.self,
     PlaybackGateNode.self,

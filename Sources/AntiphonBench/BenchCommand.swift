@@ -8,14 +8,14 @@ struct BenchCommand: AsyncParsableCommand {
     abstract: "Measures the graph runtime and the model's stages.",
     subcommands: [
       RuntimeCommand.self, InterruptCommand.self, OverheadCommand.self, CodecCommand.self, SessionsCommand.self,
-      StagesCommand.self, AssistantCommand.self,
+      StagesCommand.self, AssistantCommand.self, DetectCommand.self,
       PartCommand.self,
     ] + synthetic)
 
   /// Those that need a voice.
   #if Flite
     private static let synthetic: [any ParsableCommand.Type] = [
-      HeardCommand.self, QualityCommand.self, TightCommand.self,
+      DuplexCommand.self, HeardCommand.self, QualityCommand.self, TightCommand.self,
     ]
   #else
     private static let synthetic: [any ParsableCommand.Type] = []

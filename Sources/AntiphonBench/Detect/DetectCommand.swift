@@ -1,0 +1,196 @@
+import ArgumentParser
+import Foundation
+import Messages
+
+/// How well a detector hears commands, and only commands, over a set of recordings.
+struct DetectCommand: AsyncParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "detect",
+    abstract: "Recall, false alarms and latency of a detector, over recordings of 'tools/bench detect-sounds'.",
+    discussion: """
+      Any kind of node with the ports of a detector will do. It is run as fast as it goes; latencies are counted in sound: \
+      how much of it the detector had got when it said so.
+      """)
+
+  @Argument(help: "The folder of recordings, with its manifest.json.")
+  var sounds: String
+  @Option(help: "The kind of detector.")
+  var kind = "keyword-detector"
+  @Option(name: .customLong("set"), help: "PARAMETER=VALUE of the detector; may be given several times.")
+  var settings: [String] = []
+  @Option(help: "Milliseconds of sound that the detector gets at once.")
+  var chunk = 20
+  @Option(help: "Hours of talk, and of the assistant's own voice, at most; for slow detectors.")
+  var hours = 1_000.0
+  @Flag(help: "Print every false alarm and every command that was missed.")
+  var faults = false
+  @Flag(help: "Print everything as JSON.")
+  var json = false
+
+  func validate() throws {
+    guard (1...10_000).contains(chunk) else { throw ValidationError("--chunk must be from 1 to 10000") }
+    guard hours > 0 else { throw ValidationError("--hours must be more than 0") }
+  }
+
+  func run() async throws {
+    let set = try SoundSet.load(sounds)
+    let recordings = try limited(set)
+    let drive = DetectorDrive(kind: kind, settings: settings, chunk: chunk * DetectorDrive.rate / 1_000)
+    let machine = Machine.current()
+    let outcomes = try await drive.run(recordings.map { recording in { try set.samples(recording, in: sounds) } })
+    var result = DetectResult(machine: machine, about: set.about, detector: ([kind] + settings).joined(separator: " "))
+    for (recording, outcome) in zip(recordings, outcomes) { result.add(recording, outcome, faults) }
+    json ? try print(result.json()) : print(result.description)
+  }
+
+  /// The recordings, of talk and of the own voice only as many as are wanted.
+  private func limited(_ set: SoundSet) throws -> [SoundSet.Recording] {
+    var heard: [SoundSet.Recording.Kind: Double] = [:]
+    return set.recordings.filter { recording in
+      guard recording.kind == .talk || recording.kind == .own else { return true }
+      guard heard[recording.kind, default: 0] < hours else { return false }
+      let file = URL(fileURLWithPath: sounds).appendingPathComponent(recording.file)
+      let bytes = (try? file.resourceValues(forKeys: [.fileSizeKey]).fileSize) ?? 0
+      heard[recording.kind, default: 0] += Double(bytes) / 2 / Double(DetectorDrive.rate) / 3_600
+      return true
+    }
+  }
+}
+
+/// What `antiphon-bench detect` found.
+struct DetectResult: Codable {
+  var machine: Machine
+  var about: String
+  var detector: String
+  /// By condition, in the order of the recordings.
+  var commands: [Group] = []
+  var near = Group(name: "near-misses")
+  var talk: [Group] = []
+  /// Milliseconds from a command's end and from its start to the sound that the detector had got when it said so.
+  var fromEnd = Samples()
+  var fromStart = Samples()
+  /// Seconds of sound and of processor time.
+  var duration = 0.0
+  var cost = 0.0
+  var faults: [String] = []
+
+  struct Group: Codable {
+    var name: String
+    /// Utterances, and those with a detection.
+    var count = 0
+    var found = 0
+    /// Found, but as another command.
+    var mistaken = 0
+    /// Detections where no utterance was.
+    var alarms = 0
+    var hours = 0.0
+    init(name: String) { self.name = name }
+  }
+
+  init(machine: Machine, about: String, detector: String) {
+    (self.machine, self.about, self.detector) = (machine, about, detector)
+  }
+
+  /// Seconds after an utterance's end at which a detection is still its own.
+  static let patience = 1.0
+
+  mutating func add(_ recording: SoundSet.Recording, _ outcome: DetectorDrive.Outcome, _ keepsFaults: Bool) {
+    duration += outcome.duration
+    cost += outcome.cost
+    var group = Group(name: "")
+    group.hours = outcome.duration / 3_600
+    var rest = outcome.found
+    for utterance in recording.utterances {
+      group.count += 1
+      let own = rest.filter { $0.heard >= utterance.start && $0.heard <= utterance.end + Self.patience }
+      rest.removeAll { $0.heard >= utterance.start && $0.heard <= utterance.end + Self.patience }
+      if let first = own.first {
+        group.found += 1
+        if recording.kind == .commands {
+          fromEnd.add((first.heard - utterance.end) * 1e3)
+          fromStart.add((first.heard - utterance.start) * 1e3)
+          if first.detection.kind == .command, first.detection.label != utterance.text { group.mistaken += 1 }
+        }
+      }
+      if keepsFaults, own.isEmpty == (recording.kind == .commands) {
+        faults.append("\(recording.file) \(recording.condition) \(utterance.start) \(utterance.text)")
+      }
+    }
+    group.alarms = rest.count
+    if keepsFaults {
+      faults += rest.map { "\(recording.file) \(recording.condition) \($0.heard) heard \($0.detection.label)" }
+    }
+    switch recording.kind {
+    case .commands: Self.merge(group, as: "\(recording.condition), \(recording.voices)", into: &commands)
+    case .near: near.add(group)
+    case .talk: Self.merge(group, as: "talk", into: &talk)
+    case .own: Self.merge(group, as: "own voice", into: &talk)
+    }
+  }
+
+  private static func merge(_ group: Group, as name: String, into groups: inout [Group]) {
+    if !groups.contains(where: { $0.name == name }) { groups.append(Group(name: name)) }
+    for index in groups.indices where groups[index].name == name { groups[index].add(group) }
+  }
+
+  func json() throws -> String {
+    let encoder = JSONEncoder()
+    encoder.outputFormatting = [.prettyPrinted, .sortedKeys]
+    return String(decoding: try encoder.encode(self), as: UTF8.self)
+  }
+
+  var description: String {
+    var recall = TextTable(["recall, synthetic speech", "commands", "found %", "95 %", "as another"])
+    for group in commands + [total] { recall.add(group.recall) }
+    var alarms = TextTable(["false alarms, synthetic speech", "hours", "alarms", "an hour", "95 %"])
+    for group in talk { alarms.add(group.rate) }
+    let misses = Interval.proportion(near.found, of: near.count)
+    let share = near.count > 0 ? 100 * Double(near.found) / Double(near.count) : 0
+    func latency(_ samples: Samples) -> String {
+      String(format: "p50 %.0f, p95 %.0f, most %.0f", samples.median, samples.quantile(0.95), samples.most)
+    }
+    return """
+      \(detector): \(about)
+      \(machine.description)
+
+      \(recall.description)
+
+      \(alarms.description)
+      near-misses taken for commands: \(near.found) of \(near.count), \(String(format: "%.1f", share)) % \
+      (95 %: \(percent(misses)))
+
+      ms of sound from a command's end: \(latency(fromEnd)); from its start: \(latency(fromStart))
+      processor time: \(String(format: "%.2f", 100 * cost / max(duration, 1e-9))) % of one core for sound as it comes \
+      (\(String(format: "%.1f", duration / 3_600)) hours of it)
+      """ + faults.map { "\n" + $0 }.joined()
+  }
+
+  private var total: Group { commands.reduce(into: Group(name: "all")) { $0.add($1) } }
+}
+
+private func percent(_ range: ClosedRange<Double>) -> String {
+  String(format: "%.1f to %.1f", 100 * range.lowerBound, 100 * range.upperBound)
+}
+
+extension DetectResult.Group {
+  fileprivate mutating func add(_ other: Self) {
+    count += other.count
+    found += other.found
+    mistaken += other.mistaken
+    alarms += other.alarms
+    hours += other.hours
+  }
+
+  fileprivate var recall: [String] {
+    let share = count > 0 ? String(format: "%.1f", 100 * Double(found) / Double(count)) : "-"
+    return [name, "\(count)", share, percent(Interval.proportion(found, of: count)), "\(mistaken)"]
+  }
+
+  fileprivate var rate: [String] {
+    let range = Interval.mean(alarms)
+    return [
+      name, String(format: "%.2f", hours), "\(alarms)", String(format: "%.2f", Double(alarms) / max(hours, 1e-9)),
+      String(format: "%.2f to %.2f", range.lowerBound / max(hours, 1e-9), range.upperBound / max(hours, 1e-9)),
+    ]
+  }
+}

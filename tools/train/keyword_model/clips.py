@@ -1,0 +1,107 @@
+"""The pool of spoken clips that scenes are made of. Made once, kept in the work folder."""
+
+import functools
+import os
+import random
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+
+import numpy as np
+
+from synthesis import engines, held_out, signal, talk
+
+
+@dataclass(frozen=True)
+class Request:
+    kind: str
+    text: str
+    voice: engines.Voice
+    manner: engines.Manner
+    seed: int
+
+
+@functools.cache
+def espeak_voices():
+    return [voice for voice in engines.all_voices() if voice.engine == "espeak" and not held_out.is_held_out(voice)]
+
+
+def voices(rng, kind):
+    """A voice that training may hear. espeak-ng's are many and alike, the others few and better."""
+    share = rng.random()
+    if kind == "own":
+        return rng.choice([engines.Voice("flite", "rms"), engines.Voice("flite", "slt"), engines.Voice("hibari", "heart")])
+    if share < 0.5:
+        return rng.choice(espeak_voices())
+    return engines.Voice("flite", rng.choice(engines.FLITE)) if share < 0.8 else engines.Voice("hibari", "heart")
+
+
+def command_text(rng, command):
+    if command in talk.REPEATED and rng.random() < 0.08:
+        return rng.choice(talk.REPEATED[command])
+    text = rng.choice(talk.SPELLINGS).format(command)
+    return text[0].upper() + text[1:] if rng.random() < 0.5 else text
+
+
+def requests(seed, scale=1.0):
+    """What to speak, in an order that does not matter."""
+    rng = random.Random(seed)
+    wanted = []
+
+    def add(kind, count, text):
+        for _ in range(round(count * scale)):
+            manner = engines.Manner.drawn(rng, wide=kind != "own")
+            wanted.append(Request(kind, text(), voices(rng, kind), manner, rng.randrange(1 << 30)))
+
+    for command in talk.COMMANDS:
+        add(command, 1400, lambda command=command: command_text(rng, command))
+    add("near", 3000, lambda: rng.choice(talk.SPELLINGS).format(rng.choice(talk.NEAR_MISSES)))
+    add("talk", 3200, lambda: talk.talk(rng))
+    add("own", 450, lambda: talk.talk(rng))
+    return wanted
+
+
+def speak(request):
+    samples = engines.spoken(request.text, request.voice, request.manner, request.seed)
+    heard = signal.trimmed(samples)
+    return None if heard is None else signal.pcm(signal.scaled(heard, -22))
+
+
+def make(path, seed, scale=1.0, processes=2):
+    engines.check(["espeak", "flite", "hibari"])
+    wanted = requests(seed, scale)
+    with ProcessPoolExecutor(processes) as pool:
+        spoken = list(pool.map(speak, wanted, chunksize=50))
+    kept = [(request, samples) for request, samples in zip(wanted, spoken) if samples is not None]
+    temporary = path.with_name("clips.part.npz")
+    np.savez(
+        temporary,
+        samples=np.concatenate([samples for _, samples in kept]),
+        counts=np.array([len(samples) for _, samples in kept]),
+        kinds=np.array([request.kind for request, _ in kept]),
+        voices=np.array([f"{request.voice.engine}/{request.voice.name}" for request, _ in kept]),
+    )
+    os.replace(temporary, path)
+
+
+class Pool:
+    """Clips by kind, and by kind and voice."""
+
+    def __init__(self, path):
+        with np.load(path) as file:
+            samples, counts = file["samples"], file["counts"]
+            kinds, voices = file["kinds"], file["voices"]
+        ends = np.cumsum(counts)
+        self.clips = {}
+        self.by_voice = {}
+        for end, count, kind, voice in zip(ends, counts, kinds, voices):
+            clip = samples[end - count : end]
+            self.clips.setdefault(str(kind), []).append((clip, str(voice)))
+            self.by_voice.setdefault((str(kind), str(voice)), []).append(clip)
+
+    def drawn(self, rng, kind, voice=None):
+        """A clip as floats, and whose voice it is; of that voice where there is one."""
+        same = self.by_voice.get((kind, voice))
+        if same:
+            return same[rng.integers(len(same))].astype(np.float32) / 32768, voice
+        clip, voice = self.clips[kind][rng.integers(len(self.clips[kind]))]
+        return clip.astype(np.float32) / 32768, voice
