@@ -76,7 +76,7 @@ struct KeywordGoldens {
 
   @Test func anySoundGivesProbabilities() {
     var generator = SeededGenerator(5)
-    let extremes: [Float] = [.nan, .infinity, -.infinity, .greatestFiniteMagnitude, 1e-40, 0, 1, -1]
+    let extremes: [Float] = [.nan, .infinity, -.infinity, .greatestFiniteMagnitude, .leastNonzeroMagnitude, 0, 1, -1]
     let sounds: [[Float]] = [
       [Float](repeating: 0, count: 32_000), [Float](repeating: .nan, count: 16_000),
       (0..<32_000).map { _ in extremes[Int.random(in: 0..<extremes.count, using: &generator)] },
