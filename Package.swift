@@ -36,10 +36,11 @@ let package = Package(
     .library(name: "Dataflow", targets: ["Dataflow"]),
   ],
   traits: [
-    .default(enabledTraits: ["Resampling", "Flite", "Images"]),
+    .default(enabledTraits: ["Resampling", "Flite", "Images", "EchoCancelling"]),
     .trait(name: "Resampling", description: "Resample audio files of any rate (libsamplerate)."),
     .trait(name: "Flite", description: "The flite-speech node (flite)."),
     .trait(name: "Images", description: "The image-capture node (libjpeg-turbo, libpng)."),
+    .trait(name: "EchoCancelling", description: "The echo-canceller node (libspeexdsp)."),
   ],
   dependencies: [
     .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.0"),
@@ -55,6 +56,7 @@ let package = Package(
     .systemLibrary(name: "CFlite", providers: [.apt(["flite1-dev"])]),
     .systemLibrary(name: "CTurboJPEG", pkgConfig: "libturbojpeg", providers: [.apt(["libturbojpeg0-dev"])]),
     .systemLibrary(name: "CPNG", pkgConfig: "libpng", providers: [.apt(["libpng-dev"])]),
+    .systemLibrary(name: "CSpeexDSP", pkgConfig: "speexdsp", providers: [.apt(["libspeexdsp-dev"])]),
 
     // Models: numbers in, numbers out; nothing here knows of graphs.
     .target(name: "CKernels"),
@@ -98,7 +100,8 @@ let package = Package(
       name: "AntiphonBench",
       dependencies: [
         "CRoofline", "CZeroMQ", "Catalog", "Dataflow", "DataflowRuntime", "GraphFile", "Messages", "ModelKit",
-        "Tensors", "ZeroMQ", argumentParser, .target(name: "FliteSpeech", condition: .when(traits: ["Flite"])),
+        "Tensors", "VoiceActivity", "ZeroMQ", argumentParser,
+        .target(name: "FliteSpeech", condition: .when(traits: ["Flite"])),
       ],
       swiftSettings: strict),
     .executableTarget(
@@ -116,17 +119,21 @@ let package = Package(
         "LLMStep",
         "OmniPrompt",
         "PlaybackGate",
+        "Room",
         "SnacDecoder",
         "SnacEncoder",
         "Speaker",
+        "SpeechDetector",
         "TextHead",
         "TextInput",
         "TextOutput",
+        "TranscriptDetector",
         "VisionEncoder",
         "VoiceActivity",
         "VoiceGate",
         "WhisperDecoder",
         "WhisperEncoder",
+        .target(name: "EchoCanceller", condition: .when(traits: ["EchoCancelling"])),
         .target(name: "FliteSpeech", condition: .when(traits: ["Flite"])),
         .target(name: "ImageCapture", condition: .when(traits: ["Images"])),
       ],
@@ -138,6 +145,7 @@ let package = Package(
     node("AudioTokenHead", ["ModelKit", "Tensors"]),
     node("ChatPrompt", ["ModelKit"]),
     node("ConversationRecorder", ["Sound"]),
+    node("EchoCanceller", [.target(name: "CSpeexDSP", condition: .when(traits: ["EchoCancelling"]))]),
     node("FliteSpeech", [.target(name: "CFlite", condition: .when(traits: ["Flite"]))]),
     node(
       "ImageCapture",
@@ -149,13 +157,16 @@ let package = Package(
     node("LLMStep", ["ModelKit", "Tensors"]),
     node("OmniPrompt", ["ModelKit", "Tensors"]),
     node("PlaybackGate"),
+    node("Room"),
     node("SnacDecoder", ["ModelKit", "Tensors"]),
     node("SnacEncoder", ["ModelKit", "Tensors"]),
     node("Speaker", ["Sound"]),
+    node("SpeechDetector", ["ModelKit"]),
     node("VoiceActivity", ["ModelKit"]),
     node("TextHead", ["ModelKit", "Tensors"]),
     node("TextInput"),
     node("TextOutput"),
+    node("TranscriptDetector", ["ModelKit", "Tensors"]),
     node("VisionEncoder", ["ModelKit", "Tensors"]),
     node("VoiceGate"),
     node("WhisperDecoder", ["ModelKit", "Tensors"]),
@@ -181,6 +192,7 @@ let package = Package(
       dependencies: ["Catalog", "Dataflow", "DataflowRuntime", "DataflowTesting", "Messages", "ModelKit"],
       swiftSettings: strict),
     nodeTests("AudioCapture"),
+    nodeTests("EchoCanceller", ["Room"]),
     nodeTests("FliteSpeech"),
     nodeTests("ImageCapture", exclude: ["Pictures"]),
     .testTarget(
@@ -199,6 +211,14 @@ let package = Package(
       swiftSettings: strict),
     nodeTests("PlaybackGate"),
     nodeTests("Speaker"),
+    .testTarget(
+      name: "DetectorTests",
+      dependencies: [
+        "Dataflow", "DataflowRuntime", "DataflowTesting", "Messages", "ModelKit", "SpeechDetector",
+        "TranscriptDetector",
+        .target(name: "FliteSpeech", condition: .when(traits: ["Flite"])),
+      ],
+      swiftSettings: strict),
     .testTarget(
       name: "SnacDecoderTests",
       dependencies: [

@@ -8,18 +8,24 @@ internal import KeywordDetector
 internal import LLMStep
 internal import OmniPrompt
 internal import PlaybackGate
+internal import Room
 internal import SnacDecoder
 internal import SnacEncoder
 internal import Speaker
+internal import SpeechDetector
 internal import TextHead
 internal import TextInput
 internal import TextOutput
+internal import TranscriptDetector
 internal import VisionEncoder
 internal import VoiceActivity
 internal import VoiceGate
 internal import WhisperDecoder
 internal import WhisperEncoder
 
+#if EchoCancelling
+  internal import EchoCanceller
+#endif
 #if Flite
   internal import FliteSpeech
 #endif
@@ -29,7 +35,7 @@ internal import WhisperEncoder
 
 /// Every kind of node that graphs can name.
 public enum Catalog {
-  public static let nodes: [any Node.Type] = core + voices + eyes
+  public static let nodes: [any Node.Type] = core + cancellers + voices + eyes
 
   private static let core: [any Node.Type] = [
     AdapterNode.self,
@@ -41,12 +47,15 @@ public enum Catalog {
     LLMStepNode.self,
     OmniPromptNode.self,
     PlaybackGateNode.self,
+    RoomNode.self,
     SnacDecoderNode.self,
     SnacEncoderNode.self,
     SpeakerNode.self,
+    SpeechDetectorNode.self,
     TextHeadNode.self,
     TextInputNode.self,
     TextOutputNode.self,
+    TranscriptDetectorNode.self,
     VisionEncoderNode.self,
     VoiceActivityNode.self,
     VoiceGateNode.self,
@@ -55,6 +64,11 @@ public enum Catalog {
   ]
 
   // Kinds that need a trait of the package.
+  #if EchoCancelling
+    private static let cancellers: [any Node.Type] = [EchoCancellerNode.self]
+  #else
+    private static let cancellers: [any Node.Type] = []
+  #endif
   #if Flite
     private static let voices: [any Node.Type] = [FliteSpeechNode.self]
   #else

@@ -9,7 +9,8 @@ internal import ModelKit
 /// turn, unless a detection says so.
 public struct VoiceActivityNode: Node {
   public static let kind = "voice-activity"
-  public static let summary = "Cuts sound into utterances, each a turn, and decides who has the floor while an answer is played."
+  public static let summary =
+    "Cuts sound into utterances, each a turn, and decides who has the floor while an answer is played."
   public static let ending = Ending.explicit
   public static let opensTurns = true
 
@@ -41,7 +42,8 @@ public struct VoiceActivityNode: Node {
       var judging = SpeechJudges.Settings()
       judging.kind = read(
         "judge", default: judging.kind,
-        help: "What tells speech: its 'energy' above the background, or 'silero', a small neural network (16 kHz only).")
+        help: "What tells speech: its 'energy' above the background, or 'silero', a small neural network (16 kHz only)."
+      )
       judging.margin = read(
         "margin", default: judging.margin, in: 3...40, unit: "dB",
         help: "For 'energy': how far speech stands above the background noise.")
@@ -60,7 +62,8 @@ public struct VoiceActivityNode: Node {
       var floor = Floor.Settings()
       floor.overlap = read(
         "overlap", default: floor.overlap, in: 0...10_000, unit: "ms",
-        help: "What is said into an answer's last moments is a question, if it begins no longer before the answer's end.")
+        help:
+          "What is said into an answer's last moments is a question, if it begins no longer before the answer's end.")
       floor.resumeAfter = read(
         "resume-after", default: floor.resumeAfter, in: 0...60_000, unit: "ms",
         help: """

@@ -15,7 +15,7 @@ struct BenchCommand: AsyncParsableCommand {
   /// Those that need a voice.
   #if Flite
     private static let synthetic: [any ParsableCommand.Type] = [
-      DuplexCommand.self, HeardCommand.self, QualityCommand.self, TightCommand.self,
+      DuplexCommand.self, HeardCommand.self, QualityCommand.self, TightCommand.self, VoicesCommand.self,
     ]
   #else
     private static let synthetic: [any ParsableCommand.Type] = []

@@ -10,6 +10,13 @@ public enum ModelHeader {
     return try reader.shape("\(reader.names.convolution1)\(reader.names.weight)", rank: 3)[0]
   }
 
+  /// Codes of the languages that the Whisper model of that name or in that folder knows.
+  ///
+  /// - Throws: ``ModelError`` when it is not there or cannot be read.
+  public static func whisperLanguages(_ model: String) throws -> [String] {
+    try WhisperDecoderModel.languages(directory: ModelFolder.path(model))
+  }
+
   /// Floats of a feature of the CLIP model of that name, or in that folder or file.
   ///
   /// - Throws: ``ModelError`` when it is not there or cannot be read.

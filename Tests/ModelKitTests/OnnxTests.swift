@@ -118,11 +118,19 @@ enum Onnx {
   }
 
   @Test(arguments: [
-    ("no graph", ProtobufBuilder.message { $0.put(1, 8); $0.put(2, "test") }, "graph: missing"),
+    (
+      "no graph",
+      ProtobufBuilder.message {
+        $0.put(1, 8)
+        $0.put(2, "test")
+      }, "graph: missing"
+    ),
     ("a group", Onnx.model(Onnx.graph()) + [0x0b], "wire type 3"),
     ("field 0", Onnx.model([0x00, 0x01]), "a field of number 0"),
     ("a long integer", Onnx.model([0x08] + [UInt8](repeating: 0xff, count: 11)), "more than 64 bits"),
-    ("a graph beyond the file", Array(Onnx.model(Onnx.graph(initializers: [Onnx.tensor("a")])).dropLast()), "cut short"),
+    (
+      "a graph beyond the file", Array(Onnx.model(Onnx.graph(initializers: [Onnx.tensor("a")])).dropLast()), "cut short"
+    ),
     ("a tensor beyond its graph", Onnx.model([0x2a, 0x7f, 0x00]), "127 bytes needed, 1 left"),
     ("too few numbers", Onnx.model(Onnx.graph(initializers: [Onnx.tensor("a", shape: [3, 2])])), "does not fit"),
     ("too many numbers", Onnx.model(Onnx.graph(initializers: [Onnx.tensor("a", shape: [2])])), "expected 8 bytes"),
@@ -140,7 +148,8 @@ enum Onnx {
     ),
     (
       "numbers elsewhere",
-      Onnx.model(Onnx.graph(initializers: [Onnx.tensor("a") { $0.put(13, ProtobufBuilder.message { $0.put(1, "location") }) }])),
+      Onnx.model(
+        Onnx.graph(initializers: [Onnx.tensor("a") { $0.put(13, ProtobufBuilder.message { $0.put(1, "location") }) }])),
       "a tensor in another file is refused"
     ),
     (

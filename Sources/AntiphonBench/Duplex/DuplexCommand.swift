@@ -1,6 +1,7 @@
 #if Flite
   import ArgumentParser
   import Catalog
+  import Dataflow
   import DataflowRuntime
   import Foundation
   import GraphFile

@@ -64,6 +64,7 @@
 
     var description: String {
       let recall = Interval.proportion(silenced, of: commands)
+      let share = String(format: "%.0f-%.0f %%", 100 * recall.lowerBound, 100 * recall.upperBound)
       var table = TextTable(["ms", "p50", "p95", "most"])
       for (name, samples) in [
         ("command's beginning to detection", fromStart), ("command's end to detection", fromEnd),
@@ -74,9 +75,8 @@
       return """
         # \(machine.description)
         # \(kernels); \(time)
-        Synthetic speech, condition '\(condition)': \(silenced) of \(commands) commands silenced the answer \
-        (\(String(format: "%.1f %%, 95 %%: %.1f-%.1f", 100 * Double(silenced) / Double(max(1, commands)), \
-        100 * recall.lowerBound, 100 * recall.upperBound))); \(falselySilenced) answers fell silent before; in \(missed) \
+        Synthetic speech, condition '\(condition)': \(silenced) of \(commands) commands silenced the answer (95 %: \
+        \(share)); \(falselySilenced) answers fell silent before; in \(missed) \
         conversations there was nothing to silence
 
         \(table.description)

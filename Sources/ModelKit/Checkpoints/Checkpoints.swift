@@ -54,7 +54,8 @@ package enum Checkpoints {
     throw ModelError(
       file: path,
       .unexpected(
-        expected: "safetensors, a PyTorch or TorchScript archive, GGUF, CTranslate2 or ONNX", found: "other first bytes"))
+        expected: "safetensors, a PyTorch or TorchScript archive, GGUF, CTranslate2 or ONNX", found: "other first bytes"
+      ))
   }
 
   private static let usualNames = [

@@ -63,6 +63,7 @@ struct ProtobufReader {
       value |= UInt64(byte & 0x7f) << UInt64(shift)
       if byte & 0x80 == 0 { return value }
     }
-    throw ModelError(file: reader.file, part: part, .invalid("an integer of more than 64 bits before byte \(reader.offset)"))
+    throw ModelError(
+      file: reader.file, part: part, .invalid("an integer of more than 64 bits before byte \(reader.offset)"))
   }
 }

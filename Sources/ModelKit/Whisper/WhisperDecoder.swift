@@ -67,11 +67,12 @@ public final class WhisperDecoder {
   /// - Parameters:
   ///   - features: of one window, from ``WhisperEncoder``, perhaps on another machine.
   ///   - language: one of ``WhisperDecoderModel/languages``.
+  ///   - limit: the most text tokens that are decoded; what is said beyond is left out.
   ///   - onText: gets the text piece by piece while it is decoded, whole characters, from the first that is not white
   ///     space; in a window that may be silent, all at the end. What it throws ends the decoding.
   /// - Throws: ``ModelInputError``, or what `checkCancelled` (polled once a token) or `onText` throws.
   public func transcribe(
-    _ features: Matrix, language: String = "en", checkCancelled: CancellationCheck = {},
+    _ features: Matrix, language: String = "en", atMost limit: Int = .max, checkCancelled: CancellationCheck = {},
     onText: (String) throws -> Void = { _ in }
   ) throws -> Transcription {
     let prompt = try prompt(language: language)
@@ -98,7 +99,7 @@ public final class WhisperDecoder {
     }
     var total: Float = 0
     // Half the context, so that a text that runs in circles ends.
-    let most = min(shape.textContext / 2, shape.textContext - prompt.count)
+    let most = min(shape.textContext / 2, shape.textContext - prompt.count, limit)
     while result.tokens.count < most {
       let isFirst = result.tokens.isEmpty
       let token = mostLikely(isFirst: isFirst)

@@ -65,6 +65,17 @@ public final class WhisperDecoderModel: Sendable {
   }
 }
 
+extension WhisperDecoderModel {
+  /// The languages of the model in a folder, without its weights.
+  static func languages(directory: String) throws -> [String] {
+    let file = try CTranslate2(path: directory + "/" + files[0])
+    let shape = try WhisperReader(file).decoderConfiguration(file)
+    guard shape.isMultilingual else { return ["en"] }
+    let tokenizer = try Tokenizer(json: directory + "/tokenizer.json")
+    return try SpecialTokens(tokenizer, shape, directory: directory).languages.keys.sorted()
+  }
+}
+
 extension WhisperDecoderModel.Configuration {
   fileprivate var isMultilingual: Bool { vocabularySize >= 51_865 }
 }
