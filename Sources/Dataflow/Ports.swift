@@ -289,6 +289,10 @@ public struct InputEvents<Value: Message>: AsyncSequence, Sendable {
 
   public struct AsyncIterator: AsyncIteratorProtocol {
     @usableFromInline let input: Input<Value>
+    @usableFromInline var isOver = false
+
+    /// Whether ``waiting()`` has found that nothing more will come.
+    public var isAtEnd: Bool { isOver }
 
     @inlinable
     public mutating func next() async throws -> InputEvent<Value>? {
@@ -306,8 +310,14 @@ public struct InputEvents<Value: Message>: AsyncSequence, Sendable {
     /// What came next, if it has come already; see ``Arrivals/AsyncIterator/waiting()``.
     @inlinable
     public mutating func waiting() throws -> InputEvent<Value>? {
-      while case .arrival(let arrival)? = try input.inbox?.poll(on: 1 << UInt64(input.port)) {
-        if let event = try input.event(arrival) { return event }
+      while let taken = try input.inbox?.poll(on: 1 << UInt64(input.port)) {
+        switch taken {
+        case .arrival(let arrival): if let event = try input.event(arrival) { return event }
+        case .ended:
+          isOver = true
+          return nil
+        case .nothing: return nil
+        }
       }
       return nil
     }

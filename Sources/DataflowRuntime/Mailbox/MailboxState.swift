@@ -285,11 +285,11 @@ package struct MailboxState {
     return mayCome ? .empty : .ended
   }
 
-  /// Whether there is something to take, if only that the run stops.
+  /// Whether there is something to take, if only that the run stops or that nothing more will come.
   package func hasArrival(on ports: UInt64) -> Bool {
     if isStopped || !cuts.isEmpty { return true }
-    if case .ready = readiness(of: ports) { return true }
-    return false
+    if case .empty = readiness(of: ports) { return false }
+    return true
   }
 
   /// Waits until there is something to take.
