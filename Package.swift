@@ -36,11 +36,12 @@ let package = Package(
     .library(name: "Dataflow", targets: ["Dataflow"]),
   ],
   traits: [
-    .default(enabledTraits: ["Resampling", "Flite", "Images", "EchoCancelling"]),
+    .default(enabledTraits: ["Resampling", "Flite", "Images", "EchoCancelling", "LiveAudio"]),
     .trait(name: "Resampling", description: "Resample audio files of any rate (libsamplerate)."),
     .trait(name: "Flite", description: "The flite-speech node (flite)."),
     .trait(name: "Images", description: "The image-capture node (libjpeg-turbo, libpng)."),
     .trait(name: "EchoCancelling", description: "The echo-canceller node (libspeexdsp)."),
+    .trait(name: "LiveAudio", description: "Microphones and loudspeakers (PortAudio)."),
   ],
   dependencies: [
     .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.0"),
@@ -55,6 +56,7 @@ let package = Package(
     .systemLibrary(name: "CSampleRate", pkgConfig: "samplerate", providers: [.apt(["libsamplerate0-dev"])]),
     .systemLibrary(name: "CFlite", providers: [.apt(["flite1-dev"])]),
     .systemLibrary(name: "CTurboJPEG", pkgConfig: "libturbojpeg", providers: [.apt(["libturbojpeg0-dev"])]),
+    .systemLibrary(name: "CPortAudio", providers: [.apt(["portaudio19-dev"])]),
     .systemLibrary(name: "CPNG", pkgConfig: "libpng", providers: [.apt(["libpng-dev"])]),
     .systemLibrary(name: "CSpeexDSP", pkgConfig: "speexdsp", providers: [.apt(["libspeexdsp-dev"])]),
 
@@ -70,11 +72,17 @@ let package = Package(
     // Every stage beside PyTorch's results, for the tests and for the table that tools/check prints.
     .target(name: "Parity", dependencies: ["ModelKit", "Tensors"], swiftSettings: strict),
 
-    // Sound: files of it.
+    // Sound: files of it, and devices.
+    .target(
+      name: "CSoundRing",
+      dependencies: [.target(name: "CPortAudio", condition: .when(traits: ["LiveAudio"]))],
+      cSettings: [.define("LIVE_AUDIO", .when(traits: ["LiveAudio"]))]),
     .target(
       name: "Sound",
       dependencies: [
-        "Dataflow", "CSndfile", .target(name: "CSampleRate", condition: .when(traits: ["Resampling"])),
+        "CSndfile", "CSoundRing", "Dataflow",
+        .target(name: "CPortAudio", condition: .when(traits: ["LiveAudio"])),
+        .target(name: "CSampleRate", condition: .when(traits: ["Resampling"])),
       ],
       swiftSettings: strict),
 
@@ -93,7 +101,9 @@ let package = Package(
     // The command.
     .executableTarget(
       name: "Antiphon",
-      dependencies: ["DataflowRuntime", "Catalog", "Messages", "ModelKit", "Tensors", "ZeroMQ", argumentParser],
+      dependencies: [
+        "DataflowRuntime", "Catalog", "Messages", "ModelKit", "Sound", "Tensors", "ZeroMQ", argumentParser,
+      ],
       swiftSettings: strict),
     .target(name: "CRoofline"),
     .executableTarget(
@@ -117,6 +127,7 @@ let package = Package(
         "ConversationRecorder",
         "KeywordDetector",
         "LLMStep",
+        "Microphone",
         "OmniPrompt",
         "PlaybackGate",
         "Room",
@@ -155,6 +166,7 @@ let package = Package(
       ]),
     node("KeywordDetector", ["ModelKit"]),
     node("LLMStep", ["ModelKit", "Tensors"]),
+    node("Microphone", ["Sound"]),
     node("OmniPrompt", ["ModelKit", "Tensors"]),
     node("PlaybackGate"),
     node("Room"),
@@ -209,7 +221,9 @@ let package = Package(
         "Parity", "Tensors", "VisionEncoder", "WhisperEncoder",
       ],
       swiftSettings: strict),
+    nodeTests("Microphone"),
     nodeTests("PlaybackGate"),
+    .testTarget(name: "SoundTests", dependencies: ["CSoundRing", "Sound"], swiftSettings: strict),
     nodeTests("Speaker"),
     .testTarget(
       name: "DetectorTests",

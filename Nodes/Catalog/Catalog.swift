@@ -6,6 +6,7 @@ internal import ConversationRecorder
 public import Dataflow
 internal import KeywordDetector
 internal import LLMStep
+internal import Microphone
 internal import OmniPrompt
 internal import PlaybackGate
 internal import Room
@@ -45,6 +46,7 @@ public enum Catalog {
     ConversationRecorderNode.self,
     KeywordDetectorNode.self,
     LLMStepNode.self,
+    MicrophoneNode.self,
     OmniPromptNode.self,
     PlaybackGateNode.self,
     RoomNode.self,
