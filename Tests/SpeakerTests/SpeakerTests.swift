@@ -6,39 +6,6 @@ import Messages
 import Speaker
 import Testing
 
-/// A folder for a test's files, gone when the test is.
-private final class Folder {
-  let url = FileManager.default.temporaryDirectory.appendingPathComponent("antiphon-test-\(UUID().uuidString)")
-  init() throws { try FileManager.default.createDirectory(at: url, withIntermediateDirectories: true) }
-  deinit { try? FileManager.default.removeItem(at: url) }
-  func path(_ name: String) -> String { url.appendingPathComponent(name).path }
-}
-
-/// A WAV file of 16 bits, read by the letter.
-private struct Wave {
-  var rate: UInt32
-  var channels: UInt16
-  var samples: [Int16]
-
-  init(_ path: String) throws {
-    let bytes = [UInt8](try Data(contentsOf: URL(fileURLWithPath: path)))
-    func number<N: FixedWidthInteger>(at offset: Int, _: N.Type = N.self) -> N {
-      bytes[offset..<offset + MemoryLayout<N>.size].reversed().reduce(0) { $0 << 8 | N(truncatingIfNeeded: $1) }
-    }
-    try #require(bytes.count >= 44)
-    #expect(String(decoding: bytes[0..<4] + bytes[8..<16] + bytes[36..<40], as: UTF8.self) == "RIFFWAVEfmt data")
-    #expect(number(at: 4, UInt32.self) == UInt32(bytes.count - 8), "the header counts what is there")
-    #expect(number(at: 40, UInt32.self) == UInt32(bytes.count - 44))
-    channels = number(at: 22)
-    rate = number(at: 24)
-    samples = stride(from: 44, to: bytes.count - 1, by: 2).map { number(at: $0) }
-  }
-}
-
-private func chunk(_ samples: [Float], rate: Int = 16_000) -> AudioChunk {
-  AudioChunk(samples: SharedBuffer(samples), rate: rate)
-}
-
 @Suite struct SpeakerTests {
   /// Plays chunks as the turns of one session.
   private func play(_ turns: [[AudioChunk]], parameters: [String: ParameterValue]) async throws {
@@ -96,40 +63,6 @@ private func chunk(_ samples: [Float], rate: Int = 16_000) -> AudioChunk {
         #expect(try Wave(folder.path(name)).samples.first == Int16((Float(index + 1) / 8 * 32_767).rounded()))
       }
     }
-  }
-
-  @Test func whatIsInterruptedFallsSilent() async throws {
-    let folder = try Folder()
-    let path = folder.path("a.wav")
-    let clock = ManualClock()
-    try await withNode(
-      SpeakerNode.self, parameters: ["path": .string(path), "pace": .string("device")], clock: clock
-    ) { node in
-      let session = try await node.beginSession("a")
-      let turn = try await node.beginTurn(in: session)
-      try await node.send(chunk([Float](repeating: 0.5, count: 16_000)), to: "audio", turn: turn)
-      // The device has taken a few blocks of 10 ms and sleeps in the next.
-      for _ in 0..<5 {
-        while clock.sleepers == 0 { await Task.yield() }
-        clock.advance(by: 10_000_000)
-      }
-      while clock.sleepers == 0 { await Task.yield() }
-      node.interrupt(session)
-      while !turn.isCut { await Task.yield() }
-      clock.advance(by: 10_000_000)
-      let next = try await node.beginTurn(in: session)
-      try await node.send(chunk([Float](repeating: -0.5, count: 80)), to: "audio", turn: next)
-      node.endTurn(next)
-      node.endSession(session)
-      while clock.sleepers == 0 { await Task.yield() }
-      clock.advance(by: 10_000_000)
-      while node.turns.count < 2 { await Task.yield() }
-      #expect(node.turns.first?.played == 60_000_000, "six blocks were played")
-      #expect(node.turns.last?.outcome == .completed)
-    }
-    let samples = try Wave(path).samples
-    #expect(samples.count == 6 * 160 + 80)
-    #expect(samples.suffix(80).allSatisfy { $0 == -16_384 })
   }
 
   @Test func soundOfAnotherRateFailsItsTurnOnly() async throws {
