@@ -7,6 +7,6 @@ struct AntiphonCommand: AsyncParsableCommand {
     abstract: "Runs dataflow graphs of speech, vision and language nodes, in one process or many.",
     subcommands: [
       RunCommand.self, ValidateCommand.self, PlanCommand.self, DrawCommand.self, NodesCommand.self,
-      KeysCommand.self, ModelsCommand.self, DoctorCommand.self,
+      KeysCommand.self, ModelsCommand.self, DevicesCommand.self, DoctorCommand.self,
     ])
 }

@@ -75,7 +75,7 @@ struct SummaryTable {
   }
 
   /// Columns as wide as they must be, numbers to the right.
-  private static func table(_ head: [String], _ rows: [[String]]) -> String {
+  static func table(_ head: [String], _ rows: [[String]]) -> String {
     let widths = head.indices.map { column in ([head] + rows).map { $0[column].count }.max() ?? 0 }
     func line(_ cells: [String]) -> String {
       cells.indices.map { column in

@@ -1,0 +1,208 @@
+import Foundation
+import Testing
+
+/// Microphone and speaker on a real sound server: PulseAudio with a sink that nobody hears and the monitor of it, reached
+/// as programs reach it on a desktop, by PortAudio through ALSA.
+@Suite(
+  .serialized, .timeLimit(.minutes(5)),
+  .enabled(if: SoundServer.isAvailable, "takes PulseAudio and ALSA's plugin for it: pulseaudio, libasound2-plugins"))
+struct LiveAudioEndToEnd {
+  private static let rate = 16_000
+
+  /// Three seconds that sweep from 200 to 4000 Hz, so that no two pieces are alike, and two of silence.
+  private static let sweep: [Float] =
+    (0..<3 * rate).map { frame in
+      let time = Double(frame) / Double(rate)
+      return Float(0.4 * sin(2 * Double.pi * (200 * time + 3_800 / 6 * time * time)))
+    } + [Float](repeating: 0, count: 2 * rate)
+
+  @Test func whatIsPlayedIsHeardWithoutGaps() async throws {
+    let folder = try Scratch()
+    let server = try await SoundServer(in: folder)
+    try wave(Self.sweep).write(to: URL(fileURLWithPath: folder.file("sweep.wav")))
+    let graph = try folder.write(
+      """
+      antiphon: 1
+      nodes:
+        capture: { kind: audio-capture, with: { path: sweep.wav } }
+        out: { kind: speaker, with: { pace: live, device: antiphon, path: "" } }
+        reference: { kind: speaker, with: { path: reference.wav } }
+        microphone: { kind: microphone, with: { device: antiphon } }
+        record: { kind: speaker, with: { path: heard.wav } }
+      edges:
+        - capture.audio -> out.audio
+        - out.reference -> reference.audio
+        - microphone.audio -> record.audio
+      """, to: "graph.yaml")
+    let command = try Command(["run", graph], launcher: server.environment, in: folder)
+    // The speaker has played all; the microphone knows no end.
+    await command.says("ppm of the clock")
+    command.send(SIGINT)
+    await command.ends()
+    let heard = samples(folder.read("heard.wav"))
+    let start = try #require(place(of: Array(Self.sweep[1_600..<4_800]), in: heard), "it was not heard") - 1_600
+    var worst = (likeness: 1.0, shift: 0)
+    for piece in stride(from: 0, to: 3 * Self.rate - 1_600, by: 1_600) {
+      let sound = Array(Self.sweep[piece..<piece + 1_600])
+      let first = max(0, start + piece - 160)
+      let around = Array(heard[first..<min(heard.count, start + piece + 1_760)])
+      let found = try #require(place(of: sound, in: around), "10 ms around \(piece)")
+      let shift = found + first - start - piece
+      if abs(shift) > abs(worst.shift) { worst.shift = shift }
+      worst.likeness = min(worst.likeness, likeness(sound, around, at: found))
+    }
+    #expect(worst.likeness > 0.98, "every 100 ms of it are there")
+    #expect(abs(worst.shift) <= 16, "and where they belong, to a millisecond; one is off by \(worst.shift) samples")
+    // The reference is what was played, where it was.
+    let reference = samples(folder.read("reference.wav"))
+    let played = try #require(place(of: Array(Self.sweep[1_600..<4_800]), in: reference), "it is not in the reference")
+    let part = Array(reference[played..<min(reference.count, played + 2 * Self.rate)])
+    #expect(likeness(Array(Self.sweep[1_600..<1_600 + part.count]), part, at: 0) > 0.98)
+    #expect(!command.errors.contains("ran dry"), "\(command.errors)")
+  }
+
+  @Test func devicesAreListed() async throws {
+    let folder = try Scratch()
+    let server = try await SoundServer(in: folder)
+    let table = try Command(["devices"], launcher: server.environment, in: folder)
+    #expect(await table.ends() == Command.Exit(status: 0))
+    #expect(table.output.split(separator: "\n").contains { $0.hasPrefix("antiphon") && $0.contains("ALSA") })
+    #expect(table.errors.isEmpty, "ALSA and JACK have nothing to say: \(table.errors)")
+    let json = try Command(["devices", "--json"], launcher: server.environment, in: folder)
+    #expect(await json.ends() == Command.Exit(status: 0))
+    let rows = try JSONSerialization.jsonObject(with: Data(json.output.utf8)) as? [[String: Any]]
+    #expect(rows?.contains { $0["name"] as? String == "antiphon" } == true)
+  }
+
+  @Test func aDeviceThatIsNotThereIsNamed() async throws {
+    let folder = try Scratch()
+    let server = try await SoundServer(in: folder)
+    let graph = try folder.write(
+      """
+      antiphon: 1
+      nodes: { microphone: { kind: microphone, with: { device: Wembley } }, out: { kind: speaker } }
+      edges: [microphone.audio -> out.audio]
+      """, to: "graph.yaml")
+    let command = try Command(["run", graph], launcher: server.environment, in: folder)
+    #expect(await command.ends() == Command.Exit(status: 1))
+    #expect(command.errors.contains("'Wembley'") && command.errors.contains("'antiphon'"), "\(command.errors)")
+  }
+
+  @Test func withoutAnyDeviceThatIsSaid() async throws {
+    let folder = try Scratch()
+    let none = try folder.write("", to: "alsa.conf")
+    let command = try Command(["devices"], launcher: ["/usr/bin/env", "ALSA_CONFIG_PATH=\(none)"], in: folder)
+    #expect(await command.ends() == Command.Exit(status: 1))
+    #expect(command.errors.contains("no sound device was found"), "\(command.errors)")
+    #expect(command.output.isEmpty)
+  }
+
+  // MARK: Sound
+
+  private func wave(_ samples: [Float]) -> Data {
+    var data = Data()
+    func put(_ value: some FixedWidthInteger) {
+      withUnsafeBytes(of: value.littleEndian) { data.append(contentsOf: $0) }
+    }
+    data.append(contentsOf: "RIFF".utf8)
+    put(UInt32(36 + samples.count * 2))
+    data.append(contentsOf: "WAVEfmt ".utf8)
+    put(UInt32(16))
+    for value in [UInt16(1), 1] { put(value) }
+    for value in [UInt32(Self.rate), UInt32(Self.rate * 2)] { put(value) }
+    for value in [UInt16(2), 16] { put(value) }
+    data.append(contentsOf: "data".utf8)
+    put(UInt32(samples.count * 2))
+    for sample in samples { put(Int16(sample * 32_767)) }
+    return data
+  }
+
+  private func samples(_ wave: Data?) -> [Float] {
+    let bytes = [UInt8](wave ?? Data()).dropFirst(44)
+    return stride(from: bytes.startIndex, to: bytes.endIndex - 1, by: 2).map { index in
+      Float(Int16(truncatingIfNeeded: Int(bytes[index]) | Int(bytes[index + 1]) << 8)) / 32_768
+    }
+  }
+
+  /// Where a sound is in another, if it is anywhere: the place of the greatest likeness.
+  private func place(of sound: [Float], in whole: [Float]) -> Int? {
+    guard whole.count >= sound.count else { return nil }
+    let all = (0...whole.count - sound.count).map { likeness(sound, whole, at: $0) }
+    guard let best = all.indices.max(by: { all[$0] < all[$1] }), all[best] > 0.7 else { return nil }
+    return best
+  }
+
+  /// The correlation of a sound with what is at a place, 1 if they differ in loudness alone.
+  private func likeness(_ sound: [Float], _ whole: [Float], at place: Int) -> Double {
+    var (product, own, other): (Float, Float, Float) = (0, 0, 0)
+    sound.withUnsafeBufferPointer { sound in
+      whole.withUnsafeBufferPointer { whole in
+        for index in 0..<sound.count {
+          let (a, b) = (sound[index], whole[place + index])
+          product += a * b
+          own += a * a
+          other += b * b
+        }
+      }
+    }
+    return other * own == 0 ? 0 : Double(product / (own * other).squareRoot())
+  }
+}
+
+/// A PulseAudio server of a test's own, which ends with the object.
+final class SoundServer {
+  private let process = Process()
+  /// Runs a command so that it finds this server and no other device.
+  let environment: [String]
+
+  private static let program = ["/usr/bin/pulseaudio", "/usr/local/bin/pulseaudio"].first {
+    FileManager.default.isExecutableFile(atPath: $0)
+  }
+
+  static var isAvailable: Bool {
+    let folders = (try? FileManager.default.contentsOfDirectory(atPath: "/usr/lib")) ?? []
+    let plugin = folders.contains {
+      FileManager.default.fileExists(atPath: "/usr/lib/\($0)/alsa-lib/libasound_module_pcm_pulse.so")
+    }
+    return plugin && program != nil
+  }
+
+  init(in folder: Scratch) async throws {
+    let socket = folder.file("pulse/native")
+    for name in ["pulse", "home"] {
+      try FileManager.default.createDirectory(
+        atPath: folder.file(name), withIntermediateDirectories: true, attributes: [.posixPermissions: 0o700])
+    }
+    let script = try folder.write(
+      """
+      load-module module-native-protocol-unix socket=\(socket) auth-anonymous=1
+      load-module module-null-sink sink_name=antiphon
+      set-default-sink antiphon
+      set-default-source antiphon.monitor
+      """, to: "default.pa")
+    let device = "{ type pulse server \"unix:\(socket)\" }"
+    let configuration = try folder.write(
+      """
+      pcm.antiphon { type pulse server "unix:\(socket)" hint { show on description "the tests' sound server" } }
+      pcm.!default \(device)
+      ctl.!default \(device)
+      """, to: "alsa.conf")
+    environment = ["/usr/bin/env", "ALSA_CONFIG_PATH=\(configuration)", "HOME=\(folder.file("home"))"]
+    process.executableURL = URL(fileURLWithPath: try #require(Self.program))
+    process.arguments = [
+      "--daemonize=no", "--system=false", "--exit-idle-time=-1", "--use-pid-file=no", "--disable-shm=yes",
+      "--log-target=stderr", "-n", "-F", script,
+    ]
+    process.environment = [
+      "HOME": folder.file("home"), "PATH": "/usr/bin:/bin", "PULSE_RUNTIME_PATH": folder.file("pulse"),
+      "PULSE_STATE_PATH": folder.file("home"), "XDG_CONFIG_HOME": folder.file("home"),
+    ]
+    process.standardInput = FileHandle.nullDevice
+    process.standardOutput = FileHandle.nullDevice
+    process.standardError = FileHandle.nullDevice
+    try process.run()
+    try await eventually("the sound server listens") { FileManager.default.fileExists(atPath: socket) }
+  }
+
+  deinit { process.terminate() }
+}
