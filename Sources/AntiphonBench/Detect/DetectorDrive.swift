@@ -115,7 +115,7 @@ private final class SoundStream: PortConnection, Inbox, Outlet {
   func outlet(_ port: Int) -> any Outlet { self }
 
   func take(on ports: UInt64) throws -> Taken {
-    guard let envelope = state.withLock(next) else { return .ended }
+    guard let envelope = state.withLock({ next(&$0) }) else { return .ended }
     return .arrival(.envelope(envelope, port: 0))
   }
 
