@@ -76,7 +76,9 @@ struct KeywordGoldens {
 
   @Test func anySoundGivesProbabilities() {
     var generator = SeededGenerator(5)
-    let extremes: [Float] = [.nan, .infinity, -.infinity, .greatestFiniteMagnitude, .leastNonzeroMagnitude, 0, 1, -1]
+    let extremes: [Float] = [
+      .nan, .infinity, -.infinity, .greatestFiniteMagnitude, .leastNonzeroMagnitude, 0, 1, -1,
+    ]
     let sounds: [[Float]] = [
       [Float](repeating: 0, count: 32_000), [Float](repeating: .nan, count: 16_000),
       (0..<32_000).map { _ in extremes[Int.random(in: 0..<extremes.count, using: &generator)] },
@@ -146,7 +148,8 @@ struct KeywordGoldens {
       try Fixtures.withFile(changed) { path in
         do {
           let model = try KeywordModel(path: path)
-          #expect(rows([Float](repeating: 0.1, count: 2_000), chunk: 500, KeywordStream(model)).allSatisfy { $0.isFinite })
+          let found = rows([Float](repeating: 0.1, count: 2_000), chunk: 500, KeywordStream(model))
+          #expect(found.allSatisfy { $0.isFinite })
         } catch is ModelError {}
       }
     }

@@ -40,8 +40,10 @@ public struct KeywordDecision: Sendable {
       if sum > best { (best, command) = (sum, index) }
     }
     if score < threshold / 2 { isArmed = true }
-    guard score >= threshold, isArmed, row >= silentUntil else { return nil }
+    guard score >= threshold, isArmed else { return nil }
+    // What comes too soon is not found later either.
     isArmed = false
+    guard row >= silentUntil else { return nil }
     silentUntil = row + refractory
     return Hit(command: command, score: min(score, 1))
   }

@@ -57,7 +57,7 @@ class Exported:
             y = torch.nn.functional.conv1d(y, taps.T[:, None], dilation=dilation, groups=shape.channels)
             y = torch.nn.functional.conv1d(y, w[f"{name}.weight"][:, :, None], w[f"{name}.bias"])
             x = torch.relu(x + y)
-        return torch.softmax(w["head.weight"] @ x[0] + w["head.bias"][:, None], dim=0).T
+        return torch.softmax(w["head.weight"] @ x[0] + w["head.bias"][:, None], dim=0).T.contiguous()
 
 
 def goldens(model, folder):
