@@ -201,9 +201,13 @@ let package = Package(
       swiftSettings: strict),
     .testTarget(
       name: "CascadeTests",
-      dependencies: ["Catalog", "Dataflow", "DataflowRuntime", "DataflowTesting", "Messages", "ModelKit"],
+      dependencies: [
+        "Catalog", "ChatPrompt", "Dataflow", "DataflowRuntime", "DataflowTesting", "GraphFile", "Messages", "ModelKit",
+        .target(name: "FliteSpeech", condition: .when(traits: ["Flite"])),
+      ],
       swiftSettings: strict),
     nodeTests("AudioCapture"),
+    nodeTests("ConversationRecorder"),
     nodeTests("EchoCanceller", ["Room"]),
     nodeTests("FliteSpeech"),
     nodeTests("ImageCapture", exclude: ["Pictures"]),
