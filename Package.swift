@@ -157,7 +157,7 @@ let package = Package(
     node("LLMStep", ["ModelKit", "Tensors"]),
     node("OmniPrompt", ["ModelKit", "Tensors"]),
     node("PlaybackGate"),
-    node("Room"),
+    node("Room", ["Sound"]),
     node("SnacDecoder", ["ModelKit", "Tensors"]),
     node("SnacEncoder", ["ModelKit", "Tensors"]),
     node("Speaker", ["Sound"]),
