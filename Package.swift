@@ -169,7 +169,7 @@ let package = Package(
     node("Microphone", ["Sound"]),
     node("OmniPrompt", ["ModelKit", "Tensors"]),
     node("PlaybackGate"),
-    node("Room"),
+    node("Room", ["Sound"]),
     node("SnacDecoder", ["ModelKit", "Tensors"]),
     node("SnacEncoder", ["ModelKit", "Tensors"]),
     node("Speaker", ["Sound"]),
