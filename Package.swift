@@ -169,7 +169,7 @@ let package = Package(
     node("Microphone", ["Sound"]),
     node("OmniPrompt", ["ModelKit", "Tensors"]),
     node("PlaybackGate"),
-    node("Room"),
+    node("Room", ["Sound"]),
     node("SnacDecoder", ["ModelKit", "Tensors"]),
     node("SnacEncoder", ["ModelKit", "Tensors"]),
     node("Speaker", ["Sound"]),
@@ -201,9 +201,13 @@ let package = Package(
       swiftSettings: strict),
     .testTarget(
       name: "CascadeTests",
-      dependencies: ["Catalog", "Dataflow", "DataflowRuntime", "DataflowTesting", "Messages", "ModelKit"],
+      dependencies: [
+        "Catalog", "ChatPrompt", "Dataflow", "DataflowRuntime", "DataflowTesting", "GraphFile", "Messages", "ModelKit",
+        .target(name: "FliteSpeech", condition: .when(traits: ["Flite"])),
+      ],
       swiftSettings: strict),
     nodeTests("AudioCapture"),
+    nodeTests("ConversationRecorder"),
     nodeTests("EchoCanceller", ["Room"]),
     nodeTests("FliteSpeech"),
     nodeTests("ImageCapture", exclude: ["Pictures"]),

@@ -65,33 +65,54 @@ public struct ConversationRecorderNode: Node {
   public mutating func run(_ ports: Ports) async throws {
     let inputs = arrivals(
       on: ports.user, ports.assistant, ports.speech, ports.text, ports.detections, ports.answer)
+    let sources = [
+      ports.user.isConnected, ports.assistant.isConnected, ports.speech.isConnected, ports.text.isConnected,
+      ports.detections.isConnected, ports.answer.isConnected,
+    ].count { $0 }
+    let context = context
     for try await arrival in inputs {
       if arrival.cut != nil { continue }
-      if let event = try ports.user.event(of: arrival) {
-        switch event {
-        case .message(let chunk):
-          let recording = try recording(of: chunk.session)
-          try recording.add(chunk.value, at: chunk.stamp.time, to: .user)
-          recording.note(queues: context.queues)
-        case .sessionEnded(let session):
-          if let recording = recordings.removeValue(forKey: session) { try recording.finish() }
-        case .sessionBegan(let session): _ = try recording(of: session)
-        case .turnEnded, .turnCut: break
+      let ended: Session? =
+        if let event = try ports.user.event(of: arrival) {
+          try note(event) { recording, chunk in
+            try recording.add(chunk.value, at: chunk.stamp.time, to: .user)
+            recording.note(queues: context.queues)
+          }
+        } else if let event = try ports.assistant.event(of: arrival) {
+          try note(event) { try $0.add($1.value, at: $1.stamp.time, to: .assistant) }
+        } else if let event = try ports.speech.event(of: arrival) {
+          try note(event) { $0.timeline.hear($1.value, of: $1.turn.epoch, at: $1.stamp.time) }
+        } else if let event = try ports.text.event(of: arrival) {
+          try note(event) { $0.timeline.understand($1.value.string, of: $1.turn.epoch) }
+        } else if let event = try ports.detections.event(of: arrival) {
+          try note(event) { $0.timeline.note($1.value, told: context.clock.now - $0.began) }
+        } else if let event = try ports.answer.event(of: arrival) {
+          try note(event) { $0.timeline.note($1.value, at: $1.stamp.time) }
+        } else {
+          nil
         }
-      } else if case .message(let chunk)? = try ports.assistant.event(of: arrival) {
-        try recording(of: chunk.session).add(chunk.value, at: chunk.stamp.time, to: .assistant)
-      } else if case .message(let chunk)? = try ports.speech.event(of: arrival) {
-        try recording(of: chunk.session).timeline.hear(chunk.value, of: chunk.turn.epoch, at: chunk.stamp.time)
-      } else if case .message(let text)? = try ports.text.event(of: arrival) {
-        try recording(of: text.session).timeline.understand(text.value.string, of: text.turn.epoch)
-      } else if case .message(let found)? = try ports.detections.event(of: arrival) {
-        let recording = try recording(of: found.session)
-        recording.timeline.note(found.value, told: context.clock.now - recording.began)
-      } else if case .message(let state)? = try ports.answer.event(of: arrival) {
-        try recording(of: state.session).timeline.note(state.value, at: state.stamp.time)
+      // A side may go on when the other has ended.
+      guard let ended, let recording = recordings[ended] else { continue }
+      recording.ends += 1
+      if recording.ends == sources {
+        recordings[ended] = nil
+        try recording.finish()
       }
     }
     for recording in recordings.values { try recording.finish() }
+  }
+
+  /// - Returns: the session, if that is its end on the input.
+  private mutating func note<Value: Message>(
+    _ event: InputEvent<Value>, _ write: (Recording, Received<Value>) throws -> Void
+  ) throws -> Session? {
+    switch event {
+    case .sessionBegan(let session): _ = try recording(of: session)
+    case .message(let message): try write(recording(of: message.session), message)
+    case .sessionEnded(let session): return session
+    case .turnEnded, .turnCut: break
+    }
+    return nil
   }
 
   private mutating func recording(of session: Session) throws -> Recording {

@@ -8,6 +8,8 @@ final class Recording {
   enum Side: Int { case user, assistant }
 
   var timeline: Timeline
+  /// Inputs on which the session has ended.
+  var ends = 0
   /// By the clock.
   let began: Int64
   private let path: String

@@ -6,7 +6,7 @@ struct TimelinePicture {
   private let scale: Double
   private let queues: [Timeline.Queue]
 
-  private static let left = 150.0
+  private static let left = 210.0
   private static let lane = 96.0
   private static let queueLane = 30.0
   private static let top = 58.0
@@ -17,7 +17,8 @@ struct TimelinePicture {
     self.timeline = timeline
     // A short talk fills a screen; an hour's is not wider than viewers can show.
     scale = min(max(1_000 / max(timeline.length, 1), 40), 30_000 / max(timeline.length, 1))
-    queues = timeline.queues.filter { ($0.waiting.max() ?? 0) > 0 }
+    // One that waits is on its way.
+    queues = timeline.queues.filter { ($0.waiting.max() ?? 0) > 1 }
       .sorted { ($0.waiting.max() ?? 0) > ($1.waiting.max() ?? 0) }.prefix(Self.queueLimit).map { $0 }
   }
 
@@ -135,11 +136,11 @@ struct TimelinePicture {
     }
     path += "H\(x(timeline.length))"
     let names = queue.edge.split(separator: " ")
-    let name = names.first.map { "\($0)" + (names.count > 2 ? "→ \(names[2].split(separator: ".")[0])" : "") } ?? ""
+    let name = names.first.map { "\($0)" + (names.count > 2 ? " → \(names[2].split(separator: ".")[0])" : "") } ?? ""
     return [
       """
       <g><title>\(Self.escaped(queue.edge)): at most \(Int(most)) waited</title>\
-      <text x="14" y="\(base - 4)" fill="#7a8793" font-size="10">\(Self.escaped(String(name.prefix(26))))</text>\
+      <text x="14" y="\(base - 4)" fill="#7a8793" font-size="10">\(Self.escaped(String(name.prefix(34))))</text>\
       <text x="\(Self.left - 6)" y="\(base - 4)" fill="#7a8793" font-size="10" text-anchor="end">\(Int(most))</text>\
       <path d="\(path)" stroke="#8e6bbf" fill="none"/></g>
       """

@@ -36,6 +36,10 @@
 
     private var played = [Float](repeating: 0, count: SpeexEcho.frame)
     private var before = [Float](repeating: 0, count: SpeexEcho.frame)
+    /// What came in a frame earlier.
+    private var earlier = [Float](repeating: 0, count: SpeexEcho.frame)
+    /// Samples that were left as they came.
+    private var untouched = 0
 
     /// The streams' clocks may drift so many samples apart before the reference is moved: less is rounding.
     private static let slack = 8
@@ -82,10 +86,25 @@
       self.offset = offset
       let absent = played.withUnsafeMutableBufferPointer { reference.read(at: done + offset, into: $0) }
       if reference.hasBegun { (missing, accompanied) = (missing + absent, accompanied + frame.count) }
+      swap(&before, &earlier)
       for index in frame.indices { before[index] = frame[index] }
       played.withUnsafeBufferPointer { echo.cancel($0, from: frame) }
+      leave(frame)
       done += frame.count
       measure(UnsafeBufferPointer(frame))
+    }
+
+    /// Puts back what came in where the canceller makes it louder: with headphones there is no echo, and a filter that has
+    /// learned one from talk over talk would add what it means to take out.
+    private func leave(_ frame: UnsafeMutableBufferPointer<Float>) {
+      func energy(_ samples: some Sequence<Float>) -> Float {
+        samples.reduce(0) { $0 + ($1.isFinite ? $1 * $1 : 0) }
+      }
+      let came = latency > 0 ? earlier : before
+      // Twice as much, and more than rounding to 16 bits makes.
+      guard energy(frame) > 2 * energy(came) + Float(frame.count) * 1e-8 else { return }
+      for index in frame.indices { frame[index] = came[index].isFinite ? min(1, max(-1, came[index])) : 0 }
+      untouched += frame.count
     }
 
     private func measure(_ after: UnsafeBufferPointer<Float>) {
@@ -131,6 +150,7 @@
       if missing > 0 {
         parts.append("for \(seconds(missing)) of \(seconds(accompanied)) what was played was not there")
       }
+      if untouched > 0 { parts.append("\(seconds(untouched)) were left as they came, which was quieter") }
       if reference.gaps > 0 { parts.append("it had holes of \(seconds(reference.gaps))") }
       if reference.late > 0 { parts.append("\(seconds(reference.late)) of it came too late") }
       if realigned > 0 { parts.append("it was moved \(realigned) times") }

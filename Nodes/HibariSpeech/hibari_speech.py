@@ -1,7 +1,8 @@
 """Speaks English text with hibari-tts, a small neural voice of 24 kHz, sentence by sentence.
 
 Input `text`: pieces of text; a sentence may come in any number of them. Output `audio`: speech in chunks of 100 ms;
-their time starts at 0 in each turn.
+their time starts at 0 in each turn. Output `words`: what the audio says, and by when each word will have been heard; within a
+sentence that is guessed from the words' lengths.
 
 Parameters: `voice`, the only one inside the wheel being `heart` (others must be in hibari's cache; nothing is
 downloaded here); `speed`, 0.5 to 2, 1 being the voice's own pace.
@@ -44,11 +45,23 @@ class Speech:
         return Hibari.split_sentences(rest)
 
 
+def timed(sentence, start, end):
+    """A sentence's words, each with the nanosecond by which it will have been heard, if all letters take as long."""
+    words = re.findall(r"\S+\s*", sentence.strip() + " ")
+    length, letters = sum(map(len, words)), 0
+    pieces = []
+    for word in words:
+        letters += len(word)
+        pieces.append((word, start + (end - start) * letters // length))
+    return pieces
+
+
 class HibariSpeech(antiphon.Node):
     """Speaks each sentence as soon as it is complete, while what follows is still being written."""
 
     text = antiphon.Input(antiphon.Text)
     audio = antiphon.Output(antiphon.AudioChunk, rate=Hibari.sample_rate, channels=1)
+    words = antiphon.Output(antiphon.Said)
 
     def load(self):
         unknown = set(self.parameters) - {"voice", "speed"}
@@ -93,6 +106,7 @@ class HibariSpeech(antiphon.Node):
         if not any(character.isalnum() for character in sentence):
             return
         rate = Hibari.sample_rate
+        first = self.turns[turn].position
         # With a seed of its own each sentence sounds the same in every run.
         for samples in self.voice.stream(sentence, speed=self.speed, seed=self.seed):
             for start in range(0, len(samples), rate // 10):
@@ -101,7 +115,9 @@ class HibariSpeech(antiphon.Node):
                 speech = self.turns[turn]
                 self.audio.send(chunk, turn=turn, time=speech.position * 1_000_000_000 // rate)
                 speech.position += chunk.frames
-        self.said(turn, [(sentence.strip() + " ", self.turns[turn].position * 1_000_000_000 // rate)])
+        pieces = timed(sentence, first * 1_000_000_000 // rate, self.turns[turn].position * 1_000_000_000 // rate)
+        self.said(turn, pieces)
+        self.words.send(antiphon.Said(pieces), turn=turn)
 
 
 if __name__ == "__main__":

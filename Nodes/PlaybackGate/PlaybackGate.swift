@@ -86,9 +86,7 @@ public struct PlaybackGateNode: Node {
     }
     if let event = try ports.audio.event(of: arrival) {
       switch event {
-      case .sessionBegan(let session):
-        tracks[session] = AnswerTrack(ahead: parameters.ahead, fade: parameters.fade, isPaced: isPaced)
-        return session
+      case .sessionBegan(let session): begin(session, isPaced)
       case .message(let chunk):
         if let problem = tracks[chunk.session]?.add(chunk.value, of: chunk.turn.epoch) {
           context.fail(chunk.turn, because: problem)
@@ -100,23 +98,38 @@ public struct PlaybackGateNode: Node {
       case .sessionEnded(let session):
         tracks[session]?.isComplete = true
         return session
-      case .turnCut: return nil
+      case .turnCut: break
       }
+      return nil
     }
-    if case .message(let said)? = try ports.said.event(of: arrival) {
-      tracks[said.session]?.note(said.value, of: said.turn.epoch)
+    if let event = try ports.said.event(of: arrival) {
+      switch event {
+      case .sessionBegan(let session): begin(session, isPaced)
+      case .message(let said): tracks[said.session]?.note(said.value, of: said.turn.epoch)
+      default: break
+      }
     } else if case .message(let head)? = try ports.playhead.event(of: arrival) {
       tracks[head.session]?.played(through: head.value.frames, at: head.stamp.time)
       return head.session
-    } else if case .message(let control)? = try ports.control.event(of: arrival) {
-      switch control.value.name {
-      case "pause": tracks[control.session]?.pause()
-      case "resume": tracks[control.session]?.resume()
-      default: return nil
+    } else if let event = try ports.control.event(of: arrival) {
+      switch event {
+      case .sessionBegan(let session): begin(session, isPaced)
+      case .message(let control):
+        switch control.value.name {
+        case "pause": tracks[control.session]?.pause()
+        case "resume": tracks[control.session]?.resume()
+        default: break
+        }
+        return control.session
+      default: break
       }
-      return control.session
     }
     return nil
+  }
+
+  /// A session begins on one of the inputs, whichever it comes on first.
+  private mutating func begin(_ session: Session, _ isPaced: Bool) {
+    tracks[session] = AnswerTrack(ahead: parameters.ahead, fade: parameters.fade, isPaced: isPaced)
   }
 
   /// Hands on what the device has room for, and tells what there is to tell.

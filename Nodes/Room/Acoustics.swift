@@ -3,8 +3,8 @@ internal import Glibc
 /// What a room does to a loudspeaker's sound on its way to a microphone, and the noise that is in it.
 struct Acoustics {
   enum Noise: String, CaseIterable, Sendable {
-    /// None; all frequencies alike; a mains hum of 50 Hz with overtones; many voices at once, made up.
-    case none, white, hum, babble
+    /// None; all frequencies alike; a mains hum of 50 Hz with overtones; many voices at once, made up; a recording.
+    case none, white, hum, babble, file
   }
 
   /// A generator of random numbers (SplitMix64), the same on every machine.
@@ -48,6 +48,8 @@ struct Acoustics {
     private var generator: Generator
     private var position = 0
     private var talkers: [Talker]
+    /// Heard over and over.
+    private let recording: [Float]
 
     /// Pulses of a voice through one resonance, loud and quiet by turns as syllables are.
     private struct Talker {
@@ -59,12 +61,17 @@ struct Acoustics {
       var two: Float = 0
     }
 
-    /// - Parameter level: dBFS, root mean square.
-    init(_ kind: Noise, level: Double, rate: Int, seed: UInt64) {
+    /// - Parameters:
+    ///   - level: dBFS, root mean square.
+    ///   - recording: for the kind `file`; brought to that level.
+    init(_ kind: Noise, level: Double, rate: Int, seed: UInt64, recording: [Float] = []) {
       self.kind = kind
       self.rate = Float(rate)
       amplitude = Float(pow(10, level / 20))
       generator = Generator(state: seed)
+      let power = recording.reduce(0) { $0 + $1 * $1 } / Float(max(1, recording.count))
+      let scale = power > 0 ? amplitude / power.squareRoot() : 0
+      self.recording = recording.map { $0 * scale }
       talkers = []
       if kind == .babble {
         for _ in 0..<8 {
@@ -85,6 +92,7 @@ struct Acoustics {
         let turn = 2 * Float.pi * Float(position % Int(rate)) * 50 / rate
         return (sinf(turn) + 0.5 * sinf(2 * turn) + 0.3 * sinf(3 * turn)) * amplitude * 1.22
       case .babble: return babble()
+      case .file: return recording.isEmpty ? 0 : recording[(position - 1) % recording.count]
       }
     }
 

@@ -1,5 +1,6 @@
 public import Dataflow
 public import Messages
+internal import Sound
 
 /// A room with a loudspeaker, somebody who speaks, and a microphone, for experiments and tests without any of them: adds
 /// to a voice what is played, late, reverberating and quieter, and noise.
@@ -16,6 +17,7 @@ public struct RoomNode: Node {
     let gain: Double
     let reverberation: Int
     let noise: Acoustics.Noise
+    let noisePath: String
     let noiseLevel: Double
     let seed: Int
 
@@ -27,10 +29,17 @@ public struct RoomNode: Node {
         "gain", default: -10.0, in: -80...20, unit: "dB", help: "Loudness of the echo beside what is played.")
       reverberation = read(
         "reverberation", default: 80, in: 1...400, unit: "ms", help: "How long the echo lasts, until it is 60 dB down.")
-      noise = read("noise", default: .none, help: "What else is to be heard; babble is of voices that say nothing.")
+      noise = read(
+        "noise", default: .none,
+        help: "What else is to be heard: babble is of voices that say nothing, 'file' what noise-path names.")
+      noisePath = read.path(
+        "noise-path", default: "", help: "An audio file, of which up to a minute is heard over and over.")
       noiseLevel = read(
         "noise-level", default: -46.0, in: -100...0, unit: "dBFS",
         help: "RMS level of the noise; speech is often at -26.")
+      if (noise == .file) != !noisePath.isEmpty {
+        read.reject("noise-path", "it goes with noise: file, and noise: file needs it")
+      }
       seed = read("seed", default: 0, in: 0...Int.max, help: "Of walls and noise; 0 takes the run's.")
     }
   }
@@ -62,6 +71,7 @@ public struct RoomNode: Node {
   private let seed: UInt64
   /// The last tap first.
   private let response: [Float]
+  private let recording: [Float]
   private var tracks: [Session: Track] = [:]
 
   public init(_ parameters: Parameters, _ context: NodeContext) throws {
@@ -70,6 +80,21 @@ public struct RoomNode: Node {
     response = Acoustics.response(
       count: parameters.reverberation * Self.rate / 1_000, gain: parameters.gain, seed: seed
     ).reversed()
+    recording = parameters.noise == .file ? try Self.recording(parameters.noisePath) { context.log($0) } : []
+  }
+
+  /// Up to a minute of a file.
+  private static func recording(_ path: String, log: @escaping (String) -> Void) throws -> [Float] {
+    let file = try AudioFile(path: path, log: log)
+    let source: any SampleSource = file.rate == rate ? file : try Resampler(file, to: rate, path: path)
+    var samples: [Float] = []
+    var piece = [Float](repeating: 0, count: rate)
+    for _ in 0..<60 {
+      let count = try source.read(into: &piece)
+      samples += piece[..<count].map { $0.isFinite ? $0 : 0 }
+      if count < piece.count { break }
+    }
+    return samples
   }
 
   public mutating func run(_ ports: Ports) async throws {
@@ -91,7 +116,8 @@ public struct RoomNode: Node {
 
   private func newTrack() -> Track {
     Track(
-      noise: Acoustics.NoiseSource(parameters.noise, level: parameters.noiseLevel, rate: Self.rate, seed: seed &+ 1))
+      noise: Acoustics.NoiseSource(
+        parameters.noise, level: parameters.noiseLevel, rate: Self.rate, seed: seed &+ 1, recording: recording))
   }
 
   private mutating func hear(_ chunk: Received<AudioChunk>) -> [Float] {

@@ -21,6 +21,7 @@ public struct TranscriptDetectorNode: Node {
     let window: Int
     let every: Int
     let pause: Int
+    let padding: Int
     let margin: Double
     let level: Double
 
@@ -31,9 +32,9 @@ public struct TranscriptDetectorNode: Node {
         "weights", default: .bf16,
         help: "How the encoder's matrices are kept and multiplied; see whisper-encoder.")
       language = read("language", default: "en", help: "Code of the commands' language, such as en or zh.")
-      let given: [String] = read(
-        "commands", default: [], help: "Phrases to listen for. Without any: the language's own, for en and zh.")
-      commands = given.isEmpty ? CommandSet.defaults[language] ?? [] : given
+      commands = read(
+        "commands", default: CommandSet.defaults[language],
+        help: "Phrases to listen for, in that language; en and zh have some of their own.")
       window = read(
         "window", default: 2_000, in: 500...10_000, unit: "ms", help: "So much of an utterance is looked at, its end.")
       every = read(
@@ -42,13 +43,16 @@ public struct TranscriptDetectorNode: Node {
       pause = read(
         "pause", default: 160, in: 60...2_000, unit: "ms",
         help: "Quiet that ends an utterance; shorter, and commands are heard sooner, but also within other speech.")
+      padding = read(
+        "padding", default: 6_000, in: 0...28_000, unit: "ms",
+        help: """
+          Silence behind the sound that Whisper looks at. It was trained on half a minute: with little, it is fast and \
+          mishears more.
+          """)
       margin = read(
         "margin", default: 10.0, in: 3...40, unit: "dB", help: "How far speech stands above the background noise.")
       level = read(
         "level", default: -66.0, in: -100...0, unit: "dBFS", help: "RMS level below which nothing is speech.")
-      if commands.isEmpty {
-        read.reject("commands", "there are none for the language '\(language)' by default; list the phrases")
-      }
       do throws(CommandMatcher.PhraseError) {
         _ = try CommandMatcher(CommandSet(language: language, phrases: commands))
       } catch {
@@ -89,9 +93,6 @@ public struct TranscriptDetectorNode: Node {
 
   /// Commands are short: what goes on longer is none.
   private static let mostTokens = 16
-  /// Silence behind the sound, in samples, without which Whisper makes up the rest of a word.
-  private static let silence = LogMel.sampleRate / 2
-
   private let parameters: Parameters
   private let context: NodeContext
   private let matcher: CommandMatcher
@@ -162,8 +163,8 @@ public struct TranscriptDetectorNode: Node {
   private func match(_ look: UtteranceWatch.Look) throws -> CommandMatcher.Match? {
     let context = context
     func checkCancelled() throws { if context.isStopping { throw CancellationError() } }
-    let samples = look.samples + [Float](repeating: 0, count: Self.silence)
-    // Only what is there is encoded, not the half minute that the model was trained on.
+    let silence = parameters.padding * LogMel.sampleRate / 1_000
+    let samples = look.samples + [Float](repeating: 0, count: silence)
     let frames = mel.features(samples).prefix(min(samples.count / 160 / 2 * 2, LogMel.windowFrames))
     let transcription = try decoder.transcribe(
       encoder.encode(frames, checkCancelled: checkCancelled), language: parameters.language,

@@ -10,7 +10,7 @@ struct ModelsCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
       abstract: "Lists a checkpoint's tensors, and what is missing or unexpected for a kind of node.",
       discussion: """
-        Reads safetensors (also sharded, by their index), PyTorch and TorchScript archives, GGUF and CTranslate2. \
+        Reads safetensors (also sharded, by their index), PyTorch and TorchScript archives, GGUF, CTranslate2 and ONNX. \
         Nothing in a file is executed.
         """)
 

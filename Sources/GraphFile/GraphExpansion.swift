@@ -289,8 +289,11 @@ final class GraphExpansion {
       for port in child.declaredInputs where isUnused(port) {
         log.error("nothing is connected to the input '\(port.value)' of '\(node.id.value)'", at: node.id.location)
       }
-      for port in child.declaredOutputs where isUnused(port) {
-        log.warning("nothing reads the output '\(port.value)' of '\(node.id.value)'", at: node.id.location)
+      // What a part offers need not all be wanted; if none of it is, something has been forgotten.
+      if child.declaredOutputs.allSatisfy(isUnused) {
+        for port in child.declaredOutputs {
+          log.warning("nothing reads the output '\(port.value)' of '\(node.id.value)'", at: node.id.location)
+        }
       }
     }
   }

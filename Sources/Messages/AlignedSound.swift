@@ -15,6 +15,8 @@ public struct AlignedSound: Sendable {
   private var ring: [Float]
   /// Positions that the ring holds: samples since the session began. Empty until something is written.
   private var held = 0..<0
+  /// The first position that was ever written.
+  private var begin = Int.max
 
   /// Stamps this many milliseconds from where the stream goes on are taken to mean that it goes on.
   private static let slack = 2
@@ -49,6 +51,7 @@ public struct AlignedSound: Sendable {
     var start = position
     if !hasBegun {
       held = start..<start
+      begin = start
     } else if abs(start - held.upperBound) <= rate * Self.slack / 1_000 {
       start = held.upperBound
     }
@@ -77,7 +80,7 @@ public struct AlignedSound: Sendable {
 
   /// Reads from a position on.
   ///
-  /// - Returns: how many samples were not there and are silence.
+  /// - Returns: how many samples were not there and are silence; before the stream's beginning silence is what was there.
   public func read(at position: Int, into out: UnsafeMutableBufferPointer<Float>) -> Int {
     var missing = 0
     for index in out.indices {
@@ -86,7 +89,7 @@ public struct AlignedSound: Sendable {
         out[index] = ring[place % ring.count]
       } else {
         out[index] = 0
-        missing += 1
+        if place >= begin { missing += 1 }
       }
     }
     return missing

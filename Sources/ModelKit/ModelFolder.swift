@@ -31,7 +31,8 @@ public enum ModelFolder {
   }
 
   /// Files that a folder must hold for each kind of model.
-  package static let kinds = [WhisperDecoderModel.files, CausalLM.files, MiniOmni2.files, SileroModel.files] + SnacModel.files
+  package static let kinds =
+    [WhisperDecoderModel.files, CausalLM.files, MiniOmni2.files, SileroModel.files] + SnacModel.files
 
   /// What a folder lacks to be a model of the kind that it most looks like; empty if it is one.
   public static func missingFiles(at path: String) -> [String] {

@@ -1,4 +1,5 @@
 import Catalog
+import ChatPrompt
 import Dataflow
 import DataflowRuntime
 import DataflowTesting
@@ -64,6 +65,51 @@ struct MindTests {
     #expect(run.printed.count == 3)
     #expect(run.printed.first == "1 The capital of France is Paris.")
     #expect(run.printed.last == "3 The capital of France is Paris.")
+  }
+
+  /// What the prompts of a conversation say, with what was heard of the answers before.
+  @Test func promptsRepeatWhatWasHeard() async throws {
+    let tokenizer = try ModelStore.shared.causalLM(at: ModelFolder.path(mind)).tokenizer
+    try await withNode(ChatPromptNode.self, parameters: ["system": .string(""), "history": .int(2)]) { node in
+      let session = try await node.beginSession("a")
+      func ask(_ text: String) async throws -> [Int32] {
+        let turn = try await node.beginTurn(in: session)
+        try await node.send(Text(text), to: "text", turn: turn)
+        node.endTurn(turn)
+        return Array(try #require(try await node.next(Tokens.self, from: "tokens")).ids)
+      }
+      func hear(_ phase: AnswerState.Phase, _ epoch: UInt32, _ heard: String) async throws {
+        let state = AnswerState(phase, epoch: epoch, played: 1, heard: heard)
+        try await node.send(state, to: "answer", turn: Turn(session, epoch: 0))
+      }
+      func prompt(_ messages: [(ChatMessage.Role, String)]) throws -> [Int32] {
+        try ChatTemplate.encode(messages.map { ChatMessage($0, $1) }, with: tokenizer)
+      }
+      #expect(try await ask("One?") == prompt([(.user, "One?")]))
+      try await hear(.speaking, 1, "")
+      try await hear(.finished, 1, "First.")
+      #expect(try await ask("Two?") == prompt([(.user, "One?"), (.assistant, "First."), (.user, "Two?")]))
+      // Of the second answer half was heard, of the third nothing.
+      try await hear(.cut, 2, "Second and")
+      #expect(
+        try await ask("Three?")
+          == prompt([
+            (.user, "One?"), (.assistant, "First."), (.user, "Two?"), (.assistant, "Second and …"), (.user, "Three?"),
+          ]))
+      try await hear(.cut, 3, "")
+      #expect(
+        try await ask("Four?")
+          == prompt([
+            (.user, "One?"), (.assistant, "First."), (.user, "Two?"), (.assistant, "Second and …"), (.user, "Four?"),
+          ]))
+      try await hear(.finished, 4, "Fourth.")
+      // No more than two are repeated.
+      #expect(
+        try await ask("Five?")
+          == prompt([
+            (.user, "Two?"), (.assistant, "Second and …"), (.user, "Four?"), (.assistant, "Fourth."), (.user, "Five?"),
+          ]))
+    }
   }
 
   @Test func whereNothingWasSaidNobodyAnswers() async throws {

@@ -33,7 +33,7 @@ import Testing
 
   @Test func aPauseWithinSpeechDividesNothing() async throws {
     let talk =
-      quiet + (0..<6).flatMap { _ in noise(milliseconds: 300, level: -20) + noise(milliseconds: 120, level: -60) }
+      quiet + (0..<6).flatMap { _ in noise(milliseconds: 300, level: -20) + noise(milliseconds: 120, level: -80) }
     #expect(try await detections(SpeechDetectorNode.self, in: [talk])[0].count == 1)
     #expect(
       try await detections(SpeechDetectorNode.self, ["gap": .int(60), "sustained": .int(250)], in: [talk])[0].count == 6

@@ -15,7 +15,7 @@ import TranscriptDetector
   }
 
   @Test func languagesWithoutCommandsOfTheirOwnNeedSome() {
-    #expect(faults(["language": .string("de")]).contains { $0.contains("list the phrases") })
+    #expect(faults(["language": .string("de")]).contains { $0.hasPrefix("commands: ") })
     #expect(
       faults(["commands": .list([.string("stop"), .string("!?")])]).contains { $0.contains("'!?' holds no word") })
     #expect(

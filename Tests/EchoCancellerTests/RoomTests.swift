@@ -65,4 +65,17 @@ import Testing
       #expect(try await hear(voice: voice, playback: [], parameters.merging(["seed": .int(9)]) { $1 }) != heard)
     }
   }
+
+  @Test func aRecordingIsHeardOverAndOver() async throws {
+    let clip = URL(fileURLWithPath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
+      .appendingPathComponent("ModelKitTests/Golden/question.wav").path
+    let voice = [Float](repeating: 0, count: 3 * 34_483)
+    let heard = try await hear(
+      voice: voice, playback: [], ["noise": .string("file"), "noise-path": .string(clip), "noise-level": .double(-20)])
+    #expect(abs(level(heard) + 20) < 0.1)
+    #expect(heard[..<34_483] == heard[34_483..<2 * 34_483])
+    for parameters in [["noise": Dataflow.ParameterValue.string("file")], ["noise-path": .string(clip)]] {
+      #expect(RoomNode.manifest(reading: ParameterReader(parameters)).errors.map(\.parameter) == ["noise-path"])
+    }
+  }
 }

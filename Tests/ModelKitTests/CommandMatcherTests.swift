@@ -11,7 +11,8 @@ import Testing
     ("Stop.", "stop"), ("stop!", "stop"), ("Wait...", "wait"), ("Weight", "wait"), ("Stop Omni", "stop omni"),
     ("Stop, Omni!", "stop omni"), ("Stop on me.", "stop omni"), ("Stop on the...", "stop omni"),
     ("Stop only.", "stop omni"), ("Stop, omnie", "stop omni"), ("Stop, stop, stop!", "stop"), ("Um, wait", "wait"),
-    ("Stop. Wait.", "stop"), ("Stop omni. Stop!", "stop omni"),
+    ("Stop. Wait.", "stop"), ("Stop our me", "stop omni"),
+    ("step on me step on me step on", "stop omni"), ("Wait, wait, wa", "wait"), ("Stop omni. Stop!", "stop omni"),
   ])
   func whatSoundsLikeACommandIsOne(text: String, command: String) throws {
     let match = try matcher("en").match(text)
@@ -22,7 +23,8 @@ import Testing
   @Test(arguments: [
     "", "...", "Don't stop.", "Bus stop", "Stopwatch", "Stop watch.", "The omni", "Omni", "What?", "White", "Wet",
     "Step",
-    "Stopped", "Stop it now", "I will wait", "Wait a minute", "Please do not stop on me", "Top", "Shop", "Non-stop",
+    "Stopped", "Stop it now", "Stop it", "Stop in", "Stop watch stop watch stop wat", "Don stop, Don stop, Don",
+    "best stop", "I will wait", "Wait a minute", "Please do not stop on me", "Top", "Shop", "Non-stop",
     "Stop the car over there", "stop wait what", "you", "Thank you.", "Stop " + String(repeating: "and go ", count: 50),
   ])
   func whatOnlyContainsACommandIsNone(text: String) throws {

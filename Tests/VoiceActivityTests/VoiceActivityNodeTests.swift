@@ -1,8 +1,8 @@
 import Dataflow
 import DataflowTesting
 import Messages
-import VoiceActivity
 import Testing
+import VoiceActivity
 
 /// 20 ms of noise or silence.
 private func chunk(loud: Bool) -> AudioChunk {

@@ -124,6 +124,7 @@ private final class SoundStream: PortConnection, Inbox, Outlet {
   }
 
   func poll(on ports: UInt64) throws -> Taken { .nothing }
+  func isConnected(_ port: Int) -> Bool { true }
   func refuse(_ value: WrittenValue, because error: MessageCodingError) {}
 
   private func next(_ state: inout State) -> Envelope? {
@@ -161,6 +162,7 @@ private final class SoundStream: PortConnection, Inbox, Outlet {
 /// A runtime that has nothing to say.
 private struct QuietServices: NodeServices {
   var isStopping: Bool { false }
+  var queues: [QueueDepth] { [] }
   func beginSession(named name: String) -> Session? { nil }
   func beginTurn(in session: Session) -> Turn { Turn(session, epoch: session.nextEpoch()) }
   func endTurn(_ turn: Turn) {}

@@ -59,7 +59,18 @@ public struct CommandMatcher: Sendable {
     words.removeAll(where: Self.hesitations.contains)
     // Nobody says that much at once; and what follows is quadratic.
     guard !words.isEmpty, words.count <= 16 else { return nil }
-    return exact(words) ?? repeated(words)
+    return exact(words) ?? repeated(words) ?? exact(Self.once(words))
+  }
+
+  /// Recognizers that are at a loss go round in circles, in the middle of which they are cut off: the words of one round.
+  private static func once(_ words: [String]) -> [String] {
+    let count = (1..<max(2, words.count)).first { count in
+      words.indices.dropFirst(count).allSatisfy { index in
+        let word = words[index % count]
+        return words[index] == word || index == words.count - 1 && word.hasPrefix(words[index])
+      }
+    }
+    return Array(words.prefix(count ?? words.count))
   }
 
   /// The whole text as one command.
@@ -97,7 +108,7 @@ public struct CommandMatcher: Sendable {
   private func repeatedCharacters(_ text: [Character]) -> Match? {
     for command in commands {
       let phrase = Array(command.words.joined())
-      if text.count % phrase.count == 0, text.indices.allSatisfy({ text[$0] == phrase[$0 % phrase.count] }) {
+      if text.count >= phrase.count, text.indices.allSatisfy({ text[$0] == phrase[$0 % phrase.count] }) {
         return Match(command: command.phrase, score: 1)
       }
     }

@@ -75,12 +75,33 @@ struct SoundKey: Equatable {
 
   // MARK: Distance
 
-  /// Sounds that are one another's neighbours.
-  private static let neighbours = ["PB", "TD", "KG", "FV", "SZ", "MN", "CJ", "0T", "0D", "LR"].map { Array($0.utf8) }
+  /// Where and how a consonant is made; what is made alike is misheard for one another.
+  private struct Consonant {
+    let place: UInt8
+    let manner: UInt8
+    let isVoiced: Bool
+  }
+
+  /// Lips, teeth and gums, palate; stops, nasals, fricatives, glides and liquids.
+  private static let consonants: [UInt8: Consonant] = {
+    let table: [(String, UInt8, UInt8, Bool)] = [
+      ("P", 0, 0, false), ("B", 0, 0, true), ("M", 0, 1, true), ("F", 0, 2, false), ("V", 0, 2, true),
+      ("W", 0, 3, true),
+      ("T", 1, 0, false), ("D", 1, 0, true), ("N", 1, 1, true), ("S", 1, 2, false), ("Z", 1, 2, true),
+      ("0", 1, 2, true),
+      ("L", 1, 3, true), ("R", 1, 3, true), ("K", 2, 0, false), ("G", 2, 0, true), ("C", 2, 2, false),
+      ("J", 2, 2, true),
+    ]
+    var consonants: [UInt8: Consonant] = [:]
+    for (letter, place, manner, isVoiced) in table {
+      for byte in letter.utf8 { consonants[byte] = Consonant(place: place, manner: manner, isVoiced: isVoiced) }
+    }
+    return consonants
+  }()
   private static let vowels = Array("AEIOUY3".utf8)
 
-  /// How far two keys are apart: the cheapest edits that make one of the other. A consonant costs 1, a neighbour, a vowel
-  /// or an h half as much.
+  /// How far two keys are apart: the cheapest edits that make one of the other. To leave out or add a consonant costs 1, a
+  /// vowel 0.75, an h 0.5; to take one vowel for another 0.5, one consonant for another from 0.25, as p and b, to 1.25.
   func distance(to other: SoundKey) -> Double {
     var row = [0.0]
     for sound in other.sounds { row.append((row.last ?? 0) + Self.cost(sound)) }
@@ -97,13 +118,15 @@ struct SoundKey: Equatable {
   }
 
   private static func cost(_ sound: UInt8) -> Double {
-    vowels.contains(sound) || sound == UInt8(ascii: "H") ? 0.5 : 1
+    vowels.contains(sound) ? 0.75 : sound == UInt8(ascii: "H") ? 0.5 : 1
   }
 
   private static func cost(_ a: UInt8, _ b: UInt8) -> Double {
     if a == b { return 0 }
-    if vowels.contains(a) != vowels.contains(b) { return cost(a) + cost(b) }
-    if vowels.contains(a) { return 0.5 }
-    return neighbours.contains { $0.contains(a) && $0.contains(b) } ? 0.5 : 1
+    if vowels.contains(a), vowels.contains(b) { return 0.5 }
+    guard let a = consonants[a], let b = consonants[b] else { return cost(a) + cost(b) }
+    let cost = (a.place == b.place ? 0 : 0.5) + (a.manner == b.manner ? 0 : 0.5) + (a.isVoiced == b.isVoiced ? 0 : 0.25)
+    // Sounds of one kind, such as l and r, or s and th.
+    return max(cost, 0.25)
   }
 }

@@ -102,7 +102,10 @@ extension CheckpointNeeds {
   package static let silero = CheckpointNeeds(
     kinds: ["voice-activity", "speech-detector"], formats: [.onnx], model: "Silero VAD, 16 kHz",
     // The branch for 8 kHz, and what shapes the tensors on their way.
-    ignoredPrefixes: ["If_0.else_branch.", "If_0.then_branch.If_0_then_branch__Inline_0__/", "Constant_"]
+    ignoredPrefixes: [
+      "If_0.else_branch.", "If_0.then_branch.If_0_then_branch__Inline_0__/",
+      "If_0.then_branch.If_0_then_branch__Inline_0__self.", "Constant_",
+    ]
   ) { checkpoint in
     let prefix = try SileroModel.Names(checkpoint).prefix
     return sileroTensors.map { NeededTensor(prefix + $0.name, $0.shape) }

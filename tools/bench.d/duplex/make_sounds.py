@@ -178,7 +178,8 @@ def tasks(arguments):
     wanted = []
 
     def add(kind, condition, voices, amount):
-        name = f"{kind}-{len(wanted):03}"
+        # Counted by kind: more of one changes nothing of the others.
+        name = f"{kind}-{sum(task.kind == kind for task in wanted):03}"
         wanted.append(Task(name, kind, condition, voices, amount, arguments.seed))
 
     for condition in conditions:

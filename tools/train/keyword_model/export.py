@@ -13,7 +13,7 @@ from synthesis.talk import COMMANDS
 
 from . import training
 from .features import Mel
-from .network import Network, Shape, folded
+from .network import Shape, folded, stacked
 
 FORMAT = "antiphon-keyword-1"
 
@@ -48,16 +48,15 @@ class Exported:
     def __call__(self, mel):
         """[frames, bands] to probabilities [frames / 2, classes]."""
         shape, w = self.shape, self.weights
-        x = Network(shape).double().normalised(mel[None].double())
-        x = torch.nn.functional.pad(x, (shape.first - 2, 0))
-        x = torch.relu(torch.nn.functional.conv1d(x, w["first.weight"].transpose(1, 2), w["first.bias"], stride=2))
+        x = stacked(mel[None].double(), shape)[:, 0]
+        x = torch.relu(x @ w["first.weight"].flatten(1).T + w["first.bias"])
         for index, dilation in enumerate(shape.dilations):
-            taps, name = w[f"blocks.{index}.depthwise.weight"], f"blocks.{index}.pointwise"
-            y = torch.nn.functional.pad(x, ((shape.taps - 1) * dilation, 0))
-            y = torch.nn.functional.conv1d(y, taps.T[:, None], dilation=dilation, groups=shape.channels)
-            y = torch.nn.functional.conv1d(y, w[f"{name}.weight"][:, :, None], w[f"{name}.bias"])
-            x = torch.relu(x + y)
-        return torch.softmax(w["head.weight"] @ x[0] + w["head.bias"][:, None], dim=0).T.contiguous()
+            name = f"blocks.{index}.pointwise"
+            y = torch.nn.functional.pad(x.T, ((shape.taps - 1) * dilation, 0))
+            taps = w[f"blocks.{index}.depthwise.weight"].T[:, None]
+            y = torch.nn.functional.conv1d(y, taps, dilation=dilation, groups=shape.channels).T
+            x = torch.relu(x + y @ w[f"{name}.weight"].T + w[f"{name}.bias"])
+        return torch.softmax(x @ w["head.weight"].T + w["head.bias"], dim=1)
 
 
 def goldens(model, folder):
