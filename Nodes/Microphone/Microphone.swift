@@ -36,9 +36,9 @@ public struct MicrophoneNode: Node {
       if rate * chunk % 1_000 != 0 {
         read.reject("chunk", "\(chunk) ms are no whole number of samples at \(rate) Hz; choose another length")
       }
-      if path.isEmpty, !LiveDevices.areBuiltIn { read.reject("path", "must be given: " + LiveDevices.missing) }
-      if !path.isEmpty, path == "-" { read.reject("path", "standard input is for audio-capture; name a file") }
+      if path == "-" { read.reject("path", "standard input is for audio-capture; name a file") }
       if path.isEmpty, drift != 0 { read.reject("drift", "a real device has its own; give 'path' to simulate one") }
+      if path.isEmpty, !LiveDevices.areBuiltIn { read.reject("path", "must be given: " + LiveDevices.missing) }
     }
   }
 
@@ -72,16 +72,17 @@ public struct MicrophoneNode: Node {
         file.rate == parameters.rate ? file : try Resampler(file, to: parameters.rate, path: parameters.path)
       device = ClockedCapture(source, clock: context.clock, drift: parameters.drift)
     }
+    try device.start()
   }
 
   public mutating func run(_ ports: Ports) async throws {
     let name = parameters.path.isEmpty ? "microphone" : sessionNames(for: [parameters.path])[0]
-    try device.start()
     defer { device.stop() }
-    try await waitForDevice()
     guard let session = context.beginSession(named: name) else { return }
     let stream = Turn(session, epoch: 0)
-    var recorder = Recorder(device, rate: parameters.rate, chunk: parameters.chunk, start: context.clock.now)
+    let start = context.clock.now
+    device.begin(at: start)
+    var recorder = Recorder(device, rate: parameters.rate, chunk: parameters.chunk, start: start)
     while !context.isStopping {
       try await context.clock.sleep(until: recorder.nextTime(context.clock.now))
       let isMore = try recorder.take(from: device)
@@ -96,19 +97,6 @@ public struct MicrophoneNode: Node {
     }
     for remark in recorder.remarks { context.log("session \(name): \(remark)") }
     context.endSession(session)
-  }
-
-  /// A real device takes up to a second to begin; the session begins when it has.
-  private func waitForDevice() async throws {
-    let start = context.clock.now
-    while device.progress.time == nil, !context.isStopping {
-      guard context.clock.now - start < 10_000_000_000 else {
-        throw DeviceError(
-          device: parameters.device, problem: "it was opened and has recorded nothing for 10 s",
-          fix: "see 'antiphon devices', and whether another program has it")
-      }
-      try await context.clock.sleep(until: context.clock.now + 5_000_000)
-    }
   }
 
   private func chunk(_ samples: some Collection<Float>) -> AudioChunk {

@@ -17,14 +17,13 @@ struct Recorder {
   /// - Parameters:
   ///   - rate: of the chunks, Hz.
   ///   - chunk: their length, milliseconds.
-  ///   - start: when the device was started, nanoseconds.
+  ///   - start: when the session began, nanoseconds.
   init(_ device: any CaptureDevice, rate: Int, chunk: Int, start: Int64) {
     isExact = device.isExact
     (self.chunk, self.start) = (Int64(chunk) * 1_000_000, start)
-    reader = ClockedReader(
-      from: device.rate, to: rate, block: rate * chunk / 1_000, shift: device.latency, start: start)
+    reader = ClockedReader(from: device.rate, to: rate, block: rate * chunk / 1_000, start: start)
     clock = DeviceClock(nominalRate: device.rate, start: start, isExact: isExact)
-    let late = device.latency + (isExact ? 0 : reader.reach + 2)
+    let late = isExact ? 0 : reader.reach + 2
     delay = Int64(late) * 1_000_000_000 / Int64(device.rate)
   }
 

@@ -23,6 +23,8 @@ final class Player {
   private var missed = 0
   private var faults = 0
   private var faultsBefore = 0
+  /// Frames to be ahead more than the device asks for.
+  private var margin = 0
   private var blocks = 0
   private var converter: RateConverter?
   /// Blocks of sound, which begin where the first sound did.
@@ -37,24 +39,22 @@ final class Player {
   /// Whether anybody needs the device's samples.
   private let needsSamples: Bool
 
-  /// Starts the device.
-  ///
   /// - Parameters:
+  ///   - device: one that runs.
   ///   - recording: where the sound is kept, if it is.
   ///   - referenceRate: of the reference; nil if nobody wants it.
-  /// - Throws: `DeviceError`.
   init(
     _ session: Session, on device: any PlaybackDevice, recording: Recording?, referenceRate: Int?,
     _ context: NodeContext
-  ) throws {
+  ) {
     (self.session, self.device, self.context, self.recording) = (session, device, context, recording)
-    try device.start()
     let start = context.clock.now
     self.start = start
+    device.begin(at: start)
     deviceClock = DeviceClock(nominalRate: device.rate, start: start, isExact: device.isExact)
     self.referenceRate = referenceRate ?? 0
     reference = referenceRate.map {
-      ClockedReader(from: device.rate, to: $0, block: $0 / 100, shift: -device.latency, start: start)
+      ClockedReader(from: device.rate, to: $0, block: $0 / 100, start: start)
     }
     needsSamples = reference != nil || !(device is ClockedPlayback)
     deviceBlock = [Float](repeating: 0, count: device.rate / 100 + 1)
@@ -90,8 +90,12 @@ final class Player {
     let now = context.clock.now
     let progress = device.progress
     deviceClock.observe(progress)
-    // While it plays silence nobody hears that it ran dry, and it may well do so when it starts.
+    // Before the first sound nobody hears that it ran dry.
     if soundBlocks == 0 { faultsBefore = progress.faults }
+    if progress.faults - faultsBefore > faults {
+      // The machine is busier than was thought: better a little later than with holes.
+      margin = min(margin + device.rate / 100, device.rate / 10)
+    }
     faults = progress.faults - faultsBefore
     if progress.missed > missed {
       reference?.appendSilence(progress.missed - missed)
@@ -105,13 +109,14 @@ final class Player {
       context.endTurn(turn)
     }
     let stream = Turn(session, epoch: 0)
-    if position < progress.frames + device.ahead {
+    let wanted = progress.frames + device.ahead + margin
+    if position < wanted {
       if playhead.isConnected {
         let rate = queue.rate == 0 ? device.rate : queue.rate
         let head = Playhead(frames: log.frames, rate: rate, underruns: queue.underruns + faults)
         try await playhead.send(head, turn: stream, time: now - start)
       }
-      repeat { try play() } while position < progress.frames + device.ahead
+      repeat { try play() } while position < wanted
     }
     while let time = reference?.next(by: now, deviceClock), let samples = reference?.block {
       let chunk = AudioChunk(samples: SharedBuffer(samples), rate: referenceRate)
@@ -198,9 +203,8 @@ final class Player {
   /// Frames of the block of that number, so that a hundred of them are a second at any rate.
   private static func length(of block: Int, at rate: Int) -> Int { (block + 1) * rate / 100 - block * rate / 100 }
 
-  /// Stops the device and says what there was to see.
+  /// Says what there was to see.
   func finish() {
-    device.stop()
     if let recording, !recording.exists {
       context.log("session \(session.name): there was nothing to play; no file was written")
     }

@@ -85,8 +85,8 @@ public struct SpeakerNode: Node {
       reference = bind.output(
         "reference", type: .audio(rate: parameters.referenceRate, channels: 1),
         help: """
-          What comes out of the device, silence included, every 10 ms of the session; for echo cancelling. Nothing at pace \
-          'fast'.
+          What the device plays, silence included, every 10 ms of the session, by when the device takes it; for echo \
+          cancelling. Nothing at pace 'fast'.
           """)
       playhead = bind.output(
         "playhead", help: "How far the device has come, every 10 ms of the session. Nothing at pace 'fast'.")
@@ -111,12 +111,15 @@ public struct SpeakerNode: Node {
     liveDevice =
       parameters.pace == .live
       ? try LiveDevices.playback(named: parameters.device, latency: parameters.latency, clock: context.clock) : nil
+    try liveDevice?.start()
   }
 
   public mutating func run(_ ports: Ports) async throws {
     switch parameters.pace {
     case .fast: try await write(ports)
-    case .device, .live: try await play(ports)
+    case .device, .live:
+      defer { liveDevice?.stop() }
+      try await play(ports)
     }
   }
 
@@ -212,7 +215,7 @@ public struct SpeakerNode: Node {
         parameters.path.isEmpty
         ? nil : Recording(path: names.path(for: session), keepsSilence: parameters.silence == .kept)
       players.append(
-        try Player(
+        Player(
           session, on: device, recording: recording,
           referenceRate: ports.reference.isConnected ? parameters.referenceRate : nil, context))
     case .message(let chunk):

@@ -17,7 +17,8 @@ package final class ClockedPlayback: PlaybackDevice {
     pace = Pace(rate: rate, drift: drift, start: clock.now)
   }
 
-  package func start() { pace.start = clock.now }
+  package func start() {}
+  package func begin(at time: Int64) { pace.start = time }
   package func stop() {}
   package func write(_ samples: UnsafeBufferPointer<Float>) {}
 
@@ -29,7 +30,6 @@ package final class ClockedPlayback: PlaybackDevice {
 /// A microphone that hears a file, by the clock.
 package final class ClockedCapture: CaptureDevice {
   package let rate: Int
-  package let latency = 0
   package var isExact: Bool { pace.drift == 0 }
   private let source: any SampleSource
   private let clock: any TimeSource
@@ -43,7 +43,8 @@ package final class ClockedCapture: CaptureDevice {
     pace = Pace(rate: source.rate, drift: drift, start: clock.now)
   }
 
-  package func start() { pace.start = clock.now }
+  package func start() {}
+  package func begin(at time: Int64) { pace.start = time }
   package func stop() {}
 
   package var progress: DeviceProgress { pace.progress(at: clock.now) }

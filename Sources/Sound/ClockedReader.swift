@@ -8,31 +8,29 @@ package struct ClockedReader {
 
   private let rate: Int
   private let start: Int64
-  private let shift: Double
   /// The device's frames to a frame here, if it were right.
   private let nominalStep: Double
   private var track: SoundTrack
   private var blocks = 0
   /// The device's frame at which the next block begins.
-  private var place: Double
+  private var place: Double = 0
   private var correction: Double = 0
 
-  /// A device that is further off than this has jumped, which no change of rate makes good.
-  private static let widest = 0.01
+  /// Half a second to make good what the device is off, by a change of rate of a thousandth at most: nobody hears it.
+  private static let (slowness, widest) = (0.5, 0.001)
+  /// What is off by more seconds is made good at once: very little at first, when hardly anything is known of the device.
+  private static let (firstPatience, patience) = (0.002, 0.03)
 
   /// - Parameters:
   ///   - deviceRate: at which the device counts.
   ///   - rate: of the blocks.
   ///   - frames: in a block.
-  ///   - shift: by how many of its frames the device counts too late, as one that records does by its latency; negative if
-  ///     it counts too early, as one that plays does.
-  ///   - start: when the device was started, nanoseconds.
-  package init(from deviceRate: Int, to rate: Int, block frames: Int, shift: Int, start: Int64) {
-    (self.rate, self.start, self.shift) = (rate, start, Double(shift))
+  ///   - start: when the device was at its frame 0, nanoseconds.
+  package init(from deviceRate: Int, to rate: Int, block frames: Int, start: Int64) {
+    (self.rate, self.start) = (rate, start)
     nominalStep = Double(deviceRate) / Double(rate)
     track = SoundTrack(rate: deviceRate, readAt: rate)
     block = [Float](repeating: 0, count: frames)
-    place = Double(shift)
   }
 
   /// Samples that were added, or left out if negative, because the device is not quite as fast as it says.
@@ -51,9 +49,9 @@ package struct ClockedReader {
   package mutating func next(by now: Int64, _ clock: DeviceClock) -> Int64? {
     let time = time(of: blocks)
     guard start + time <= now else { return nil }
-    let (from, end, step) = stretch(clock)
+    let (from, step) = stretch(clock)
     guard track.covers(from + Double(block.count - 1) * step) else { return nil }
-    read(from, end, step)
+    read(from, step)
     return time
   }
 
@@ -62,27 +60,34 @@ package struct ClockedReader {
   /// - Returns: when it begins, and how many samples there are; nil if there are none.
   package mutating func rest(_ clock: DeviceClock) -> (time: Int64, count: Int)? {
     let time = time(of: blocks)
-    let (from, end, step) = stretch(clock)
+    let (from, step) = stretch(clock)
     let count = min(block.count, Int(((Double(track.end) - from) / step).rounded(.up)))
     guard count > 0 else { return nil }
-    read(from, end, step)
+    read(from, step)
     return (time, count)
   }
 
   private func time(of block: Int) -> Int64 { Int64(block * self.block.count) * 1_000_000_000 / Int64(rate) }
 
-  /// Where the next block is, in the device's frames.
-  private func stretch(_ clock: DeviceClock) -> (from: Double, end: Double, step: Double) {
-    let end = clock.frames(at: start + time(of: blocks + 1)) + shift
-    let step = (end - place) / Double(block.count)
-    if abs(step - nominalStep) <= nominalStep * Self.widest { return (place, end, step) }
-    return (end - nominalStep * Double(block.count), end, nominalStep)
+  /// Where the next block is: its first frame of the device's, and how many there are to a sample.
+  private func stretch(_ clock: DeviceClock) -> (from: Double, step: Double) {
+    let length = Double(block.count)
+    let step = nominalStep * (1 + clock.deviation / 1e6)
+    let error = clock.frames(at: start + time(of: blocks + 1)) - (place + length * step)
+    let seconds = error / nominalStep / Double(rate)
+    // A device that is exact is off by what numbers are rounded by.
+    if abs(seconds) < 1e-12 { return (place, step) }
+    let isEarly = (blocks + 1) * block.count < rate
+    if abs(seconds) > (isEarly ? Self.firstPatience : Self.patience) { return (place + error, step) }
+    let most = nominalStep * Self.widest
+    let wanted = error / (Self.slowness * Double(rate))
+    return (place, step + min(max(wanted, -most), most))
   }
 
-  private mutating func read(_ from: Double, _ end: Double, _ step: Double) {
+  private mutating func read(_ from: Double, _ step: Double) {
     track.read(into: &block, count: block.count, from: from, step: step)
     correction += (step / nominalStep - 1) * Double(block.count)
-    place = end
+    place = from + Double(block.count) * step
     blocks += 1
     track.forget(before: place)
   }

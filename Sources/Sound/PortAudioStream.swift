@@ -2,6 +2,7 @@
   internal import CPortAudio
   internal import CSoundRing
   internal import Dataflow
+  internal import Glibc
   internal import Synchronization
 
   /// A PortAudio stream whose samples go through a ring: its callback is in C, and neither waits nor allocates.
@@ -14,6 +15,9 @@
     private let clock: any TimeSource
     private let session: PortAudioSession
     private let stream: UnsafeMutableRawPointer
+    private var missedBefore = 0
+    private var faultsBefore = 0
+    private var movedBefore = 0
 
     /// - Parameters:
     ///   - rate: the one to try first; nil for the device's own.
@@ -67,10 +71,39 @@
       sound_ring_destroy(ring)
     }
 
+    /// Sets it going, and waits until it runs steadily: a sound server may take a second or two to find its pace.
     func start() throws(DeviceError) {
       sound_ring_reset(ring)
       let code = LiveDevices.gate.withLock { _ in Pa_StartStream(stream) }
       if code != paNoError.rawValue { throw PortAudioSession.error(name, code) }
+      let steps = 25
+      var seen: [UInt64] = []
+      for _ in 0..<Self.patience / Self.step {
+        usleep(UInt32(Self.step) * 1_000)
+        seen.append(sound_ring_progress(ring).frames)
+        guard seen.count > steps, let last = seen.last else { continue }
+        let window = seen.suffix(steps + 1)
+        let expected = Double(rate * steps * Self.step) / 1_000
+        let isEven = zip(window, window.dropFirst()).allSatisfy { $0 < $1 }
+        if isEven, abs(Double(last - (window.first ?? 0)) / expected - 1) < 0.1 { return }
+      }
+      guard seen.last == 0 else { return }
+      throw DeviceError(
+        device: name, problem: "it was opened and does nothing",
+        fix: "see 'antiphon devices', and whether another program has it")
+    }
+
+    /// Milliseconds between looks at a device that starts, and until no more is to be hoped for.
+    private static let (step, patience) = (20, 5_000)
+
+    /// Frames are counted from the next that is written or read.
+    ///
+    /// - Parameter moved: frames that have been written or read so far.
+    func begin(after moved: Int) {
+      let progress = sound_ring_progress(ring)
+      missedBefore = Int(clamping: progress.missed)
+      faultsBefore = Int(clamping: progress.gaps + progress.faults)
+      movedBefore = moved
     }
 
     func stop() { LiveDevices.gate.withLock { _ in _ = Pa_AbortStream(stream) } }
@@ -83,8 +116,9 @@
       // The callback has the machine's time; the graph may have another.
       let time = progress.time == 0 ? nil : clock.now - (SystemTime().now - progress.time)
       return DeviceProgress(
-        frames: Int(clamping: progress.frames), missed: Int(clamping: progress.missed),
-        faults: Int(clamping: progress.gaps + progress.faults), time: time)
+        frames: Int(clamping: progress.frames) - missedBefore - movedBefore,
+        missed: Int(clamping: progress.missed) - missedBefore,
+        faults: Int(clamping: progress.gaps + progress.faults) - faultsBefore, time: time)
     }
 
     /// In a few milliseconds.
@@ -93,6 +127,7 @@
 
   final class PortAudioPlayback: PlaybackDevice {
     private let stream: PortAudioStream
+    private var written = 0
     init(_ stream: PortAudioStream) { self.stream = stream }
 
     var rate: Int { stream.rate }
@@ -103,16 +138,18 @@
     var progress: DeviceProgress { stream.progress }
     func start() throws(DeviceError) { try stream.start() }
     func stop() { stream.stop() }
+    func begin(at time: Int64) { stream.begin(after: written) }
     func timeToWrite(behind frames: Int) -> Int64 { stream.soon }
 
     func write(_ samples: UnsafeBufferPointer<Float>) {
-      _ = sound_ring_write(stream.ring, samples.baseAddress, UInt32(samples.count))
+      written += Int(sound_ring_write(stream.ring, samples.baseAddress, UInt32(samples.count)))
     }
   }
 
   final class PortAudioCapture: CaptureDevice {
     private let stream: PortAudioStream
     private var block: [Float]
+    private var taken = 0
 
     init(_ stream: PortAudioStream) {
       self.stream = stream
@@ -120,16 +157,26 @@
     }
 
     var rate: Int { stream.rate }
-    var latency: Int { stream.latency }
     var isExact: Bool { false }
     var progress: DeviceProgress { stream.progress }
     func start() throws(DeviceError) { try stream.start() }
     func stop() { stream.stop() }
 
+    func begin(at time: Int64) {
+      while take() > 0 {}
+      stream.begin(after: taken)
+    }
+
     func read(into samples: inout [Float]) throws(AudioFileError) -> Bool {
-      let count = Int(sound_ring_read(stream.ring, &block, UInt32(block.count)))
-      samples.append(contentsOf: block[..<count])
+      samples.append(contentsOf: block[..<take()])
       return true
+    }
+
+    /// Moves what has been recorded into the block.
+    private func take() -> Int {
+      let count = Int(sound_ring_read(stream.ring, &block, UInt32(block.count)))
+      taken += count
+      return count
     }
   }
 #endif

@@ -9,22 +9,27 @@ import Testing
 struct LiveAudioEndToEnd {
   private static let rate = 16_000
 
-  /// Three seconds that sweep from 200 to 4000 Hz, so that no two pieces are alike, and two of silence.
-  private static let sweep: [Float] =
-    (0..<3 * rate).map { frame in
-      let time = Double(frame) / Double(rate)
-      return Float(0.4 * sin(2 * Double.pi * (200 * time + 3_800 / 6 * time * time)))
-    } + [Float](repeating: 0, count: 2 * rate)
+  /// Three seconds of noise without much treble, of which no two pieces are alike, and two of silence.
+  private static let noise: [Float] = {
+    var (random, once, twice): (UInt64, Float, Float) = (1, 0, 0)
+    let noise = (0..<3 * rate).map { _ -> Float in
+      random = random &* 6_364_136_223_846_793_005 &+ 1_442_695_040_888_963_407
+      once = 0.55 * once + 0.45 * (Float(random >> 40) / Float(1 << 23) - 1)
+      twice = 0.55 * twice + 0.45 * once
+      return 0.6 * twice
+    }
+    return noise + [Float](repeating: 0, count: 2 * rate)
+  }()
 
   @Test func whatIsPlayedIsHeardWithoutGaps() async throws {
     let folder = try Scratch()
     let server = try await SoundServer(in: folder)
-    try wave(Self.sweep).write(to: URL(fileURLWithPath: folder.file("sweep.wav")))
+    try wave(Self.noise).write(to: URL(fileURLWithPath: folder.file("noise.wav")))
     let graph = try folder.write(
       """
       antiphon: 1
       nodes:
-        capture: { kind: audio-capture, with: { path: sweep.wav } }
+        capture: { kind: audio-capture, with: { path: noise.wav } }
         out: { kind: speaker, with: { pace: live, device: antiphon, path: "" } }
         reference: { kind: speaker, with: { path: reference.wav } }
         microphone: { kind: microphone, with: { device: antiphon } }
@@ -39,26 +44,22 @@ struct LiveAudioEndToEnd {
     await command.says("ppm of the clock")
     command.send(SIGINT)
     await command.ends()
-    let heard = samples(folder.read("heard.wav"))
-    let start = try #require(place(of: Array(Self.sweep[1_600..<4_800]), in: heard), "it was not heard") - 1_600
-    var worst = (likeness: 1.0, shift: 0)
-    for piece in stride(from: 0, to: 3 * Self.rate - 1_600, by: 1_600) {
-      let sound = Array(Self.sweep[piece..<piece + 1_600])
-      let first = max(0, start + piece - 160)
-      let around = Array(heard[first..<min(heard.count, start + piece + 1_760)])
-      let found = try #require(place(of: sound, in: around), "10 ms around \(piece)")
-      let shift = found + first - start - piece
-      if abs(shift) > abs(worst.shift) { worst.shift = shift }
-      worst.likeness = min(worst.likeness, likeness(sound, around, at: found))
-    }
-    #expect(worst.likeness > 0.98, "every 100 ms of it are there")
-    #expect(abs(worst.shift) <= 16, "and where they belong, to a millisecond; one is off by \(worst.shift) samples")
-    // The reference is what was played, where it was.
-    let reference = samples(folder.read("reference.wav"))
-    let played = try #require(place(of: Array(Self.sweep[1_600..<4_800]), in: reference), "it is not in the reference")
-    let part = Array(reference[played..<min(reference.count, played + 2 * Self.rate)])
-    #expect(likeness(Array(Self.sweep[1_600..<1_600 + part.count]), part, at: 0) > 0.98)
     #expect(!command.errors.contains("ran dry"), "\(command.errors)")
+    for name in ["heard.wav", "reference.wav"] {
+      let sound = samples(folder.read(name))
+      let start = try #require(place(of: Array(Self.noise[1_600..<4_800]), in: sound), "it is not in \(name)") - 1_600
+      var shifts = [0]
+      for piece in stride(from: 0, to: 3 * Self.rate - 1_600, by: 1_600) {
+        let first = max(0, start + piece - 200)
+        let around = Array(sound[first..<min(sound.count, start + piece + 1_800)])
+        let found = try #require(place(of: Array(Self.noise[piece..<piece + 1_600]), in: around), "\(piece) in \(name)")
+        shifts.append(found + first - start - piece)
+      }
+      // While the clocks find each other a device may be read faster or slower by a thousandth. A hole would be 80 samples.
+      let steps = zip(shifts, shifts.dropFirst()).map { abs($0 - $1) }
+      #expect(steps.allSatisfy { $0 <= 16 }, "no holes in \(name): \(shifts)")
+      #expect(shifts.allSatisfy { abs($0) <= 80 }, "it stays where it belongs in \(name): \(shifts)")
+    }
   }
 
   @Test func devicesAreListed() async throws {
@@ -128,7 +129,7 @@ struct LiveAudioEndToEnd {
   private func place(of sound: [Float], in whole: [Float]) -> Int? {
     guard whole.count >= sound.count else { return nil }
     let all = (0...whole.count - sound.count).map { likeness(sound, whole, at: $0) }
-    guard let best = all.indices.max(by: { all[$0] < all[$1] }), all[best] > 0.7 else { return nil }
+    guard let best = all.indices.max(by: { all[$0] < all[$1] }), all[best] > 0.8 else { return nil }
     return best
   }
 

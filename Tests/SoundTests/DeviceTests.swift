@@ -76,7 +76,7 @@ private struct Teller {
     let (rate, seconds) = (16_000, 600)
     let actual = Double(rate) * (1 + drift / 1e6)
     var clock = DeviceClock(nominalRate: rate, start: 0)
-    var reader = ClockedReader(from: rate, to: rate, block: 160, shift: 0, start: 0)
+    var reader = ClockedReader(from: rate, to: rate, block: 160, start: 0)
     var worst: Float = 0
     var count = 0
     for block in 1...seconds * 100 {
