@@ -198,7 +198,7 @@ def safetensors():
 
 def onnx_branches():
     """Every type as raw bytes, numbers in typed fields, and constants of one name in both branches of a condition."""
-    types = {torch.float32: 1, torch.uint8: 2, torch.int64: 7, torch.bool: 9, torch.float16: 10, torch.float64: 11, torch.bfloat16: 16}
+    types = {torch.float32: 1, torch.int64: 7, torch.bool: 9, torch.float16: 10, torch.float64: 11, torch.bfloat16: 16}
 
     def raw(name, tensor):
         data = tensor.contiguous().view(torch.uint8).numpy().tobytes() if tensor.numel() else b""
