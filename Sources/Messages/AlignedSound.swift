@@ -34,7 +34,9 @@ public struct AlignedSound: Sendable {
 
   /// The position of a moment of session time, in nanoseconds; the nearest sample's.
   public func position(of time: Int64) -> Int {
-    let (seconds, rest) = time.quotientAndRemainder(dividingBy: 1_000_000_000)
+    var (seconds, rest) = time.quotientAndRemainder(dividingBy: 1_000_000_000)
+    // Before the session's beginning, too, the nearest one.
+    if rest < 0 { (seconds, rest) = (seconds - 1, rest + 1_000_000_000) }
     return Int(seconds) * rate + Int((rest * Int64(rate) + 500_000_000) / 1_000_000_000)
   }
 

@@ -61,6 +61,13 @@ import Testing
     #expect(read(sound, at: 124, 1).missing == 1)
   }
 
+  @Test func positionsAreThoseOfTheNearestSample() {
+    let sound = AlignedSound(rate: 16_000, seconds: 1)
+    for (time, position) in [(0, 0), (62_500, 1), (62_499, 1), (31_249, 0), (-62_500, -1), (-30_000_000, -480)] {
+      #expect(sound.position(of: Int64(time)) == position, "\(time) ns")
+    }
+  }
+
   @Test func noStampAndNoSampleDoesHarm() {
     var sound = AlignedSound(rate: 16_000, seconds: 1)
     for time in [Int64.min, -1, 0, 1 << 40, .max] { sound.write(chunk([.nan, .infinity, 1], at: time)) }

@@ -108,6 +108,7 @@
       #expect(outcome.meter.count >= 10)
       #expect((outcome.meter.last ?? 0) > 15)
       #expect(outcome.log.contains { $0.contains("echo return loss enhancement") })
+      #expect(!outcome.log.contains { $0.contains("was not there") }, "\(outcome.log)")
     }
 
     @Test(arguments: [false, true])

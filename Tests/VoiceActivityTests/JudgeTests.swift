@@ -55,7 +55,6 @@ import VoiceActivity
       return sample + level * 1.732 * Float(Int64(bitPattern: random) >> 40) / Float(1 << 23)
     }
     let spans = Self.spans(sound, try Self.silero())
-    print("silero", ratio as Any, spans, "energy", Self.spans(sound, SpeechLevel(rate: 16_000)))
     #expect(spans.count == 1)
     guard let span = spans.first else { return }
     #expect(abs(span.lowerBound - 3_000) < 400, "\(span)")
