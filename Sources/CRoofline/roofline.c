@@ -15,14 +15,17 @@
   }                                                                       \
   return (double)rounds * CHAINS * operations
 
-#define READ_LOOP(vector)                                                                          \
-  const vector *from = start, *end = from + count / sizeof(vector);                                \
-  vector sums[8] = {{0}};                                                                          \
-  for (; from < end; from += 8)                                                                    \
-    _Pragma("clang loop unroll(full)") for (int i = 0; i < 8; i++) sums[i] += from[i];             \
-  vector sum = sums[0] + sums[1] + sums[2] + sums[3] + sums[4] + sums[5] + sums[6] + sums[7];      \
-  long total = 0;                                                                                  \
-  for (unsigned long i = 0; i < sizeof(vector) / sizeof(long); i++) total ^= (long)sum[i];         \
+// Four streams at once: one alone does not keep memory busy.
+#define READ_LOOP(vector)                                                                                     \
+  const size_t part = count / 4;                                                                              \
+  const char *from = start;                                                                                   \
+  vector sums[4] = {{0}};                                                                                     \
+  for (size_t at = 0; at < part; at += 2 * sizeof(vector))                                                    \
+    _Pragma("clang loop unroll(full)") for (int i = 0; i < 4; i++) sums[i] +=                                 \
+        *(const vector *)(from + i * part + at) + *(const vector *)(from + i * part + at + sizeof(vector));   \
+  vector sum = sums[0] + sums[1] + sums[2] + sums[3];                                                         \
+  long total = 0;                                                                                             \
+  for (unsigned long i = 0; i < sizeof(vector) / sizeof(long); i++) total ^= (long)sum[i];                    \
   return total
 
 #if defined(__x86_64__)

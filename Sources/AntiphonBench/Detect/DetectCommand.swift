@@ -38,7 +38,9 @@ struct DetectCommand: AsyncParsableCommand {
     let drive = DetectorDrive(kind: kind, settings: settings, chunk: chunk * DetectorDrive.rate / 1_000)
     let machine = Machine.current()
     let outcomes = try await drive.run(recordings.map { recording in { try set.samples(recording, in: sounds) } })
-    var result = DetectResult(machine: machine, about: set.about, detector: ([kind] + settings).joined(separator: " "))
+    var result = DetectResult(
+      machine: machine, about: set.about, detector: ([kind] + settings).joined(separator: " "),
+      commandWords: set.commandWords)
     for (recording, outcome) in zip(recordings, outcomes) { result.add(recording, outcome, faults) }
     json ? try print(result.json()) : print(result.description)
   }
@@ -64,7 +66,8 @@ struct DetectResult: Codable {
   var detector: String
   /// By condition, in the order of the recordings.
   var commands: [Group] = []
-  var near = Group(name: "near-misses")
+  /// By whether they hold a word of a command.
+  var near = [Group(name: "with a command's word in it"), Group(name: "that sound like a command")]
   var talk: [Group] = []
   /// Milliseconds from a command's end and from its start to the sound that the detector had got when it said so.
   var fromEnd = Samples()
@@ -87,8 +90,10 @@ struct DetectResult: Codable {
     init(name: String) { self.name = name }
   }
 
-  init(machine: Machine, about: String, detector: String) {
-    (self.machine, self.about, self.detector) = (machine, about, detector)
+  private let commandWords: Set<String>
+
+  init(machine: Machine, about: String, detector: String, commandWords: Set<String>) {
+    (self.machine, self.about, self.detector, self.commandWords) = (machine, about, detector, commandWords)
   }
 
   /// Seconds after an utterance's end at which a detection is still its own.
@@ -101,11 +106,14 @@ struct DetectResult: Codable {
     group.hours = outcome.duration / 3_600
     var rest = outcome.found
     for utterance in recording.utterances {
+      let resembles = SoundSet.words(utterance.text).isDisjoint(with: commandWords) ? 1 : 0
+      if recording.kind == .near { near[resembles].count += 1 }
       group.count += 1
       let own = rest.filter { $0.heard >= utterance.start && $0.heard <= utterance.end + Self.patience }
       rest.removeAll { $0.heard >= utterance.start && $0.heard <= utterance.end + Self.patience }
       if let first = own.first {
         group.found += 1
+        if recording.kind == .near { near[resembles].found += 1 }
         if recording.kind == .commands {
           fromEnd.add((first.heard - utterance.end) * 1e3)
           fromStart.add((first.heard - utterance.start) * 1e3)
@@ -122,7 +130,7 @@ struct DetectResult: Codable {
     }
     switch recording.kind {
     case .commands: Self.merge(group, as: "\(recording.condition), \(recording.voices)", into: &commands)
-    case .near: near.add(group)
+    case .near: Self.merge(group, as: "between near-misses", into: &talk)
     case .talk: Self.merge(group, as: "talk", into: &talk)
     case .own: Self.merge(group, as: "own voice", into: &talk)
     }
@@ -144,8 +152,8 @@ struct DetectResult: Codable {
     for group in commands + [total] { recall.add(group.recall) }
     var alarms = TextTable(["false alarms, synthetic speech", "hours", "alarms", "an hour", "95 %"])
     for group in talk { alarms.add(group.rate) }
-    let misses = Interval.proportion(near.found, of: near.count)
-    let share = near.count > 0 ? 100 * Double(near.found) / Double(near.count) : 0
+    var misses = TextTable(["near-misses taken for commands, synthetic speech", "utterances", "taken %", "95 %"])
+    for group in near { misses.add(Array(group.recall.dropLast())) }
     func latency(_ samples: Samples) -> String {
       String(format: "p50 %.0f, p95 %.0f, most %.0f", samples.median, samples.quantile(0.95), samples.most)
     }
@@ -155,9 +163,9 @@ struct DetectResult: Codable {
 
       \(recall.description)
 
+      \(misses.description)
+
       \(alarms.description)
-      near-misses taken for commands: \(near.found) of \(near.count), \(String(format: "%.1f", share)) % \
-      (95 %: \(percent(misses)))
 
       ms of sound from a command's end: \(latency(fromEnd)); from its start: \(latency(fromStart))
       processor time: \(String(format: "%.2f", 100 * cost / max(duration, 1e-9))) % of one core for sound as it comes \

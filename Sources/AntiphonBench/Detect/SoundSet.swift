@@ -34,6 +34,16 @@ struct SoundSet: Decodable {
     var end: Double
   }
 
+  /// The words that its commands are made of.
+  var commandWords: Set<String> {
+    let commands = recordings.filter { $0.kind == .commands }.flatMap(\.utterances)
+    return commands.reduce(into: []) { $0.formUnion(Self.words($1.text)) }
+  }
+
+  static func words(_ text: String) -> Set<String> {
+    Set(text.lowercased().split { !$0.isLetter && $0 != "'" }.map(String.init))
+  }
+
   /// - Throws: a file that is missing or is no manifest.
   static func load(_ folder: String) throws -> SoundSet {
     let file = URL(fileURLWithPath: folder).appendingPathComponent("manifest.json")

@@ -32,8 +32,12 @@ struct Roofline: Codable {
     }
     // Far more than caches hold.
     let size = 512 << 20
-    let memory = UnsafeMutableRawPointer.allocate(byteCount: size, alignment: 64)
+    let memory = UnsafeMutableRawPointer.allocate(byteCount: size, alignment: 2 << 20)
     defer { memory.deallocate() }
+    #if os(Linux)
+      // Pages as large as can be had: looking up small ones costs time, too.
+      madvise(memory, size, Int32(MADV_HUGEPAGE))
+    #endif
     memset(memory, 1, size)
     let readable = UnsafeRawPointer(memory)
     roofline.readByOne = best { reading(readable, size, threads: 1) }
