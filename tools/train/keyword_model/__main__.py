@@ -24,12 +24,12 @@ def parse():
     parser.add_argument("--work", type=Path, default=work_folder(), help="where everything is made (default: %(default)s)")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--scale", type=float, default=1.0, help="of the pool of clips; less for a trial")
-    parser.add_argument("--shards", type=int, default=48, help="of 512 scenes each (default: %(default)s)")
-    parser.add_argument("--mined", type=int, default=8, help="shards of mistakes, of 4096 scenes each (default: %(default)s)")
-    parser.add_argument("--steps", type=int, default=9000, help="of the whole training (default: %(default)s)")
+    parser.add_argument("--shards", type=int, default=46, help="of 512 scenes each (default: %(default)s)")
+    parser.add_argument("--mined", type=int, default=0, help="shards of mistakes, each of 4096 scenes (default: none)")
+    parser.add_argument("--steps", type=int, default=3300, help="of the whole training (default: %(default)s)")
     parser.add_argument("--minutes", type=float, default=1e9, help="stop after so many; the next call goes on")
     parser.add_argument("--out", type=Path, default=MODEL, help="the file of weights (default: %(default)s)")
-    parser.add_argument("--threshold", type=float, default=0.9, help="that the file recommends (default: %(default)s)")
+    parser.add_argument("--threshold", type=float, default=0.8, help="that the file recommends (default: %(default)s)")
     parser.add_argument("--processes", type=int, default=2)
     return parser.parse_args()
 
@@ -57,7 +57,7 @@ def main():
 
     if arguments.step == "mine":
         mine()
-    elif arguments.step == "all":
+    elif arguments.step == "all" and arguments.mined > 0:
         # What it still mistakes after two thirds of the way is heard more often in the last.
         fit(arguments.steps * 2 // 3)
         mine()

@@ -53,10 +53,10 @@ def requests(seed, scale=1.0):
             wanted.append(Request(kind, text(), voices(rng, kind), manner, rng.randrange(1 << 30)))
 
     for command in talk.COMMANDS:
-        add(command, 1400, lambda command=command: command_text(rng, command))
-    add("near", 3000, lambda: rng.choice(talk.SPELLINGS).format(rng.choice(talk.NEAR_MISSES)))
-    add("talk", 3200, lambda: talk.talk(rng))
-    add("own", 450, lambda: talk.talk(rng))
+        add(command, 4200, lambda command=command: command_text(rng, command))
+    add("near", 9000, lambda: rng.choice(talk.SPELLINGS).format(rng.choice(talk.NEAR_MISSES)))
+    add("talk", 9600, lambda: talk.talk(rng))
+    add("own", 1350, lambda: talk.talk(rng))
     return wanted
 
 
