@@ -31,11 +31,11 @@
           var next: Int64 = 0
           reading: while let event = try await node.next() {
             switch event {
-            case .message(_, let value, _, let time):
+            case .message("audio", let value, _, let time):
               #expect(time == next, "no gap and no overlap, from 0 on")
               next += (value as? AudioChunk)?.duration ?? 0
-            case .turnEnded: break reading
-            case .turnCut, .sessionEnded: break
+            case .turnEnded("audio", _): break reading
+            case .message, .turnEnded, .turnCut, .sessionEnded: break
             }
           }
           #expect(next > 500_000_000)
