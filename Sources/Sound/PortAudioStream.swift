@@ -131,8 +131,8 @@
     init(_ stream: PortAudioStream) { self.stream = stream }
 
     var rate: Int { stream.rate }
-    /// What the callback takes at once, and one block more for a thread that is late.
-    var ahead: Int { max(stream.largest, rate / 100) + rate / 100 }
+    /// What the callback takes at once, and half of what the device may keep, for a thread that is late.
+    var ahead: Int { max(stream.largest, rate / 100) + max(stream.latency / 2, rate / 100) }
     var latency: Int { stream.latency }
     var isExact: Bool { false }
     var progress: DeviceProgress { stream.progress }
