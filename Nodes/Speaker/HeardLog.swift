@@ -8,8 +8,7 @@ struct HeardLog {
   private var turns: [Turn: Int] = [:]
 
   private struct Entry {
-    /// Nil for silence and fades.
-    var turn: Turn?
+    var turn: Turn
     /// Frames of what was given.
     var frames: Int
     /// The device's frames, from and to.
@@ -19,14 +18,16 @@ struct HeardLog {
     var heard = 0
   }
   private var entries: [Entry] = []
+  /// Turns that are known to have been interrupted.
+  private var cut: Set<Turn> = []
 
   /// All that was written has been heard.
   var isEmpty: Bool { entries.isEmpty }
 
   /// - Parameters:
-  ///   - frames: of what was given; 0 for what does not count.
+  ///   - frames: of what was given.
   ///   - range: where the device plays them, in frames of its own.
-  mutating func wrote(_ turn: Turn?, frames: Int, at range: Range<Int>) {
+  mutating func wrote(_ turn: Turn, frames: Int, at range: Range<Int>) {
     entries.append(Entry(turn: turn, frames: frames, start: range.lowerBound, end: range.upperBound))
   }
 
@@ -34,6 +35,19 @@ struct HeardLog {
   mutating func wroteEnd(of turn: Turn, at frame: Int) {
     entries.append(Entry(turn: turn, frames: 0, start: frame, end: frame, isEnd: true))
   }
+
+  /// Frames of the turn that the device was given, whether or not they have been heard; nil if it was given none.
+  func given(of turn: Turn) -> Int? {
+    let waiting = entries.filter { $0.turn == turn && !$0.isEnd }
+    if turns[turn] == nil, waiting.isEmpty { return nil }
+    return waiting.reduce(turns[turn, default: 0]) { $0 + $1.frames - $1.heard }
+  }
+
+  /// The turn was interrupted, and is of interest only until what was given has been heard.
+  mutating func forget(_ turn: Turn) { cut.insert(turn) }
+
+  /// Turns of which something waits to be heard, or has been.
+  var underWay: Set<Turn> { Set(turns.keys).union(entries.map(\.turn)) }
 
   /// The device has come to a frame.
   ///
@@ -47,22 +61,21 @@ struct HeardLog {
     for index in entries.indices {
       let entry = entries[index]
       guard entry.start < frame || entry.end <= frame else { break }
-      if let turn = entry.turn {
-        let length = max(1, entry.end - entry.start)
-        let heard = frame >= entry.end ? entry.frames : entry.frames * (frame - entry.start) / length
-        if heard > entry.heard {
-          if let last = grown, last != turn { tell() }
-          grown = turn
-          frames += heard - entry.heard
-          turns[turn, default: 0] += heard - entry.heard
-          entries[index].heard = heard
-        }
-        if entry.isEnd {
-          tell()
-          grown = nil
-          turns[turn] = nil
-          ended(turn)
-        }
+      let turn = entry.turn
+      let length = max(1, entry.end - entry.start)
+      let heard = frame >= entry.end ? entry.frames : entry.frames * (frame - entry.start) / length
+      if heard > entry.heard {
+        if let last = grown, last != turn { tell() }
+        grown = turn
+        frames += heard - entry.heard
+        turns[turn, default: 0] += heard - entry.heard
+        entries[index].heard = heard
+      }
+      if entry.isEnd {
+        tell()
+        grown = nil
+        turns[turn] = nil
+        ended(turn)
       }
       if entry.end > frame { break }
       gone = index + 1
@@ -70,6 +83,9 @@ struct HeardLog {
     tell()
     entries.removeFirst(gone)
     // What has been handed over is heard even if the turn was interrupted; then nothing more comes.
-    for turn in turns.keys where turn.isCut && !entries.contains(where: { $0.turn == turn }) { turns[turn] = nil }
+    for turn in cut where !entries.contains(where: { $0.turn == turn }) {
+      turns[turn] = nil
+      cut.remove(turn)
+    }
   }
 }

@@ -72,6 +72,15 @@ final class Player {
   }
 
   func end(_ turn: Turn) { queue.end(turn) }
+
+  /// The turns up to this one were interrupted: what the device has of them will be heard, and what they fade out with.
+  func cut(through epoch: UInt32) {
+    for turn in log.underWay where turn.epoch > 0 && turn.epoch <= epoch {
+      if let given = log.given(of: turn) { context.played(time(given + queue.fade(of: turn)), of: turn) }
+      log.forget(turn)
+    }
+  }
+
   func endInput() { inputIsOver = true }
 
   /// Whether more sound may come.
@@ -104,7 +113,7 @@ final class Player {
     }
     let heard = Int(deviceClock.frames(at: now)) - device.latency
     log.heard(to: heard) { turn, frames in
-      if turn.epoch > 0 { context.played(time(frames), of: turn) }
+      if turn.epoch > 0, !turn.isCut { context.played(time(frames), of: turn) }
     } ended: { turn in
       context.endTurn(turn)
     }
@@ -157,12 +166,9 @@ final class Player {
       case .end(let turn):
         log.wroteEnd(of: turn, at: place(filled))
         continue
-      case .sound(let turn, let frames):
+      case .sound(let turn, let frames), .fade(let turn, let frames):
         count = frames
         log.wrote(turn, frames: frames, at: place(filled)..<place(filled + frames))
-      case .fade(let frames):
-        count = frames
-        log.wrote(nil, frames: 0, at: place(filled)..<place(filled + frames))
       case .silence(let frames): count = frames
       }
       var isSilence = false

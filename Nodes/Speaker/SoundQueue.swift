@@ -13,7 +13,7 @@ struct SoundQueue {
     /// So many frames of what was given.
     case sound(Turn, frames: Int)
     /// What an interrupted turn fades out with.
-    case fade(frames: Int)
+    case fade(Turn, frames: Int)
     /// Nothing was there to play.
     case silence(frames: Int)
     /// All of the turn has been taken out.
@@ -82,8 +82,9 @@ struct SoundQueue {
   ///   - block: interleaved samples, at least `count` frames; the rest is left alone.
   mutating func render(_ count: Int, into block: inout [Float], _ found: (Stretch) -> Void) {
     for index in 0..<count * channels { block[index] = 0 }
+    let last = sounding
     var filled = fade(into: &block, upTo: count)
-    if filled > 0 { found(.fade(frames: filled)) }
+    if filled > 0, let last { found(.fade(last, frames: filled)) }
     taking: while let item = items.first {
       switch item {
       case .end(let turn):
@@ -109,6 +110,15 @@ struct SoundQueue {
     dry?.frames += count - filled
     sounding = nil
     found(.silence(frames: count - filled))
+  }
+
+  /// Frames that a turn which is interrupted now will fade out with.
+  func fade(of turn: Turn) -> Int {
+    guard turn == sounding else { return 0 }
+    let left = items.reduce(0) { sum, item in
+      if case .sound(let piece) = item, piece.turn == turn { sum + piece.left } else { sum }
+    }
+    return min(margin, left)
   }
 
   /// Drops what was interrupted, and fades out what of it was to be heard just now.

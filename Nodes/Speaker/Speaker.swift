@@ -221,8 +221,8 @@ public struct SpeakerNode: Node {
     case .message(let chunk):
       if let problem = player(chunk.session)?.append(chunk) { context.fail(chunk.turn, because: problem) }
     case .turnEnded(let turn): if let player = player(turn.session) { player.end(turn) } else { context.endTurn(turn) }
-    // The players see by themselves what was interrupted.
-    case .turnCut: break
+    // The players see by themselves what is to be dropped.
+    case .turnCut(let cut): player(cut.session)?.cut(through: cut.epoch)
     case .sessionEnded(let session):
       if let player = player(session) { player.endInput() } else { context.endSession(session) }
     }

@@ -98,7 +98,11 @@ import Testing
       let full = references.bytes(of: turn.epoch)
       let played = references.bytes(turn.played ?? 0)
       #expect(turn.outcome == .completed ? played == full : played <= full, "turn \(turn.epoch)")
-      #expect(heard.prefix(played) == rest.prefix(played), "turn \(turn.epoch)")
+      // What was interrupted fades out over 5 ms.
+      let whole = turn.outcome == .completed ? played : max(0, played - references.bytes(5_000_000))
+      // Not in the macro, which would show where tens of thousands of bytes differ.
+      let isSame = heard.prefix(whole) == rest.prefix(whole)
+      #expect(isSame, "turn \(turn.epoch)")
       heard = heard.dropFirst(played)
       rest = rest.dropFirst(full)
     }

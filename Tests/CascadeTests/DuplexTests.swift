@@ -46,7 +46,7 @@
       try wave(samples).write(to: listen)
       let graph = root.appendingPathComponent("Graphs/duplex.yaml").path
       let record = folder.appendingPathComponent("talk.wav").path
-      let overrides = ["listen=\(listen.path)", "record=\(record)", "pace=device"] + settings
+      let overrides = ["listen=\(listen.path)", "record=\(record)", "pace=device", "ahead=30"] + settings
       let nodes = try GraphDescription.load(path: graph, overrides: overrides, swaps: swaps).nodes.count
       let run = try TestRun(
         file: graph, overrides: overrides, swaps: swaps,

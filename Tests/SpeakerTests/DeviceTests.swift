@@ -98,7 +98,7 @@ private func onDevice(
       while !turn.isCut { await Task.yield() }
       await desk.tick()
       while desk.node.turns.isEmpty { await desk.tick() }
-      #expect(desk.node.turns.first?.played == 70_000_000)
+      #expect(desk.node.turns.first?.played == 75_000_000, "with what it faded out with")
       let next = try await desk.node.beginTurn(in: desk.session)
       try await desk.send([Float](repeating: -0.5, count: 80), turn: next)
       desk.node.endTurn(next)
