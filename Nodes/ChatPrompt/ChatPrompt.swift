@@ -10,7 +10,7 @@ internal import ModelKit
 /// A turn in which nothing was said (noise that Whisper made no words of) gets no prompt: it ends, and nobody answers.
 public struct ChatPromptNode: Node {
   public static let kind = "chat-prompt"
-  public static let summary = "Turns text into a chat model's prompt (ChatML), with a system prompt and what was said before."
+  public static let summary = "Turns text into a chat model's prompt (ChatML), with what was said before."
 
   /// What graph files set; `antiphon nodes` tells of each.
   public struct Parameters: NodeParameters {

@@ -8,7 +8,7 @@ internal import Sound
 /// The left channel is the user's, the right one the assistant's; both go by the session's time.
 public struct ConversationRecorderNode: Node {
   public static let kind = "conversation-recorder"
-  public static let summary = "Records a conversation: sound of both sides, a timeline as JSON, and a picture of it (SVG)."
+  public static let summary = "Records a conversation: sound of both sides, a timeline, and its picture (SVG)."
 
   /// What graph files set; `antiphon nodes` tells of each.
   public struct Parameters: NodeParameters {
@@ -42,7 +42,8 @@ public struct ConversationRecorderNode: Node {
       user = bind.input("user", type: sound, help: "What the microphone hears.")
       assistant = bind.input(
         "assistant", type: sound, optional: true, help: "What is played, silence included: the speaker's reference.")
-      speech = bind.input("speech", type: sound, optional: true, help: "What is taken for a question, each in its turn.")
+      speech = bind.input(
+        "speech", type: sound, optional: true, help: "What is taken for a question, each in its turn.")
       text = bind.input("text", optional: true, help: "What was understood of the questions.")
       detections = bind.input("detections", optional: true, help: "What the detector heard.")
       answer = bind.input("answer", optional: true, help: "Where the answers stand, and what was heard of them.")

@@ -8,7 +8,7 @@ public import Messages
 /// know, such as ``voice-activity``, is said here.
 public struct PlaybackGateNode: Node {
   public static let kind = "playback-gate"
-  public static let summary = "Hands answers to a sound device bit by bit, silences what is interrupted, tells what was heard."
+  public static let summary = "Hands answers to a sound device bit by bit; silences what is interrupted."
   public static let ending = Ending.explicit
 
   /// What graph files set; `antiphon nodes` tells of each.
@@ -23,7 +23,8 @@ public struct PlaybackGateNode: Node {
           How much sound the device is given before it has played it; what is interrupted sounds for so long. Too little \
           and the device runs dry on a busy machine.
           """)
-      fade = read("fade", default: 5, in: 0...100, unit: "ms", help: "How long it takes to fall silent, and to come back.")
+      fade = read(
+        "fade", default: 5, in: 0...100, unit: "ms", help: "How long it takes to fall silent, and to come back.")
     }
   }
 
@@ -37,7 +38,8 @@ public struct PlaybackGateNode: Node {
     public let answer: Output<AnswerState>
 
     public init(_ bind: inout PortBinder, _ parameters: Parameters) throws {
-      audio = bind.input("audio", help: "Answers, each in its turn, of any rate, which must stay the same in a session.")
+      audio = bind.input(
+        "audio", help: "Answers, each in its turn, of any rate, which must stay the same in a session.")
       said = bind.input("said", optional: true, help: "What the answers say and by when.")
       control = bind.input(
         "control", optional: true,
@@ -49,7 +51,8 @@ public struct PlaybackGateNode: Node {
           played.
           """)
       output = bind.output("audio", help: "What is to be played now, in pieces of 10 ms, of the session as a whole.")
-      answer = bind.output("answer", help: "Where the answers stand: speaking, paused, finished or cut, and what was heard.")
+      answer = bind.output(
+        "answer", help: "Where the answers stand: speaking, paused, finished or cut, and what was heard.")
     }
   }
 

@@ -139,7 +139,8 @@ public struct HarnessError: Error, Sendable, CustomStringConvertible {
 /// - Throws: what the body throws, or else the node's failure.
 public func withNode<N: Node>(
   _ type: N.Type, parameters: [String: Dataflow.ParameterValue] = [:], over carrier: Carrier = .direct,
-  without unconnected: [String] = [], seed: UInt64 = 0, clock: any TimeSource = SystemTime(), _ body: (NodeHarness) async throws -> Void
+  without unconnected: [String] = [], seed: UInt64 = 0, clock: any TimeSource = SystemTime(),
+  _ body: (NodeHarness) async throws -> Void
 ) async throws {
   let (manifest, faults) = type.manifest(reading: ParameterReader(parameters))
   if let fault = faults.first { throw fault }

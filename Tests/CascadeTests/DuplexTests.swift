@@ -23,7 +23,7 @@
     private struct Course: Decodable {
       struct Question: Decodable { var text: String }
       struct Command: Decodable { var label: String, start: Double, end: Double, told: Double }
-      struct Answer: Decodable { var epoch: Int, outcome: String, start: Double, end: Double, played: Double, heard: String }
+      struct Answer: Decodable { var outcome: String, start: Double, end: Double, played: Double, heard: String }
       var questions: [Question]
       var commands: [Command]
       var answers: [Answer]

@@ -14,7 +14,9 @@ import Testing
   private struct Written: Decodable {
     struct Question: Decodable { var epoch: Int, start: Double, end: Double, text: String }
     struct Command: Decodable { var label: String, start: Double, end: Double }
-    struct Answer: Decodable { var epoch: Int, start: Double, end: Double, outcome: String, played: Double, heard: String, pauses: [Double] }
+    struct Answer: Decodable {
+      var start: Double, end: Double, outcome: String, played: Double, heard: String, pauses: [Double]
+    }
     struct Queue: Decodable { var edge: String, waiting: [Int] }
     var length: Double
     var questions: [Question]

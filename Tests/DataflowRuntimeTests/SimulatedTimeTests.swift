@@ -78,7 +78,9 @@ private struct TickNode: Node {
   }
   let parameters: Parameters
   let context: NodeContext
-  init(_ parameters: Parameters, _ context: NodeContext) throws { (self.parameters, self.context) = (parameters, context) }
+  init(_ parameters: Parameters, _ context: NodeContext) throws {
+    (self.parameters, self.context) = (parameters, context)
+  }
   mutating func run(_ ports: Ports) async throws {
     guard let session = context.beginSession(named: "ticks") else { return }
     for number in 1...parameters.count {
@@ -126,7 +128,9 @@ private struct WatchNode: Node {
   }
   let parameters: Parameters
   let context: NodeContext
-  init(_ parameters: Parameters, _ context: NodeContext) throws { (self.parameters, self.context) = (parameters, context) }
+  init(_ parameters: Parameters, _ context: NodeContext) throws {
+    (self.parameters, self.context) = (parameters, context)
+  }
   mutating func run(_ ports: Ports) async throws {
     for try await text in ports.tick {
       let now = context.clock.now

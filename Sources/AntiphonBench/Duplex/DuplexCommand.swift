@@ -71,7 +71,8 @@
       let catalog = NodeCatalog(nodes: Catalog.nodes, messages: MessageTypes.all)
       let plan = try Planner.plan(
         GraphDescription.load(
-          path: graph, overrides: ["listen=\(listen)", "record=\(record)", "pace=device", "ahead=30"] + settings, swaps: swaps),
+          path: graph, overrides: ["listen=\(listen)", "record=\(record)", "pace=device", "ahead=30"] + settings,
+          swaps: swaps),
         catalog: catalog,
         options: Planner.Options(
           settings: RunSettings(threads: threads, kernels: Compute.description), runDirectory: directory.path))

@@ -75,7 +75,9 @@ enum WaveSamples {
   /// One channel.
   static func write(_ samples: [Float], to path: String) throws {
     var data = Data("RIFF".utf8)
-    func put<I: FixedWidthInteger>(_ value: I) { withUnsafeBytes(of: value.littleEndian) { data.append(contentsOf: $0) } }
+    func put<I: FixedWidthInteger>(_ value: I) {
+      withUnsafeBytes(of: value.littleEndian) { data.append(contentsOf: $0) }
+    }
     put(UInt32(36 + 2 * samples.count))
     data.append(contentsOf: "WAVEfmt ".utf8)
     put(UInt32(16))

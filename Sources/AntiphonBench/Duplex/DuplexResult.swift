@@ -27,8 +27,8 @@
     var heard = WordErrors()
 
     private enum CodingKeys: CodingKey {
-      case machine, kernels, time, condition, commands, silenced, missed, falselySilenced, fromStart, fromEnd, toSilence,
-        played
+      case machine, kernels, time, condition, commands, silenced, missed, falselySilenced
+      case fromStart, fromEnd, toSilence, played
     }
 
     init(machine: Machine, kernels: String, time: String, condition: String) {

@@ -59,7 +59,10 @@ struct WireVector: Sendable, CustomStringConvertible {
     ("data-detection", Detection(.command, label: "stop", start: 1_200_000_000, end: 1_500_000_000, score: 0.75)),
     ("data-playhead", Playhead(frames: 16_000, rate: 24_000, underruns: 1)),
     ("data-answer-state", AnswerState(.cut, epoch: 1, played: 1_500_000_000, heard: "Good")),
-    ("data-said", Said([SaidText("Good", end: 300_000_000), SaidText(" morning.", end: 700_000_000)], replacing: true)),
+    (
+      "data-said",
+      Said([SaidText("Good", end: 300_000_000), SaidText(" morning.", end: 700_000_000)], replacing: true)
+    ),
   ]
 
   private static let data: [WireVector] =
