@@ -109,7 +109,7 @@ let package = Package(
     .executableTarget(
       name: "AntiphonBench",
       dependencies: [
-        "CRoofline", "CZeroMQ", "Catalog", "Dataflow", "DataflowRuntime", "GraphFile", "Messages", "ModelKit",
+        "CRoofline", "CZeroMQ", "Catalog", "Dataflow", "DataflowRuntime", "GraphFile", "Messages", "ModelKit", "Sound",
         "Tensors", "VoiceActivity", "ZeroMQ", argumentParser,
         .target(name: "FliteSpeech", condition: .when(traits: ["Flite"])),
       ],

@@ -3,16 +3,16 @@ internal import Foundation
 internal import Messages
 
 /// What happened in a session, and when: seconds since it began.
-struct Timeline: Codable {
+struct Timeline: Encodable {
   /// Something that the user said and that was taken for a question.
-  struct Question: Codable {
+  struct Question: Encodable {
     var epoch: UInt32
     var start: Double
     var end: Double
     /// What was understood.
     var text = ""
   }
-  struct Command: Codable {
+  struct Command: Encodable {
     var label: String
     var start: Double
     var end: Double
@@ -20,8 +20,8 @@ struct Timeline: Codable {
     /// When it was told of, by the clock.
     var told: Double
   }
-  struct Answer: Codable {
-    enum Outcome: String, Codable { case open, finished, cut }
+  struct Answer: Encodable {
+    enum Outcome: String, Encodable { case open, finished, cut }
     var epoch: UInt32
     var start: Double
     var end: Double
@@ -32,7 +32,7 @@ struct Timeline: Codable {
     /// When it was held back, and let go on.
     var pauses: [Double] = []
   }
-  struct Queue: Codable {
+  struct Queue: Encodable {
     var edge: String
     /// Messages that waited, at ``Timeline/looks``.
     var waiting: [Int]
@@ -57,18 +57,6 @@ struct Timeline: Codable {
   private enum CodingKeys: CodingKey { case session, length, questions, commands, answers, looks, queues }
 
   init(session: String, rate: Int) { (self.session, self.rate) = (session, rate) }
-
-  init(from decoder: any Decoder) throws {
-    let values = try decoder.container(keyedBy: CodingKeys.self)
-    session = try values.decode(String.self, forKey: .session)
-    length = try values.decode(Double.self, forKey: .length)
-    questions = try values.decode([Question].self, forKey: .questions)
-    commands = try values.decode([Command].self, forKey: .commands)
-    answers = try values.decode([Answer].self, forKey: .answers)
-    looks = try values.decode([Double].self, forKey: .looks)
-    queues = try values.decode([Queue].self, forKey: .queues)
-    rate = 16_000
-  }
 
   var json: [UInt8] {
     get throws {

@@ -183,7 +183,7 @@ struct AnswerTrack {
   }
 
   /// When the block that was handed on last begins: nanoseconds of the stream.
-  func time(of block: AudioChunk) -> Int64 { Int64(handed - block.frames) * 1_000_000_000 / Int64(max(1, rate)) }
+  func time(of block: AudioChunk) -> Int64 { time(handed - block.frames) }
 
   /// Takes frames off the first answer.
   private mutating func take(_ frames: Int) -> [Float] {

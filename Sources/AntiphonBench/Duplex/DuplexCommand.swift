@@ -6,6 +6,7 @@
   import Foundation
   import GraphFile
   import Messages
+  import Sound
   import Tensors
 
   /// Conversations with the whole duplex graph, in each of which a command is spoken into an answer.
@@ -67,7 +68,8 @@
       let directory = try RunDirectory()
       let listen = "\(directory.path)/user.wav"
       let record = "\(directory.path)/conversation.wav"
-      try WaveSamples.write(script.samples, to: listen)
+      let file = try WaveFile(path: listen, rate: DuplexScript.rate, channels: 1)
+      try script.samples.withUnsafeBufferPointer { try file.append($0) }
       let catalog = NodeCatalog(nodes: Catalog.nodes, messages: MessageTypes.all)
       let plan = try Planner.plan(
         GraphDescription.load(

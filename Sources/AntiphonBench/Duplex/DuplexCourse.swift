@@ -71,25 +71,4 @@ enum WaveSamples {
       }
     }
   }
-
-  /// One channel.
-  static func write(_ samples: [Float], to path: String) throws {
-    var data = Data("RIFF".utf8)
-    func put<I: FixedWidthInteger>(_ value: I) {
-      withUnsafeBytes(of: value.littleEndian) { data.append(contentsOf: $0) }
-    }
-    put(UInt32(36 + 2 * samples.count))
-    data.append(contentsOf: "WAVEfmt ".utf8)
-    put(UInt32(16))
-    put(UInt16(1))
-    put(UInt16(1))
-    put(UInt32(16_000))
-    put(UInt32(32_000))
-    put(UInt16(2))
-    put(UInt16(16))
-    data.append(contentsOf: "data".utf8)
-    put(UInt32(2 * samples.count))
-    for sample in samples { put(Int16((max(-1, min(1, sample)) * 32_767).rounded())) }
-    try data.write(to: URL(fileURLWithPath: path))
-  }
 }

@@ -36,7 +36,7 @@
         let known = Set(set.recordings.filter { $0.kind == .commands }.map(\.condition)).sorted()
         throw BenchError("\(folder) has no commands in condition '\(condition)', only \(known.joined(separator: ", "))")
       }
-      var random = SeededNumbers(seed: 5)
+      var random = SplitMix(state: 5)
       let spoken = try questions.map { try Flite.speak($0, voice: "slt", speed: 1).samples }
       return (0..<count).map { index in
         let question = spoken[index % spoken.count]
@@ -52,20 +52,6 @@
           samples: samples, command: command.text, start: Double(start) / Double(rate),
           end: Double(end) / Double(rate))
       }
-    }
-  }
-
-  /// SplitMix64 (Steele, Lea and Flood, 2014).
-  struct SeededNumbers: RandomNumberGenerator {
-    private var state: UInt64
-    init(seed: UInt64) { state = seed }
-
-    mutating func next() -> UInt64 {
-      state &+= 0x9e37_79b9_7f4a_7c15
-      var mixed = state
-      mixed = (mixed ^ (mixed >> 30)) &* 0xbf58_476d_1ce4_e5b9
-      mixed = (mixed ^ (mixed >> 27)) &* 0x94d0_49bb_1331_11eb
-      return mixed ^ (mixed >> 31)
     }
   }
 #endif
