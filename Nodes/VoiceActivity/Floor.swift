@@ -8,6 +8,7 @@ struct Floor {
   struct Settings {
     /// Milliseconds.
     var overlap = 500
+    var settle = 300
     var resumeAfter = 0
     var earnest = 700
   }
@@ -207,7 +208,8 @@ struct Floor {
     if detection.kind == .speech { start -= cutter.preRoll }
     start = max(start, position - recent.count, 0)
     deafUntil = start
-    cutter.restart(at: start)
+    // Behind a command the answer's last words are heard, and what the room makes of them.
+    cutter.restart(at: start, earliest: detection.kind == .speech ? start : position + milliseconds(settings.settle))
     return start < position ? follow(cutter.feed(recent.suffix(position - start))) : []
   }
 

@@ -64,6 +64,11 @@ public struct VoiceActivityNode: Node {
         "overlap", default: floor.overlap, in: 0...10_000, unit: "ms",
         help:
           "What is said into an answer's last moments is a question, if it begins no longer before the answer's end.")
+      floor.settle = read(
+        "settle", default: floor.settle, in: 0...10_000, unit: "ms",
+        help: """
+          After a command: what is over before so long, such as the echo of the answer's last words, is no question.
+          """)
       floor.resumeAfter = read(
         "resume-after", default: floor.resumeAfter, in: 0...60_000, unit: "ms",
         help: """

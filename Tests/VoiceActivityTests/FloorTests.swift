@@ -120,6 +120,26 @@ import VoiceActivity
     }
   }
 
+  @Test func theEchoOfTheAnswersLastWordsIsNoQuestion() async throws {
+    try await Self.talk { talk in
+      try await talk.ask()
+      try await talk.answer(.speaking, 1)
+      let start = talk.now
+      try await talk.say(400)
+      let end = talk.now
+      // The answer goes on until the command is found, and in the room a little longer.
+      try await talk.say(200)
+      try await talk.detect(.command, from: start, to: end)
+      try await talk.say(60)
+      try await talk.say(1_000, loud: false)
+      try await talk.ask()
+      let (turns, _, cut) = try await talk.end()
+      #expect(turns.keys.sorted() == [1, 2])
+      #expect(turns[2]?.start == (end / 1_000_000) + 200 + 60 + 1_000 - 300)
+      #expect(cut == 1)
+    }
+  }
+
   @Test func speechThatInterruptsIsTheQuestionItself() async throws {
     try await Self.talk { talk in
       try await talk.ask()
