@@ -50,6 +50,7 @@ struct Floor {
   private var cutter: UtteranceCutter
   private var holder = Holder.user
   private var aside: Aside?
+  private var ownVoice = OwnVoice()
   /// The last seconds of the sound, which a detection may lead back to.
   private var recent: [Float] = []
   private var position = 0
@@ -112,7 +113,11 @@ struct Floor {
     }
   }
 
+  /// A detector heard this in what the assistant says.
+  mutating func noteOwn(_ detection: Detection) { ownVoice.note(detection) }
+
   mutating func note(_ detection: Detection) -> [Action] {
+    if detection.kind == .command, ownVoice.explains(detection) { return [] }
     let epoch: UInt32
     switch holder {
     case .user: return []
