@@ -8,7 +8,7 @@ package struct OwnVoice {
 
   /// Nanoseconds that two hearings of the same word may lie apart: the room's delay, and how well detectors time what they
   /// hear.
-  private static let slack: Int64 = 500_000_000
+  private static let slack: Int64 = 800_000_000
   private static let memory = 16
 
   package init() {}

@@ -181,7 +181,8 @@ public struct ParameterReader: Sendable {
     }
   }
 
-  /// A model: its name in the model cache, or a path to it. ``formOfModel`` marks it in the catalogue.
+  /// A model: its name in the model cache, or a path to it, which has a slash in it and counts from where it was written.
+  /// ``formOfModel`` marks it in the catalogue.
   public mutating func model(_ name: String, default standard: String, help: String) -> String {
     let value: String = self(name, default: standard, help: help)
     if let last = descriptions.popLast() {
@@ -189,7 +190,7 @@ public struct ParameterReader: Sendable {
         ParameterDescription(
           name: last.name, form: Self.formOfModel, unit: last.unit, defaultValue: last.defaultValue, help: last.help))
     }
-    return value
+    return value.contains("/") ? resolvePath(name, value) : value
   }
 
   /// The form of parameters that name models.

@@ -140,7 +140,7 @@ import VoiceActivity
     }
   }
 
-  @Test(arguments: [(late: 80, cut: 0), (late: 800, cut: 1)])
+  @Test(arguments: [(late: 80, cut: 0), (late: 1_200, cut: 1)])
   func aCommandThatTheAssistantSaysItselfIsNone(late: Int, cut expected: UInt32) async throws {
     try await Self.talk { talk in
       try await talk.ask()
