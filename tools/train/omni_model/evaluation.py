@@ -1,0 +1,120 @@
+"""How often answers are right, in PyTorch, while training goes on. The proof proper is made with the Swift graph."""
+
+import torch
+
+from .layout import greedy, undelayed
+
+CHUNK = 128
+
+
+def plain(text):
+    return "".join(c for c in text.lower() if c.isalnum() or c == " ").split()
+
+
+class Test:
+    """Spoken questions that training never has, and for those about pictures a picture each that it has not seen."""
+
+    def __init__(self, data, name, seed=5, most=None):
+        """`data` holds test clips and test pictures."""
+        self.data, self.name = data, name
+        generator = torch.Generator(data.device).manual_seed(seed)
+        text = data.speech.text
+        intent = data.intent_of[text]
+        answer = data.answer_of[intent]
+        about = (answer < 0) & (data.pairs_of.count[intent] > 0)
+        clips = torch.nonzero((answer >= 0) | about).flatten()
+        clips = clips[torch.randperm(len(clips), generator=generator, device=data.device)][:most]
+        pairs = torch.full_like(clips, -1)
+        of_pictures = about[clips]
+        pairs[of_pictures] = data.pair(clips[of_pictures], generator)
+        self.talk, self.pictures = clips[~of_pictures], clips[of_pictures]
+        self.pairs = pairs[of_pictures]
+
+    @torch.no_grad()
+    def measured(self, model, hide=False):
+        """Right answers in text, by topic. hide: with another's picture and another's question, which is chance."""
+        found = {}
+        for clips, pairs in ((self.talk, None), (self.pictures, self.pairs)):
+            for first in range(0, len(clips), CHUNK):
+                part = clips[first : first + CHUNK]
+                batch, wanted = self._batch(part, None if pairs is None else pairs[first : first + CHUNK], hide)
+                for text, said, clip in zip(self._texts(model, batch), wanted, part.tolist()):
+                    topic = self.data.domain.intents[int(self.data.intent_of[self.data.speech.text[clip]])][0]
+                    for name in (topic, "pictures" if pairs is not None else "talk", "all"):
+                        found.setdefault(name, []).append(plain(text) == plain(said))
+        prefix = f"{self.name}{', shuffled' if hide else ''}: "
+        if hide:
+            found = {name: values for name, values in found.items() if name in ("pictures", "talk")}
+        return {prefix + name: sum(values) / len(values) for name, values in sorted(found.items())}
+
+    def _batch(self, clips, pairs, hide):
+        data = self.data
+        names = list(data.domain.answers)
+        if pairs is None:
+            wanted = data.answer_of[data.intent_of[data.speech.text[clips]]]
+            batch = data.heard(clips.roll(1) if hide else clips, 0, torch.zeros(len(clips), dtype=torch.bool, device=data.device))
+        else:
+            wanted = data.pairs[pairs, 2]
+            batch = data.seen(clips, pairs)
+            if hide:
+                batch.image = batch.image.roll(1, 0)
+        return batch, [names[number] for number in wanted.tolist()]
+
+    def _texts(self, model, batch):
+        with autocast(self.data.device):
+            ids, _ = greedy(model, batch, 26)
+        return [self.data.tokenizer.decode(until(row, model.config.text["eot"])) for row in ids.tolist()]
+
+    @torch.no_grad()
+    def transcribed(self, model, most=256):
+        """Word error rate of the task A1T1."""
+        clips = torch.cat([self.talk, self.pictures])[:most]
+        wrong = total = 0
+        for first in range(0, len(clips), CHUNK):
+            part = clips[first : first + CHUNK]
+            batch = self.data.heard(part, 0, torch.ones(len(part), dtype=torch.bool, device=self.data.device))
+            said = [self.data.domain.texts[int(number)] for number in self.data.speech.text[part]]
+            for text, wanted in zip(self._texts(model, batch), said):
+                wrong += errors(plain(wanted), plain(text))
+                total += len(plain(wanted))
+        return {f"{self.name}: word errors": wrong / max(1, total)}
+
+    @torch.no_grad()
+    def answers(self, model, count, steps):
+        """A few answers in speech, two rows at once: (question, text, codes [frames, 7])."""
+        found = []
+        for clips, pairs in ((self.talk[:count], None), (self.pictures[:count], self.pairs[:count])):
+            if len(clips) == 0:
+                continue
+            batch, _ = self._batch(torch.cat([clips, clips]), None if pairs is None else torch.cat([pairs, pairs]), False)
+            batch.last_audio, _ = self.data.marks(2 * len(clips), len(clips))
+            with autocast(self.data.device):
+                ids, tokens = greedy(model, batch, steps, writers=True)
+            end = model.config.audio["eoa"]
+            for row, clip in enumerate(clips.tolist()):
+                last = tokens[row, -1].tolist()
+                frames = max(0, (last.index(end) if end in last else steps) - 7)
+                text = self.data.tokenizer.decode(until(ids[row].tolist(), model.config.text["eot"]))
+                question = self.data.domain.texts[int(self.data.speech.text[clip])]
+                found.append((question, text, undelayed(tokens[row].cpu(), frames)))
+        return found
+
+
+def until(ids, end):
+    return ids[: ids.index(end)] if end in ids else ids
+
+
+def errors(said, heard):
+    """Words that are wrong, missing or too many (Levenshtein 1966)."""
+    row = list(range(len(heard) + 1))
+    for place, word in enumerate(said, 1):
+        diagonal, row[0] = row[0], place
+        for column, other in enumerate(heard, 1):
+            diagonal, row[column] = row[column], min(row[column] + 1, row[column - 1] + 1, diagonal + (word != other))
+    return row[-1]
+
+
+def autocast(device):
+    return torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda")
+
+
