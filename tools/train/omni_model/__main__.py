@@ -15,9 +15,9 @@ def parse():
     parser.add_argument("--work", type=Path, help="where everything is made (default: antiphon/omni-SIZE in the cache)")
     parser.add_argument("--out", type=Path, help="the release folder (default: mini-omni2 in the work folder)")
     parser.add_argument("--codec", type=Path, help="the codec's folder; without it, a stand-in that says nothing")
-    parser.add_argument("--wait", type=float, default=0, help="minutes to wait for the codec (default: %(default)s)")
+    parser.add_argument("--wait", type=float, default=0, help="minutes for the codec, and its codes, to appear (default: none)")
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--minutes", type=float, help="each step that trains or speaks ends after so many")
+    parser.add_argument("--minutes", type=budgets, metavar="N or STEP=N,...", help="steps that train or speak end after so many")
     parser.add_argument("--skip", action="append", default=[], choices=["stage1", "stage2"], help="leave this stage out")
     parser.add_argument("--joint", action="store_true", help="one stage in place of three")
     parser.add_argument("--stage", help="what to export or evaluate (default: the last there is)")
@@ -26,6 +26,17 @@ def parse():
     parser.add_argument("--fuse", action="store_true", help="with torch.compile, which takes a while to start")
     parser.add_argument("--processes", type=int, default=os.cpu_count() or 2, help="that speak (default: %(default)s)")
     return parser.parse_args()
+
+
+def budgets(text):
+    """Minutes by step; "" stands for all others."""
+    found = {}
+    for part in text.split(","):
+        step, _, minutes = part.rpartition("=")
+        found[step] = float(minutes)
+        if step and step not in STEPS or not found[step] > 0:
+            raise ValueError(text)
+    return found
 
 
 def run(arguments):
@@ -63,7 +74,6 @@ def run(arguments):
             pipeline.make_eyes(work)
         elif step == "answers":
             pipeline.make_answers(work, arguments.codec, arguments.wait)
-            given = None
         elif step == "export":
             pipeline.write_release(work, last, arguments.out or work.path("mini-omni2"))
         elif step == "evaluate":
@@ -72,7 +82,7 @@ def run(arguments):
             pipeline.train(work, step)
         else:
             given = given or pipeline.load_data(work)
-            pipeline.train(work, step, given, arguments.skip, arguments.test)
+            pipeline.train(work, step, given, arguments.skip, arguments.test, arguments.wait)
 
 
 def main():

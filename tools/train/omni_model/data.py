@@ -72,11 +72,10 @@ class Speech:
     def __len__(self):
         return len(self.text)
 
-    def __call__(self, chosen):
+    def __call__(self, chosen, most=None):
+        """most: rows of the longest, where that is known; to look would make the processor wait for the device."""
         length = self.length[chosen]
-        most = int(length.max()) if len(chosen) else 1
-        # A few widths serve better than all.
-        most = -(-most // 32) * 32
+        most = most or int(length.max())
         place = torch.arange(most, device=chosen.device)[None]
         index = self.start[chosen][:, None] + torch.minimum(place, length[:, None] - 1)
         return self.features[index].float(), length
@@ -118,10 +117,11 @@ class Data:
             self.talk_clips, self.picture_clips = self._buckets(talk), self._buckets(about)
 
     def _buckets(self, chosen):
-        """Clips by length, in parts of equal number."""
+        """Clips by length, in parts of equal number: each part, and the rows of its longest."""
         clips = torch.nonzero(chosen).flatten()
         clips = clips[torch.argsort(self.speech.length[clips], stable=True)]
-        return [part for part in clips.chunk(BUCKETS) if len(part)] if len(clips) else []
+        parts = clips.chunk(BUCKETS) if len(clips) else []
+        return [(part, int(self.speech.length[part].max())) for part in parts if len(part)]
 
     def drawn(self, pool, count, generator):
         return pool[torch.randint(len(pool), (count,), generator=generator, device=self.device)]
@@ -130,9 +130,6 @@ class Data:
         """Texts of questions without a picture, topics in their shares."""
         topics = torch.multinomial(self.topic_shares, count, replacement=True, generator=generator)
         return self.by_topic.drawn(topics, generator)
-
-    def bucket(self, buckets, generator):
-        return buckets[int(torch.randint(len(buckets), (1,), generator=generator, device=self.device))]
 
     def pair(self, clips, generator):
         """For each spoken question about a picture, a picture that it suits."""
@@ -149,27 +146,25 @@ class Data:
         return audio, text if asr is None else torch.where(asr, t["asr"], text)
 
     def spoken(self, answers):
-        """Codes of answers and their frames."""
-        frames = self.codes["frames"][answers]
-        return self.codes["codes"][answers, : int(frames.max())], frames
+        """Codes of answers, and their frames; none for none."""
+        return (self.codes["codes"][answers], self.codes["frames"][answers]) if len(answers) else (None, None)
 
-    def heard(self, clips, speaking, asr):
+    def heard(self, clips, speaking, asr, most=None):
         """Spoken questions without a picture; rows of `asr` write down what was said, the first `speaking` rows speak."""
         text = self.speech.text[clips]
         answers = self.answer_of[self.intent_of[text]]
         audio, last = self.marks(len(clips), speaking, asr)
         answer, length = either(asr, self.asked(text), self.answers(answers.clamp_min(0)))
-        speech, heard = self.speech(clips)
-        codes, frames = self.spoken(answers[:speaking]) if speaking else (None, None)
+        speech, heard = self.speech(clips, most)
+        codes, frames = self.spoken(answers[:speaking])
         return Batch(audio, last, answer, length, speech, heard, codes=codes, frames=frames)
 
-    def seen(self, clips, pairs, speaking=0):
-        """Spoken questions about pictures."""
-        answers = self.pairs[pairs, 2]
+    def seen(self, clips, pictures, answers, speaking=0, most=None):
+        """Spoken questions, each with a picture."""
         audio, last = self.marks(len(clips), speaking)
-        speech, heard = self.speech(clips)
-        image = self.looks[self.pairs[pairs, 0]].float()
-        codes, frames = self.spoken(answers[:speaking]) if speaking else (None, None)
+        speech, heard = self.speech(clips, most)
+        codes, frames = self.spoken(answers[:speaking])
+        image = self.looks[pictures].float()
         return Batch(audio, last, *self.answers(answers), speech, heard, image=image, codes=codes, frames=frames)
 
     def read_and_seen(self, pairs, asked, described):
@@ -185,7 +180,7 @@ class Data:
     def read(self, asked, answers, speaking=0):
         """Written questions."""
         audio, last = self.marks(len(asked), speaking)
-        codes, frames = self.spoken(answers[:speaking]) if speaking else (None, None)
+        codes, frames = self.spoken(answers[:speaking])
         question, length = self.asked(asked)
         return Batch(audio, last, *self.answers(answers), question=question, question_length=length, codes=codes, frames=frames)
 

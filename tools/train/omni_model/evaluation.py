@@ -2,7 +2,7 @@
 
 import torch
 
-from .layout import greedy, undelayed
+from .layout import Batch, greedy, undelayed
 
 CHUNK = 128
 
@@ -32,32 +32,37 @@ class Test:
 
     @torch.no_grad()
     def measured(self, model, hide=False):
-        """Right answers in text, by topic. hide: with another's picture and another's question, which is chance."""
+        """Right answers in text, by topic; `beside` are those to questions that have nothing to do with the picture shown.
+        hide: with another's picture and another's question, which is chance."""
         found = {}
-        for clips, pairs in ((self.talk, None), (self.pictures, self.pairs)):
-            for first in range(0, len(clips), CHUNK):
-                part = clips[first : first + CHUNK]
-                batch, wanted = self._batch(part, None if pairs is None else pairs[first : first + CHUNK], hide)
-                for text, said, clip in zip(self._texts(model, batch), wanted, part.tolist()):
+        for kind, all_clips in (("talk", self.talk), ("pictures", self.pictures), ("beside", self.talk[: 2 * CHUNK])):
+            for first in range(0, len(all_clips), CHUNK):
+                clips = all_clips[first : first + CHUNK]
+                batch, wanted = self._batch(kind, clips, first, hide)
+                for text, said, clip in zip(self._texts(model, batch), wanted, clips.tolist()):
                     topic = self.data.domain.intents[int(self.data.intent_of[self.data.speech.text[clip]])][0]
-                    for name in (topic, "pictures" if pairs is not None else "talk", "all"):
+                    for name in [kind] if kind == "beside" else {topic, kind, "all"}:
                         found.setdefault(name, []).append(plain(text) == plain(said))
         prefix = f"{self.name}{', shuffled' if hide else ''}: "
         if hide:
             found = {name: values for name, values in found.items() if name in ("pictures", "talk")}
         return {prefix + name: sum(values) / len(values) for name, values in sorted(found.items())}
 
-    def _batch(self, clips, pairs, hide):
+    def _batch(self, kind, clips, first, hide=False):
+        """Some of the clips, from `first` of their kind on, and what should be answered."""
         data = self.data
-        names = list(data.domain.answers)
-        if pairs is None:
-            wanted = data.answer_of[data.intent_of[data.speech.text[clips]]]
-            batch = data.heard(clips.roll(1) if hide else clips, 0, torch.zeros(len(clips), dtype=torch.bool, device=data.device))
+        if kind == "pictures":
+            pairs = data.pairs[self.pairs[first : first + len(clips)]]
+            pictures, wanted = pairs[:, 0], pairs[:, 2]
         else:
-            wanted = data.pairs[pairs, 2]
-            batch = data.seen(clips, pairs)
-            if hide:
-                batch.image = batch.image.roll(1, 0)
+            pictures = torch.arange(first, first + len(clips), device=data.device) % len(data.looks)
+            wanted = data.answer_of[data.intent_of[data.speech.text[clips]]]
+        if kind == "talk":
+            heard = clips.roll(1) if hide else clips
+            batch = data.heard(heard, 0, torch.zeros(len(clips), dtype=torch.bool, device=data.device))
+        else:
+            batch = data.seen(clips, pictures.roll(1) if hide else pictures, wanted)
+        names = list(data.domain.answers)
         return batch, [names[number] for number in wanted.tolist()]
 
     def _texts(self, model, batch):
@@ -83,11 +88,11 @@ class Test:
     def answers(self, model, count, steps):
         """A few answers in speech, two rows at once: (question, text, codes [frames, 7])."""
         found = []
-        for clips, pairs in ((self.talk[:count], None), (self.pictures[:count], self.pairs[:count])):
+        for kind, clips in (("talk", self.talk[:count]), ("pictures", self.pictures[:count])):
             if len(clips) == 0:
                 continue
-            batch, _ = self._batch(torch.cat([clips, clips]), None if pairs is None else torch.cat([pairs, pairs]), False)
-            batch.last_audio, _ = self.data.marks(2 * len(clips), len(clips))
+            batch = twice(self._batch(kind, clips, 0)[0])
+            batch.last_audio, _ = self.data.marks(batch.size, len(clips))
             with autocast(self.data.device):
                 ids, tokens = greedy(model, batch, steps, writers=True)
             end = model.config.audio["eoa"]
@@ -98,6 +103,11 @@ class Test:
                 question = self.data.domain.texts[int(self.data.speech.text[clip])]
                 found.append((question, text, undelayed(tokens[row].cpu(), frames)))
         return found
+
+
+def twice(batch):
+    """The same rows again, to write beside those that speak."""
+    return Batch(*(None if value is None else torch.cat([value, value]) for value in vars(batch).values()))
 
 
 def until(ids, end):

@@ -66,10 +66,10 @@ def prompts(config, batch, columns=None):
     begin = (place == first) & asked[:, None]
     end = (place == first + body[:, None] + 1) & asked[:, None]
     hears = (heard > 0)[:, None]
-    audio[begin & hears], audio[end & hears] = a["input"], a["eoa"]
+    audio = audio.masked_fill(begin & hears, a["input"]).masked_fill(end & hears, a["eoa"])
     # With a picture, the text of a spoken question says nothing.
     says = ~hears if sees else torch.ones_like(hears)
-    text[begin & says], text[end & says] = t["input"], t["eot"]
+    text = text.masked_fill(begin & says, t["input"]).masked_fill(end & says, t["eot"])
     if sees:
         audio[:, 0], audio[:, SEEN - 1] = a["image"], a["eoimage"]
     if batch.question is not None:

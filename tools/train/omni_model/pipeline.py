@@ -1,6 +1,7 @@
 """The steps, each from files of the work folder to files of the work folder; what is there already is not made again."""
 
 import json
+import math
 import os
 import time
 from concurrent.futures import ProcessPoolExecutor
@@ -33,7 +34,11 @@ class Work:
     seed: int
     device: torch.device
     processes: int
-    minutes: float | None = None
+    budgets: dict | None = None  # minutes by step, or for all under ""
+
+    def minutes(self, step):
+        budgets = self.budgets or {}
+        return budgets.get(step, budgets.get(""))
 
     def path(self, name):
         return self.folder / name
@@ -120,7 +125,7 @@ def make_speech(work):
     jobs = speech.jobs(wanted, settings["copies"], False, work.seed)
     todo += [(f"speech-{place:03}.pt", job) for place, job in enumerate(jobs)]
     missing = [(name, job) for name, job in todo if not work.path(name).exists()]
-    begun, clips, failed, seconds = time.monotonic(), 0, [], 0.0
+    begun, clips, failed, seconds, minutes = time.monotonic(), 0, [], 0.0, work.minutes("speech")
     if not missing:
         return
     # New processes rather than forked ones: this one holds a device.
@@ -134,8 +139,8 @@ def make_speech(work):
             clips, seconds = clips + len(shard["counts"]), seconds + len(shard["samples"]) / speech.RATE
             gone = time.monotonic() - begun
             print(f"{name}: {clips} clips, {seconds / 3600:.1f} h of speech in {gone:.0f} s", flush=True)
-            if work.minutes and gone > 60 * work.minutes:
-                print(f"speech: {work.minutes} minutes are over; what is there is used", flush=True)
+            if minutes and gone > 60 * minutes:
+                print(f"speech: {minutes} minutes are over; what is there is used", flush=True)
                 pool.shutdown(cancel_futures=True)
                 break
     if failed:
@@ -177,7 +182,8 @@ def make_eyes(work):
     captions = torch.nn.functional.pad(ids.long(), (1, 0), value=work.config.text["answer"])[:, : settings["context"]]
     shown = {"things": scenes["things"].to(work.device), "grounds": scenes["grounds"].to(work.device),
              "captions": captions.to(work.device)}  # fmt: skip
-    run = training.Run(work.folder, "eyes", clip, list(clip.parameters()), settings, work.seed, work.device, work.minutes)
+    run = training.Run(work.folder, "eyes", clip, list(clip.parameters()), settings, work.seed, work.device,
+                       work.minutes("eyes"))  # fmt: skip
     contrast = eyes.Contrast(clip, shown, words, settings["batch"], work.device)
     some = {name: test[name][:2000] for name in ("things", "grounds")}
     run.fit(contrast, lambda: eyes.measured(clip, some, words, work.device))
@@ -196,6 +202,13 @@ def load_clip(work):
 # MARK: Voice
 
 
+def wait_for(path, minutes):
+    until = time.monotonic() + 60 * minutes
+    while not path.exists() and time.monotonic() < until:
+        time.sleep(0.5)
+    return path.exists()
+
+
 def make_answers(work, codec, wait):
     """codes.pt: the answers in codes. codec: its folder, or None for a stand-in; wait: minutes for it to appear."""
     if work.path("codes.pt").exists():
@@ -203,10 +216,7 @@ def make_answers(work, codec, wait):
     texts = list(work.domain().answers)
     clips = voice.spoken(texts, work.processes)
     print(f"answers: {len(texts)}, {sum(map(len, clips)) / voice.RATE / 60:.0f} minutes of speech", flush=True)
-    until = time.monotonic() + 60 * wait
-    while codec and not (codec / "config.json").exists() and time.monotonic() < until:
-        time.sleep(1)
-    if codec and not (codec / "config.json").exists():
+    if codec and not wait_for(codec / "config.json", wait):
         raise NotReady(f"{codec}/config.json is not there; tools/train/codec makes it")
     found = voice.codes_of(clips, codec, work.settings["language"]["codes"], work.device)
     frames = torch.tensor([len(each) for each in found])
@@ -222,14 +232,18 @@ def make_answers(work, codec, wait):
 
 def load_data(work, test=None):
     """What stages draw from; test: the name of a test instead."""
-    domain, codes = work.domain(), None
-    if work.path("codes.pt").exists():
-        saved = work.load("codes.pt", "answers")
-        codes = {name: saved[name].to(work.device) for name in ("codes", "frames")}
+    domain, codes = work.domain(), load_codes(work)
     suffix = "-test" if test else ""
     heard = load_speech(work, f"test-{test}.pt" if test else "speech-*.pt")
     scenes, looks = work.load(f"scenes{suffix}.pt", "domain"), work.load(f"looks{suffix}.pt", "eyes").to(work.device)
     return data.Data(work.config, domain, work.tokenizer(), work.device, heard, scenes, looks, codes)
+
+
+def load_codes(work):
+    if not work.path("codes.pt").exists():
+        return None
+    saved = work.load("codes.pt", "answers")
+    return {name: saved[name].to(work.device) for name in ("codes", "frames")}
 
 
 def text_data(work):
@@ -253,8 +267,9 @@ def measured(model, tests, stage):
     return found
 
 
-def train(work, stage, given=None, skip=(), most=600):
-    """One of stages.NAMES, from what the stage before left. given: what load_data or text_data made."""
+def train(work, stage, given=None, skip=(), most=600, wait=0):
+    """One of stages.NAMES, from what the stage before left. given: what load_data made; most: clips of each test; wait:
+    minutes for the answers' codes to appear."""
     suffix = "".join(f"-without-{name}" for name in skip if name != stage)
     before = PREVIOUS.get(stage)
     while before in skip:
@@ -267,11 +282,14 @@ def train(work, stage, given=None, skip=(), most=600):
             raise NotReady(f"the step '{old}' is not finished; run it again to go on")
         model.load_state_dict(saved["model"])
     found = given or (text_data(work) if stage == "text" else load_data(work))
+    if stage in ("stage3", "joint"):
+        wait_for(work.path("codes.pt"), wait)
+        found.codes = load_codes(work)
     if stage in ("stage3", "joint") and found.codes is None:
         raise NotReady(f"{work.path('codes.pt')} is not there; make it with the step 'answers'")
     settings = work.settings["stages"][stage]
     run = training.Run(work.folder, stage + suffix, model, stages.trained(model, stage), settings, work.seed, work.device,
-                       work.minutes)  # fmt: skip
+                       work.minutes(stage))  # fmt: skip
     run.fit(stages.Stage(stage, model, found, {"ctc": 0, **settings}),
             None if stage == "text" else lambda: measured(model, load_tests(work, most), stage))  # fmt: skip
     finish(work, run, {"questions": len(found.domain.texts), "clips": len(found.speech or ()), "batch": settings["batch"],
@@ -282,7 +300,7 @@ def train(work, stage, given=None, skip=(), most=600):
 def finish(work, run, about):
     """Curves and the card of a run."""
     card = {"run": run.name, "seed": run.seed, "steps": run.step, "minutes": round(run.spent / 60, 2), "done": run.is_done,
-            "budget": work.minutes, "data": about, "settings": run.settings, "machine": training.machine(work.device),
+            "budget": None if math.isinf(run.budget) else run.budget / 60, "data": about, "settings": run.settings, "machine": training.machine(work.device),
             "parameters": sum(value.numel() for value in run.module.parameters()),
             "trained": sum(value.numel() for value in run.trained), "history": run.history}  # fmt: skip
     report.card(work.folder, run.name, card)

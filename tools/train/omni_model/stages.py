@@ -8,6 +8,8 @@ stage3    all learn to speak: seven audio layers beside the text
 joint     all of it at once, from what `text` made: what the three stages are compared with
 """
 
+import random
+
 import torch
 from torch.nn import functional
 
@@ -37,6 +39,8 @@ class Stage:
         self.mixture = {"text": self._text, "stage1": self._align, "stage2": self._understand}.get(name, self._speak)
 
     def __call__(self, generator):
+        # What decides on shapes is drawn here, not on the device.
+        self.dice = random.Random(generator.initial_seed())
         with torch.autocast(self.data.device.type, torch.bfloat16, enabled=self.half):
             total, parts = 0, {}
             for name, weight, loss in self.mixture(generator):
@@ -55,51 +59,73 @@ class Stage:
         yield "told", 1, self.loss(self._told(self.rows // 2, generator))
 
     def _align(self, generator):
-        clips = self._clips(self.rows, generator)
-        if clips is not None:
-            batch = self.data.heard(clips, 0, torch.ones(len(clips), dtype=torch.bool, device=self.data.device))
-            yield "transcribed", 1, self.loss(batch)
-            if self.settings["ctc"] > 0:
-                yield "spelled", self.settings["ctc"], self._spelled(batch)
+        batch = self._transcribed(self.rows, generator)
+        yield "transcribed", 1, self.loss(batch)
+        if self.settings["ctc"] > 0:
+            yield "spelled", self.settings["ctc"], self._spelled(batch)
         yield "described", 1, self.loss(self._described(self.rows // 2, generator, 0.4))
 
     def _understand(self, generator):
-        yield "heard", 1, self.loss(self._heard(self.rows, 0, 0.35, generator))
-        if self.data.picture_clips:
-            yield "seen", 1, self.loss(self._seen(self.rows * 3 // 4, 0, generator))
+        yield "heard", 1, self.loss(self._heard(self.rows, 0, 0.25, generator))
+        yield "transcribed", 0.5, self.loss(self._transcribed(self.rows // 4, generator))
+        yield "seen", 1, self.loss(self._seen(self.rows, 0, generator))
         yield "described", 0.3, self.loss(self._described(self.rows // 4, generator, 0.3))
         yield "read", 0.3, self.loss(self._read(self.rows // 4, generator))
 
     def _speak(self, generator):
         rows = self.rows
         yield "heard", 1, self.loss(self._heard(rows, rows // 2, 0.2, generator))
-        if self.data.picture_clips:
-            yield "seen", 1, self.loss(self._seen(rows * 3 // 4, rows * 3 // 8, generator))
+        yield "seen", 1, self.loss(self._seen(rows, rows // 2, generator))
         yield "read", 0.7, self.loss(self._read(rows // 2, generator, speaking=rows // 3))
         yield "described", 0.3, self.loss(self._described(rows // 8, generator, 0.3))
 
     # MARK: Batches
 
-    def _clips(self, count, generator):
-        """Spoken questions of any topic."""
-        kinds = [buckets for buckets in (self.data.talk_clips, self.data.picture_clips) if buckets]
-        sizes = [sum(map(len, buckets)) for buckets in kinds]
-        share = torch.rand(1, generator=generator, device=self.data.device).item()
-        buckets = kinds[0 if share < sizes[0] / sum(sizes) else -1]
-        return self.data.drawn(self.data.bucket(buckets, generator), count, generator)
+    def _clips(self, buckets, count, generator):
+        """Spoken questions of about the same length, and the rows of the longest."""
+        clips, most = self.dice.choice(buckets)
+        return self.data.drawn(clips, count, generator), most
+
+    def _varied(self, batch, generator):
+        """The features with some noise and two gaps: clips are heard many times, and should not be known by heart."""
+        speech, device = batch.speech, self.data.device
+        noise = torch.randn(speech.shape, generator=generator, device=device)
+        place = torch.arange(speech.shape[1], device=device)[None]
+        for _ in range(2):
+            start = torch.rand(len(speech), 1, generator=generator, device=device) * batch.speech_length[:, None]
+            width = torch.rand(len(speech), 1, generator=generator, device=device) * 10
+            speech = speech.masked_fill(((place >= start) & (place < start + width))[..., None], 0)
+        batch.speech = speech + 0.1 * noise
+        return batch
 
     def _heard(self, count, speaking, transcribed, generator):
         """Questions without a picture; a part of the rows that do not speak write down what they hear."""
-        data = self.data
-        clips = data.drawn(data.bucket(data.talk_clips, generator), count, generator)
-        asr = torch.rand(count, generator=generator, device=data.device) < transcribed * count / max(1, count - speaking)
+        clips, most = self._clips(self.data.talk_clips, count, generator)
+        share = transcribed * count / max(1, count - speaking)
+        asr = torch.rand(count, generator=generator, device=self.data.device) < share
         asr[:speaking] = False
-        return data.heard(clips, speaking, asr)
+        return self._varied(self.data.heard(clips, speaking, asr, most), generator)
+
+    def _transcribed(self, count, generator):
+        """Questions of any kind, written down."""
+        kinds = [buckets for buckets in (self.data.talk_clips, self.data.picture_clips) if buckets]
+        clips, most = self._clips(self.dice.choice(kinds), count, generator)
+        asr = torch.ones(count, dtype=torch.bool, device=self.data.device)
+        return self._varied(self.data.heard(clips, 0, asr, most), generator)
 
     def _seen(self, count, speaking, generator):
+        """Questions about a picture, and a third as many that have nothing to do with it."""
         data = self.data
-        clips = data.drawn(data.bucket(data.picture_clips, generator), count, generator)
-        return data.seen(clips, data.pair(clips, generator), speaking)
+        aside = count // 4
+        clips, most = self._clips(data.picture_clips, count - aside, generator)
+        pairs = data.pairs[data.pair(clips, generator)]
+        others, longest = self._clips(data.talk_clips, aside, generator)
+        pictures = torch.randint(len(data.looks), (aside,), generator=generator, device=data.device)
+        clips, pictures = torch.cat([clips, others]), torch.cat([pairs[:, 0], pictures])
+        answers = torch.cat([pairs[:, 2], data.answer_of[data.intent_of[data.speech.text[others]]]])
+        mixed = torch.randperm(count, generator=generator, device=data.device)
+        batch = data.seen(clips[mixed], pictures[mixed], answers[mixed], speaking, max(most, longest))
+        return self._varied(batch, generator)
 
     def _described(self, count, generator, share):
         data = self.data
