@@ -5,7 +5,7 @@ import os
 import sys
 from pathlib import Path
 
-STEPS = ["all", "domain", "ears", "speech", "eyes", "text", "stage1", "stage2", "answers", "stage3", "joint", "export", "evaluate"]
+STEPS = "all domain ears speech eyes text stage1 stage2 answers stage3 joint export evaluate".split()
 
 
 def parse():
@@ -15,9 +15,9 @@ def parse():
     parser.add_argument("--work", type=Path, help="where everything is made (default: antiphon/omni-SIZE in the cache)")
     parser.add_argument("--out", type=Path, help="the release folder (default: mini-omni2 in the work folder)")
     parser.add_argument("--codec", type=Path, help="the codec's folder; without it, a stand-in that says nothing")
-    parser.add_argument("--wait", type=float, default=0, help="minutes for the codec, and its codes, to appear (default: none)")
+    parser.add_argument("--wait", type=float, default=0, help="minutes for the codec and its codes to appear (default: none)")
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--minutes", type=budgets, metavar="N or STEP=N,...", help="steps that train or speak end after so many")
+    parser.add_argument("--minutes", type=budgets, metavar="[STEP=]N,...", help="steps that train or speak end after so many")
     parser.add_argument("--skip", action="append", default=[], choices=["stage1", "stage2"], help="leave this stage out")
     parser.add_argument("--joint", action="store_true", help="one stage in place of three")
     parser.add_argument("--stage", help="what to export or evaluate (default: the last there is)")
@@ -42,7 +42,7 @@ def budgets(text):
 def run(arguments):
     import torch
 
-    from . import ears, network, pipeline, settings
+    from . import ears, learning, network, pipeline, settings
 
     device = torch.device(arguments.device or ("cuda" if torch.cuda.is_available() else "cpu"))
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "antiphon"
@@ -75,14 +75,14 @@ def run(arguments):
         elif step == "answers":
             pipeline.make_answers(work, arguments.codec, arguments.wait)
         elif step == "export":
-            pipeline.write_release(work, last, arguments.out or work.path("mini-omni2"))
+            learning.write_release(work, last, arguments.out or work.path("mini-omni2"))
         elif step == "evaluate":
-            pipeline.evaluate(work, last, arguments.test)
+            learning.evaluate(work, last, arguments.test)
         elif step == "text":
-            pipeline.train(work, step)
+            learning.train(work, step)
         else:
-            given = given or pipeline.load_data(work)
-            pipeline.train(work, step, given, arguments.skip, arguments.test, arguments.wait)
+            given = given or learning.load_data(work)
+            learning.train(work, step, given, arguments.skip, arguments.test, arguments.wait)
 
 
 def main():

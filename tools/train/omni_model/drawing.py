@@ -39,7 +39,8 @@ def outline(shape):
         y = -(13 * np.cos(turn) - 5 * np.cos(2 * turn) - 2 * np.cos(3 * turn) - np.cos(4 * turn))
         return np.stack([16 * np.sin(turn) ** 3, y - 1.5], 1) / 15.5
     a, b = 0.34, 1.0
-    return np.array([[-a, -b], [a, -b], [a, -a], [b, -a], [b, a], [a, a], [a, b], [-a, b], [-a, a], [-b, a], [-b, -a], [-a, -a]])
+    corners = [[-a, -b], [a, -b], [a, -a], [b, -a], [b, a], [a, a], [a, b], [-a, b], [-a, a], [-b, a], [-b, -a], [-a, -a]]
+    return np.array(corners)
 
 
 @functools.cache

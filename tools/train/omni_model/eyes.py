@@ -128,4 +128,5 @@ def measured(clip, scenes, words, device, batch=256):
             known = seen[:, kind] >= 0
             right[kind] += ((tokens @ feature.T).argmax(-1) == seen[:, kind])[known].sum().cpu()
             total[kind] += known.sum().cpu()
-    return {f"patches, {name} right": (right[kind] / total[kind]).item() for kind, name in enumerate(("colors", "shapes", "parts"))}
+    shares = (right / total).tolist()
+    return {f"patches, {name} right": share for name, share in zip(("colors", "shapes", "parts"), shares)}

@@ -10,16 +10,14 @@ from multiprocessing import get_context
 from pathlib import Path
 
 import torch
-
 from synthesis import engines
 
-from . import data, ears, evaluation, export, eyes, report, speech, stages, tokenizer, training, voice
+from . import data, ears, eyes, report, speech, tokenizer, training, voice
 from .domain import collected
 from .domain.scenes import COLORS, SHAPES
-from .network import Config, Model, configuration
+from .network import Config, configuration
 
 ROOT = Path(__file__).resolve().parents[3]
-PREVIOUS = {"stage1": "text", "stage2": "stage1", "stage3": "stage2", "joint": "text"}
 TESTS = {"phrasings": ("engines", False), "voices": ("unseen_voices", True), "engine": ("unseen_engines", True)}
 
 
@@ -109,7 +107,7 @@ def ears_path(work):
 
 
 def make_speech(work):
-    """speech-NNN.pt and test-NAME.pt: the questions as the ears hear them."""
+    """speech-NNN.pt and test-NAME-NNN.pt: the questions as the ears hear them."""
     domain, settings = work.domain(), work.settings["speech"]
     heard = ears.Ears(ears_path(work), work.device)
     todo = []
@@ -119,13 +117,14 @@ def make_speech(work):
             print(f"speech: none of {', '.join(settings[shares])} is there: no test '{name}'", flush=True)
             continue
         wanted = speech.wanted(domain, settings, chosen, work.seed, held_out=True, unseen=unseen)
-        todo.append((f"test-{name}.pt", (wanted, 1, False, (work.seed, 9))))
+        jobs = speech.jobs(wanted, 1, False, work.seed + 1)
+        todo += [(f"test-{name}-{place:03}.pt", job) for place, job in enumerate(jobs)]
     engines.check(settings["engines"])
     wanted = speech.wanted(domain, settings, settings["engines"], work.seed)
     jobs = speech.jobs(wanted, settings["copies"], False, work.seed)
     todo += [(f"speech-{place:03}.pt", job) for place, job in enumerate(jobs)]
     missing = [(name, job) for name, job in todo if not work.path(name).exists()]
-    begun, clips, failed, seconds, minutes = time.monotonic(), 0, [], 0.0, work.minutes("speech")
+    begun, clips, failed, seconds, told, minutes = time.monotonic(), 0, [], 0.0, 0.0, work.minutes("speech")
     if not missing:
         return
     # New processes rather than forked ones: this one holds a device.
@@ -138,11 +137,14 @@ def make_speech(work):
             training.save(ears.features(heard, shard, settings["longest"]), work.path(name))
             clips, seconds = clips + len(shard["counts"]), seconds + len(shard["samples"]) / speech.RATE
             gone = time.monotonic() - begun
-            print(f"{name}: {clips} clips, {seconds / 3600:.1f} h of speech in {gone:.0f} s", flush=True)
+            if gone - told > 5:
+                told = gone
+                print(f"{name}: {clips} clips, {seconds / 3600:.1f} h of speech in {gone:.0f} s", flush=True)
             if minutes and gone > 60 * minutes:
                 print(f"speech: {minutes} minutes are over; what is there is used", flush=True)
                 pool.shutdown(cancel_futures=True)
                 break
+    print(f"speech: {clips} clips, {seconds / 3600:.1f} h in {time.monotonic() - begun:.0f} s", flush=True)
     if failed:
         print(f"speech: {len(failed)} clips failed; the first: {failed[0]}", flush=True)
 
@@ -199,6 +201,17 @@ def load_clip(work):
     return clip.to(work.device)
 
 
+def finish(work, run, about):
+    """Curves and the card of a run."""
+    card = {"run": run.name, "seed": run.seed, "steps": run.step, "minutes": round(run.spent / 60, 2), "done": run.is_done,
+            "budget": None if math.isinf(run.budget) else run.budget / 60,
+            "data": about, "settings": run.settings, "machine": training.machine(work.device),
+            "parameters": sum(value.numel() for value in run.module.parameters()),
+            "trained": sum(value.numel() for value in run.trained), "history": run.history}  # fmt: skip
+    report.card(work.folder, run.name, card)
+    report.curves(work.folder, run.name, run.history)
+
+
 # MARK: Voice
 
 
@@ -225,106 +238,3 @@ def make_answers(work, codec, wait):
         codes[row, : len(each)] = each
     training.save({"codes": codes, "frames": frames, "codec": str(codec)}, work.path("codes.pt"))
     print(f"answers: {int(frames.sum())} frames, at most {int(frames.max())} of an answer", flush=True)
-
-
-# MARK: Language
-
-
-def load_data(work, test=None):
-    """What stages draw from; test: the name of a test instead."""
-    domain, codes = work.domain(), load_codes(work)
-    suffix = "-test" if test else ""
-    heard = load_speech(work, f"test-{test}.pt" if test else "speech-*.pt")
-    scenes, looks = work.load(f"scenes{suffix}.pt", "domain"), work.load(f"looks{suffix}.pt", "eyes").to(work.device)
-    return data.Data(work.config, domain, work.tokenizer(), work.device, heard, scenes, looks, codes)
-
-
-def load_codes(work):
-    if not work.path("codes.pt").exists():
-        return None
-    saved = work.load("codes.pt", "answers")
-    return {name: saved[name].to(work.device) for name in ("codes", "frames")}
-
-
-def text_data(work):
-    """What the step `text` needs, which can be made before anything is spoken or drawn."""
-    return data.Data(work.config, work.domain(), work.tokenizer(), work.device, scenes=work.load("scenes.pt", "domain"))
-
-
-def load_tests(work, most):
-    there = [name for name in TESTS if work.path(f"test-{name}.pt").exists()]
-    return [evaluation.Test(load_data(work, name), name, most=most) for name in there]
-
-
-def measured(model, tests, stage):
-    found = {}
-    for test in tests:
-        found.update(test.transcribed(model))
-        if stage != "stage1":
-            found.update(test.measured(model))
-    if stage != "stage1" and tests:
-        found.update(tests[0].measured(model, hide=True))
-    return found
-
-
-def train(work, stage, given=None, skip=(), most=600, wait=0):
-    """One of stages.NAMES, from what the stage before left. given: what load_data made; most: clips of each test; wait:
-    minutes for the answers' codes to appear."""
-    suffix = "".join(f"-without-{name}" for name in skip if name != stage)
-    before = PREVIOUS.get(stage)
-    while before in skip:
-        before = PREVIOUS[before]
-    model = Model(work.config, work.seed).to(work.device)
-    if before:
-        old = before if PREVIOUS.get(before) is None or before == "stage1" else before + suffix
-        saved = work.load(f"{old}.pt", old)
-        if not saved["done"]:
-            raise NotReady(f"the step '{old}' is not finished; run it again to go on")
-        model.load_state_dict(saved["model"])
-    found = given or (text_data(work) if stage == "text" else load_data(work))
-    if stage in ("stage3", "joint"):
-        wait_for(work.path("codes.pt"), wait)
-        found.codes = load_codes(work)
-    if stage in ("stage3", "joint") and found.codes is None:
-        raise NotReady(f"{work.path('codes.pt')} is not there; make it with the step 'answers'")
-    settings = work.settings["stages"][stage]
-    run = training.Run(work.folder, stage + suffix, model, stages.trained(model, stage), settings, work.seed, work.device,
-                       work.minutes(stage))  # fmt: skip
-    run.fit(stages.Stage(stage, model, found, {"ctc": 0, **settings}),
-            None if stage == "text" else lambda: measured(model, load_tests(work, most), stage))  # fmt: skip
-    finish(work, run, {"questions": len(found.domain.texts), "clips": len(found.speech or ()), "batch": settings["batch"],
-                       "pairs of picture and question": len(found.pairs), "after": before})  # fmt: skip
-    return model
-
-
-def finish(work, run, about):
-    """Curves and the card of a run."""
-    card = {"run": run.name, "seed": run.seed, "steps": run.step, "minutes": round(run.spent / 60, 2), "done": run.is_done,
-            "budget": None if math.isinf(run.budget) else run.budget / 60, "data": about, "settings": run.settings, "machine": training.machine(work.device),
-            "parameters": sum(value.numel() for value in run.module.parameters()),
-            "trained": sum(value.numel() for value in run.trained), "history": run.history}  # fmt: skip
-    report.card(work.folder, run.name, card)
-    report.curves(work.folder, run.name, run.history)
-
-
-def load_model(work, stage):
-    model = Model(work.config, work.seed)
-    model.load_state_dict(work.load(f"{stage}.pt", stage)["model"])
-    return model.to(work.device).eval()
-
-
-def evaluate(work, stage, most):
-    """Prints, and writes to measured-STAGE.json."""
-    model, tests = load_model(work, stage), load_tests(work, most)
-    found = measured(model, tests, stage)
-    for name, value in found.items():
-        print(f"{name}: {value:.3f}", flush=True)
-    report.card(work.folder, f"measured-{stage}", found)
-    if stage in ("stage3", "joint"):
-        for question, text, codes in tests[0].answers(model, 4, 64):
-            print(f"{question} -> {text} ({len(codes)} frames)", flush=True)
-
-
-def write_release(work, stage, out):
-    values = configuration(work.settings["language"])
-    export.write(out, load_model(work, stage), values, load_clip(work), work.path("tokenizer.json"))

@@ -8,10 +8,9 @@ import random
 from dataclasses import dataclass
 
 import numpy as np
-
 from synthesis import engines, held_out, noise, signal
 
-SHARD = 512
+SHARD = 128  # clips of a file
 RATE = signal.RATE
 
 

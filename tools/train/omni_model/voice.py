@@ -4,7 +4,6 @@ from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 
 import numpy as np
-
 from synthesis import signal
 
 RATE = 24_000

@@ -4,7 +4,6 @@ import random
 import unittest
 
 import torch
-
 from omni_model import drawing, eyes
 from omni_model.domain import asking, collected, scenes, words
 

@@ -7,10 +7,9 @@ from pathlib import Path
 
 import torch
 import yaml
-from safetensors.torch import load_file
-
 from omni_model import ears, export, eyes, network, settings, speech, tokenizer, training
 from omni_model.domain import collected
+from safetensors.torch import load_file
 
 ROOT = Path(__file__).resolve().parents[3]
 GOLDENS = ROOT / "Tests" / "Goldens" / "mini-omni2"

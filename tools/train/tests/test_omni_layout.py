@@ -6,8 +6,7 @@ from pathlib import Path
 import torch
 from mini_omni2 import tasks
 from mini_omni2.language import Config
-
-from omni_model import layout, network
+from omni_model import evaluation, layout, network
 from omni_model.layout import Batch
 
 GOLDENS = Path(__file__).resolve().parents[3] / "Tests" / "Goldens" / "mini-omni2" / "checkpoint" / "mini-omni2"
@@ -90,8 +89,8 @@ class Inputs(unittest.TestCase):
     def test_greedy_answers_equal_the_reference(self):
         torch.manual_seed(5)
         one = batch("answer", speech=True)
-        both = Batch(torch.tensor([CONFIG.audio["answer"]] * 2 + [CONFIG.audio["pad"]] * 2), one.last_text.repeat(2),
-                     one.answer.repeat(2, 1), one.answer_length.repeat(2), one.speech.repeat(2, 1, 1), one.speech_length.repeat(2))
+        both = evaluation.twice(one)
+        both.last_audio = torch.tensor([CONFIG.audio["answer"]] * 2 + [CONFIG.audio["pad"]] * 2)
         text, audio = layout.greedy(self.model, both, 12, writers=True)
         for row, frames in enumerate(FRAMES):
             features = tasks.speech_features(self.model.whisper_adapter(one.speech[row, :frames]))

@@ -7,8 +7,8 @@ from .words import number, plural, sentence, some
 # For each kind: ways to ask that training has, and ways that it has not.
 WAYS = {
     "count": (
-        "How many {}s are there?|How many {}s do you see?|How many {}s can you see?|Count the {}s.|How many {}s are in the picture?|"
-        "What is the number of {}s?|Tell me how many {}s there are.|Please count the {}s.",
+        "How many {}s are there?|How many {}s do you see?|How many {}s can you see?|Count the {}s.|"
+        "How many {}s are in the picture?|What is the number of {}s?|Tell me how many {}s there are.|Please count the {}s.",
         "How many {}s does the picture show?|Can you count the {}s?",
     ),
     "color": (
@@ -21,7 +21,8 @@ WAYS = {
         "Which shape is the {} one?|What do you see that is {}?",
     ),
     "exists": (
-        "Is there {a}?|Do you see {a}?|Can you see {a}?|Is there {a} in the picture?|Does the picture have {a}?|Can you find {a}?",
+        "Is there {a}?|Do you see {a}?|Can you see {a}?|Is there {a} in the picture?|Does the picture have {a}?|"
+        "Can you find {a}?",
         "Is {a} in the picture?|Do you find {a}?",
     ),
     "relation": (
@@ -29,7 +30,8 @@ WAYS = {
         "What is there {}?|What is it that stands {}?",
     ),
     "place": (
-        "Where is the {}?|Where do you see the {}?|Where can you see the {}?|Tell me where the {} is.|In which place is the {}?",
+        "Where is the {}?|Where do you see the {}?|Where can you see the {}?|Tell me where the {} is.|"
+        "In which place is the {}?",
         "Where in the picture is the {}?|Can you tell me where the {} is?",
     ),
     "describe": (

@@ -106,9 +106,9 @@ def facts():
         ways = split(asked)
         yield Intent("self", ways[0], answer, ways[:-1], ways[-1:])
     for country, city in pairs(CAPITALS):
-        yield fact(f"The capital of {country} is {city}.", country, "What is the capital of {}?|Which city is the capital of {}?|"
-                   "Tell me the capital of {}.|Do you know the capital of {}?|What is the name of {}'s capital?|"
-                   "What's the capital of {}?")  # fmt: skip
+        yield fact(f"The capital of {country} is {city}.", country, "What is the capital of {}?|"
+                   "Which city is the capital of {}?|Tell me the capital of {}.|Do you know the capital of {}?|"
+                   "What is the name of {}'s capital?|What's the capital of {}?")  # fmt: skip
     for a, b in pairs(OPPOSITES):
         for word, other in ((a, b), (b, a)):
             yield fact(f"The opposite of {word} is {other}.", word, "What is the opposite of {}?|Tell me the opposite of {}.|"
@@ -123,7 +123,8 @@ def facts():
     for names, what in ((DAYS, "day"), (MONTHS, "month")):
         for place, name in enumerate(names):
             after, before = names[(place + 1) % len(names)], names[place - 1]
-            ways = f"Which {what} comes {{}}?|What comes {{}}?|Which {what} is {{}}?|Tell me the {what} {{}}.|What {what} is {{}}?"
+            ways = f"Which {what} comes {{}}?|What comes {{}}?|Which {what} is {{}}?|Tell me the {what} {{}}.|"
+            ways += f"What {what} is {{}}?"
             yield fact(f"{after} comes after {name}.", f"after {name}", ways)
             yield fact(f"{before} comes before {name}.", f"before {name}", ways)
     for parts, whole, count in (entry.split() for entry in COUNTS.split("|")):
