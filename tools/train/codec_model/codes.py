@@ -66,7 +66,10 @@ def encode(codec, clips, seconds=240):
             for row, index in enumerate(some):
                 clip = torch.as_tensor(clips[index], dtype=torch.float32)
                 batch[row, : len(clip)] = clip
-            frames = frames_of(codec.encode(batch.to(device)), codec.shape.vq_strides).to(torch.int16).cpu()
+            # In full precision: close calls fall as they do elsewhere.
+            with torch.backends.cudnn.flags(allow_tf32=False, benchmark=False):
+                levels = codec.encode(batch.to(device))
+            frames = frames_of(levels, codec.shape.vq_strides).to(torch.int16).cpu()
             for index, each in zip(some, frames):
                 found[index] = each.clone()
     return found

@@ -20,11 +20,12 @@ def _snake(x, alpha):
 
 
 def _snake_gradients(x, alpha, gradient):
+    """Of x, and of alpha for each of the batch apart: sums over rows alone are spread well over a GPU."""
     wide, gradient, inverse = x.float(), gradient.float(), 1 / (alpha + 1e-9)
     sine, cosine = torch.sin(alpha * wide), torch.cos(alpha * wide)
     double = 2 * sine * cosine
     of_alpha = gradient * inverse * (double * wide - sine * sine * inverse)
-    return (gradient * (1 + double * alpha * inverse)).to(x.dtype), of_alpha.sum((0, 2), keepdim=True)
+    return (gradient * (1 + double * alpha * inverse)).to(x.dtype), of_alpha.sum(2)
 
 
 class Kernels:
@@ -65,7 +66,9 @@ class _SnakeFunction(torch.autograd.Function):
     @staticmethod
     def backward(context, gradient):
         x, alpha = context.saved_tensors
-        return Kernels.snake_gradients(x.detach(), alpha.detach(), gradient.detach().contiguous())
+        gradient = gradient.detach().contiguous()
+        of_x, of_alpha = Kernels.snake_gradients(x.detach(), alpha.detach(), gradient)
+        return of_x, of_alpha.sum(0)[None, :, None]
 
 
 class Snake(nn.Module):
@@ -113,7 +116,8 @@ class Encoder(nn.Module):
     def __init__(self, shape):
         super().__init__()
         columns = shape.encoder_dim
-        layers = [convolution(1, columns, 7, padding=3)]
+        # Speech is quiet, and a snake bends only what is about 1.
+        layers = [convolution(1, columns, 7, 10.0, padding=3)]
         for rate in shape.encoder_rates:
             layers.append(EncoderBlock(columns, rate))
             columns *= 2
@@ -192,13 +196,16 @@ class Quantizer(nn.Module):
         super().__init__()
         self.stride = stride
         self.in_proj = convolution(shape.latent, shape.codebook_dim, 1)
+        # Silence has a direction, too.
+        nn.init.normal_(self.in_proj.bias, std=0.1)
         self.out_proj = convolution(shape.codebook_dim, shape.latent, 1)
         self.codebook = Codebook(shape.codebook_size, shape.codebook_dim)
 
     def directions(self, x):
-        """[batch, width, codes], each of length 1."""
+        """[batch, width, codes], each of length 1 unless it is close to none, where a gradient would have no bounds."""
         pooled = functional.avg_pool1d(x, self.stride, self.stride) if self.stride > 1 else x
-        return functional.normalize(self.in_proj(pooled), dim=1)
+        found = self.in_proj(pooled)
+        return found * torch.rsqrt(found.square().sum(1, keepdim=True) + 1e-4)
 
     def nearest(self, directions):
         """[batch, codes]"""

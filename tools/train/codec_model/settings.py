@@ -136,8 +136,9 @@ def parse(text, file):
     windows = settings.fit.windows
     if any(window & (window - 1) or not 16 <= window <= 4096 for window in windows):
         raise WrongSetting(f"{file}: codec.fit.windows: expected powers of 2 from 16 to 4096, found {list(windows)}")
-    if max(windows) > settings.fit.frames * settings.network.frame:
-        raise WrongSetting(f"{file}: codec.fit.frames: crops are shorter than the longest of codec.fit.windows")
+    # Discriminators hear half of a crop.
+    if 2 * max(2048, *windows) > settings.fit.frames * settings.network.frame:
+        raise WrongSetting(f"{file}: codec.fit.frames: crops are shorter than two of the longest windows")
     return settings
 
 

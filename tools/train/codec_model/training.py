@@ -16,7 +16,7 @@ from .settings import WrongSetting
 
 CHECKPOINT = "checkpoint.pt"
 # Weights of the losses: DAC's (arXiv 2306.06546), but for what it has not.
-SPECTRA, ROWS, COMMITMENT, FOOLED, ALIKE = 15.0, 10.0, 0.5, 1.0, 2.0
+SPECTRA, ROWS, COMMITMENT, FOOLED, ALIKE = 10.0, 10.0, 0.5, 1.0, 2.0
 LONGEST_STEP = 50.0
 SAVE_EVERY, TELL_EVERY, CHECK_EVERY = 60, 5, 45
 
@@ -108,10 +108,14 @@ class Trainer:
         loss = SPECTRA * spectra + ROWS * row + COMMITMENT * distance
         values = {"spectra": spectra, "rows": row, "distance": torch.as_tensor(distance, device=self.device)}
         if progress >= fit.adversarial:
-            values["verdict"] = self.judge(made.detach(), crops, ending)
+            # Half of each crop does, and costs half.
+            half = crops.shape[1] // 2
+            first = int(torch.randint(half, (1,)))
+            heard, real = made[:, first : first + half], crops[:, first : first + half]
+            values["verdict"] = self.judge(heard.detach(), real, ending)
             self.judges.requires_grad_(False)
             with self.autocast():
-                seen = self.judges(torch.cat([made, crops]))
+                seen = self.judges(torch.cat([heard, real]))
             self.judges.requires_grad_(True)
             fooled, alike = losses.adversarial_losses(seen)
             loss = loss + FOOLED * fooled + ALIKE * alike
@@ -185,12 +189,12 @@ def held_out_crops(work, settings, device):
     return (samples[: count * length].reshape(count, length).float() / 32768).to(device)
 
 
-def fit(work, settings, seed=1, device=None, minutes=1e9, within=None, fuses=True):
+def fit(work, settings, seed=1, device=None, minutes=1e9, within=None, fuses=True, until=math.inf):
     """
     Goes on from work/checkpoint.pt, if it is there, and leaves it behind.
 
-    minutes: stop after so many; the next call goes on. within: make the whole schedule fit so many minutes, over all
-    calls, rather than the settings' number of steps. fuses: try to compile.
+    minutes: stop after so many; the next call goes on. until: stop before this step. within: make the whole schedule fit
+    so many minutes, over all calls, rather than the settings' number of steps. fuses: try to compile.
     """
     device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = torch.backends.cudnn.benchmark = True
@@ -211,7 +215,7 @@ def fit(work, settings, seed=1, device=None, minutes=1e9, within=None, fuses=Tru
     def tell():
         nonlocal sums, count, told
         means = dict(zip(names, (sums / count).tolist()))
-        if not all(map(math.isfinite, means.values())):
+        if not math.isfinite(means["spectra"]):
             raise Diverged(f"step {trainer.step}: {means}; the checkpoint of some time before is kept: {file}")
         now = time.monotonic()
         log.add(trainer.step, progress(), trainer.elapsed, means, rate=count / (now - told))
@@ -220,7 +224,7 @@ def fit(work, settings, seed=1, device=None, minutes=1e9, within=None, fuses=Tru
     def check():
         log.add(trainer.step, progress(), trainer.elapsed, checked(trainer, held_out))
 
-    while progress() < 1 and time.monotonic() - begun < 60 * minutes:
+    while progress() < 1 and trainer.step < until and time.monotonic() - begun < 60 * minutes:
         torch.manual_seed(seed * 1_000_003 + trainer.step)
         if trainer.step == settings.fit.continuous:
             trainer.start_codebooks(crops.drawn(-1, settings.fit.start_crops))
@@ -265,4 +269,7 @@ def trained(work, settings):
         raise WrongSetting(f"{work / CHECKPOINT}: of another size than is asked for")
     codec = Codec(settings.network)
     codec.load_state_dict(saved["average"])
-    return codec.eval()
+    for level in codec.quantizer.quantizers:
+        # Means of directions are a little short.
+        level.codebook.weight.copy_(torch.nn.functional.normalize(level.codebook.weight, dim=1))
+    return codec.eval().requires_grad_(False)
