@@ -55,7 +55,7 @@ def follow(quantizer, found, memory, revives):
         book.counts.lerp_(counts, 1 / memory)
         book.sums.lerp_(sums, 1 / memory)
         if revives:
-            dead = (book.counts < 0.03 / size)[:, None]
+            dead = (book.counts < 0.1 / size)[:, None]
             drawn = points[torch.randint(len(points), (size,), device=points.device)]
             book.sums.copy_(torch.where(dead, drawn / size, book.sums))
             book.counts.copy_(torch.where(dead[:, 0], 1 / size, book.counts))

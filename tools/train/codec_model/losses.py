@@ -6,7 +6,9 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-FLOOR = 1e-5
+# Of a window's magnitudes, by its samples: -82 dB of full scale. What is digital silence has no logarithm, and to strive
+# for a hundredth of a hundredth of what can be heard would outweigh everything else.
+FLOOR = 2e-5
 
 
 def mel_filters(rate, window, bands):
@@ -51,7 +53,7 @@ class Spectra(nn.Module):
         """The logarithms of mel bands and of magnitudes."""
         magnitudes = self.magnitudes(samples, window)
         mel = magnitudes @ getattr(self, f"filters{window}")
-        return mel.clamp(min=FLOOR).log10(), magnitudes
+        return mel.clamp(min=FLOOR * window).log10(), magnitudes
 
     def forward(self, made, given):
         total = 0
@@ -61,10 +63,9 @@ class Spectra(nn.Module):
             made_mel, made_magnitudes = self.both(made, window)
             total = total + functional.l1_loss(made_mel, mel)
             if window >= 512:
-                # Bins that hold next to nothing are not to be matched.
-                logs = [each.clamp(min=1e-3).log10() for each in (made_magnitudes, magnitudes)]
+                logs = [each.clamp(min=FLOOR * window).log10() for each in (made_magnitudes, magnitudes)]
                 total = total + 0.25 * functional.l1_loss(*logs)
-                total = total + 0.1 * (made_magnitudes - magnitudes).norm() / magnitudes.norm().clamp(min=1e-3)
+                total = total + 0.1 * (made_magnitudes - magnitudes).norm() / magnitudes.norm().clamp(min=1.0)
         return total
 
 
@@ -83,7 +84,7 @@ class RowSpectra(nn.Module):
         """[batch, bands, rows], rows' middles being the windows'."""
         padded = functional.pad(samples[:, None], (self.hop // 2, self.hop // 2), mode="reflect")[:, 0]
         spectrum = torch.stft(padded, 2 * self.hop, self.hop, window=self.window, center=False, return_complex=True)
-        return (spectrum.abs().transpose(1, 2) @ self.filters).clamp(min=FLOOR).log10().transpose(1, 2)
+        return (spectrum.abs().transpose(1, 2) @ self.filters).clamp(min=FLOOR * 2 * self.hop).log10().transpose(1, 2)
 
 
 class RowReader(nn.Module):

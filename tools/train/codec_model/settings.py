@@ -64,12 +64,14 @@ class Fit:
     batch: int = 32
     frames: int = 12
     rate: float = 1e-3
+    # Of the encoder's and the quantizer's rate: codebooks have to keep up with them.
+    encoder_part: float = 0.4
     warmup: int = 200
     # Steps without codes, and crops whose directions the codebooks start from then.
     continuous: int = 200
     start_crops: int = 512
     # Memory of a codebook, and of the averaged weights that are exported, in steps: 1 - 1 / n.
-    codebook_memory: int = 100
+    codebook_memory: int = 30
     average_memory: int = 500
     # The part of the run after which the discriminators join in, their width and their rate; 1 or more for none.
     adversarial: float = 0.4

@@ -17,7 +17,9 @@ from .settings import WrongSetting
 CHECKPOINT = "checkpoint.pt"
 # Weights of the losses: DAC's (arXiv 2306.06546), but for what it has not.
 SPECTRA, ROWS, COMMITMENT, FOOLED, ALIKE = 10.0, 10.0, 0.5, 1.0, 2.0
-LONGEST_STEP = 50.0
+# Gradients are no longer than that.
+LONGEST_STEP = 20.0
+# In seconds.
 SAVE_EVERY, TELL_EVERY, CHECK_EVERY = 60, 5, 45
 
 
@@ -49,7 +51,10 @@ class Trainer:
         self.codec = Codec(settings.network).to(device)
         self.reader = losses.RowReader(settings.network.latent).to(device)
         self.average = Average(self.codec, self.fit.average_memory)
-        learning = [*self.codec.parameters(), *self.reader.parameters()]
+        codec = self.codec
+        self.parts = {"|encoder|": [*codec.encoder.parameters(), *codec.quantizer.parameters()]}
+        self.parts |= {"|decoder|": [*codec.decoder.parameters()], "|reader|": [*self.reader.parameters()]}
+        learning = [{"params": part} for part in self.parts.values()]
         self.optimizer = torch.optim.AdamW(learning, lr=self.fit.rate, betas=(0.8, 0.99), weight_decay=0, **fused)
         self.judges = losses.Discriminators(self.fit.discriminator).to(device)
         self.judges_optimizer = torch.optim.AdamW(
@@ -57,7 +62,6 @@ class Trainer:
         )
         self.spectra = losses.Spectra(settings.network.sampling_rate, self.fit.windows).to(device)
         self.row_spectra = losses.RowSpectra(settings.network).to(device)
-        self.learning = learning
         self.step, self.elapsed = 0, 0.0
 
     PARTS = ("codec", "reader", "optimizer", "judges", "judges_optimizer")
@@ -95,8 +99,8 @@ class Trainer:
         fit, is_coded = self.fit, self.step >= self.fit.continuous
         warm = min(1, (self.step + 1) / max(1, fit.warmup))
         ending = 0.02 + 0.98 * (0.5 + 0.5 * math.cos(math.pi * min(1, progress)))
-        for group in self.optimizer.param_groups:
-            group["lr"] = fit.rate * warm * ending
+        for group, part in zip(self.optimizer.param_groups, (fit.encoder_part, 1, 1)):
+            group["lr"] = fit.rate * part * warm * ending
         with self.autocast():
             made, rows, distance, found = self.codec(crops, is_coded)
             told = self.reader(rows)
@@ -122,7 +126,9 @@ class Trainer:
             values |= {"fooled": fooled, "alike": alike}
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
-        values["length"] = torch.nn.utils.clip_grad_norm_(self.learning, LONGEST_STEP)
+        # Each by itself: what upsets the one is no reason for the others to stand still.
+        for name, part in self.parts.items():
+            values[name] = torch.nn.utils.clip_grad_norm_(part, LONGEST_STEP)
         self.optimizer.step()
         if is_coded:
             # The last codes that are exchanged have time to settle.
