@@ -21,12 +21,18 @@ def cache_folder():
 def parse():
     parser = argparse.ArgumentParser(prog="tools/train/codec", description="Trains a SNAC codec on one voice.")
     parser.add_argument("step", choices=["all", "corpus", "fit", "export", "report"])
-    parser.add_argument("--size", default="nano", help="micro, nano, full, or a file of settings (default: %(default)s)")
-    parser.add_argument("--work", type=Path, help="where everything is made (default: antiphon/codec-SIZE in the cache)")
+    parser.add_argument(
+        "--size", default="nano", help="micro, nano, full, or a file of settings (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--work", type=Path, help="where everything is made (default: antiphon/codec-SIZE in the cache)"
+    )
     parser.add_argument("--out", type=Path, help="the release folder (default: snac in the work folder)")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--processes", type=int, default=os.cpu_count() or 2, help="that speak (default: %(default)s)")
-    parser.add_argument("--texts", type=Path, help="a file of texts that are needed, one a line, all of which are spoken")
+    parser.add_argument(
+        "--texts", type=Path, help="a file of texts that are needed, one a line, all of which are spoken"
+    )
     parser.add_argument("--corpus-minutes", type=float, help="of speech, in place of the settings' number")
     parser.add_argument("--device", choices=["cpu", "cuda"], help="default: what is there")
     parser.add_argument("--minutes", type=float, default=1e9, help="stop fitting after so many; the next call goes on")

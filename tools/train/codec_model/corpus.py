@@ -80,7 +80,12 @@ def write(path, pool, wanted, is_enough):
             if time.monotonic() - told > 5:
                 told = time.monotonic()
                 print(f"{path.name}: {total / RATE / 60:.1f} min of speech, {told - begun:.0f} s", flush=True)
-    about = {"voice": f"hibari/{VOICE}", "rate": RATE, "texts": [text for text, _ in clips], "ends": [end for _, end in clips]}
+    about = {
+        "voice": f"hibari/{VOICE}",
+        "rate": RATE,
+        "texts": [text for text, _ in clips],
+        "ends": [end for _, end in clips],
+    }
     path.with_suffix(".json").write_text(json.dumps(about) + "\n")
     os.replace(part, path)
     print(f"{path.name}: {len(clips)} clips, {total / RATE / 60:.1f} min, {time.monotonic() - begun:.0f} s", flush=True)

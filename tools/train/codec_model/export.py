@@ -22,7 +22,9 @@ def convolutions(codec):
 def released(codec, kind=torch.float16):
     """The release's state dict: each matrix as directions and their lengths, w = g v / |v|."""
     state, layers = {}, set(convolutions(codec))
-    unwanted = {f"{name}.{each}" for name, m in codec.named_modules() if isinstance(m, Codebook) for each in ("counts", "sums")}
+    unwanted = {
+        f"{name}.{each}" for name, m in codec.named_modules() if isinstance(m, Codebook) for each in ("counts", "sums")
+    }
     for name, value in codec.state_dict().items():
         layer = name.removesuffix(".weight")
         if name in unwanted:

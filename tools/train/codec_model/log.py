@@ -53,14 +53,19 @@ class RunLog:
         groups = {}
         for name in names:
             line = [(each["step"], each[name]) for each in self.history if name in each]
-            groups.setdefault("perplexity" if name.startswith("perplexity") else "used" if name.startswith("used") else name, {})[name] = line
+            # One picture for all levels.
+            title = name.rstrip("0123456789").strip()
+            groups.setdefault(title, {})[name] = line
         parts, top = [], 0
         for title, lines in groups.items():
             shapes, height = _svg(title, lines)
             parts.append(f'<g transform="translate(0 {top})">{shapes}</g>')
             top += height
-        head = f'<svg xmlns="http://www.w3.org/2000/svg" width="900" height="{top}" font-family="sans-serif" font-size="12">'
-        self._write("curves.svg", "\n".join([head, '<rect width="100%" height="100%" fill="white"/>', *parts, "</svg>\n"]))
+        size = f'width="900" height="{top}" font-family="sans-serif" font-size="12"'
+        head = f'<svg xmlns="http://www.w3.org/2000/svg" {size}>'
+        self._write(
+            "curves.svg", "\n".join([head, '<rect width="100%" height="100%" fill="white"/>', *parts, "</svg>\n"])
+        )
 
     def _write(self, name, text):
         part = self.folder / f"{name}.part"

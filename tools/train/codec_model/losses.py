@@ -6,8 +6,8 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-# Of a window's magnitudes, by its samples: -82 dB of full scale. What is digital silence has no logarithm, and to strive
-# for a hundredth of a hundredth of what can be heard would outweigh everything else.
+# Of a window's magnitudes, for each of its samples: -82 dB of full scale. To strive for the digital silence between
+# sentences would outweigh everything else.
 FLOOR = 2e-5
 
 

@@ -37,7 +37,9 @@ def write_wav(path, samples):
 def words(text):
     """In small letters, numbers spelled as they are said."""
     text = re.sub(r"(\d):(\d)", r"\1 \2", text.lower().replace("-", " "))
-    text = re.sub(r"\d+", lambda found: " " + texts.number(int(found[0])) + " " if int(found[0]) < 1000 else found[0], text)
+    text = re.sub(
+        r"\d+", lambda found: " " + texts.number(int(found[0])) + " " if int(found[0]) < 1000 else found[0], text
+    )
     return [word for word in re.sub(r"[^a-z0-9' ]", "", text).split() if word != "and"]
 
 
@@ -95,7 +97,10 @@ def recognized(clips, made, antiphon, recognizer):
     said = [words(text) for text, _ in clips]
     total, found = sum(map(len, said)), {"recognizer": recognizer}
     with tempfile.TemporaryDirectory() as folder:
-        for kind, sounds in (("original", [samples for _, samples in clips]), ("resynthesis", [each.numpy() for each in made])):
+        for kind, sounds in (
+            ("original", [samples for _, samples in clips]),
+            ("resynthesis", [each.numpy() for each in made]),
+        ):
             files = [Path(folder) / f"{kind}-{index}.wav" for index in range(len(sounds))]
             for file, samples in zip(files, sounds):
                 write_wav(file, samples)

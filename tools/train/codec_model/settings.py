@@ -148,7 +148,9 @@ def check(shape, place):
     """What the release's code and the codec's readers here ask of a shape."""
     if math.prod(shape.encoder_rates) != shape.hop:
         found = list(shape.encoder_rates)
-        raise WrongSetting(f"{place}.encoder_rates: expected {shape.hop} as the product, as decoder_rates, found {found}")
+        raise WrongSetting(
+            f"{place}.encoder_rates: expected {shape.hop} as the product, as decoder_rates, found {found}"
+        )
     if shape.decoder_dim % (1 << len(shape.decoder_rates)):
         part = 1 << len(shape.decoder_rates)
         raise WrongSetting(f"{place}.decoder_dim: expected a multiple of {part}, found {shape.decoder_dim}")
@@ -156,7 +158,9 @@ def check(shape, place):
         raise WrongSetting(f"{place}.encoder_rates, decoder_rates: expected even ones")
     strides = shape.vq_strides
     if strides[-1] != 1 or any(coarse % fine for coarse, fine in zip(strides, strides[1:])):
-        raise WrongSetting(f"{place}.vq_strides: expected each a multiple of the next and the last 1, found {list(strides)}")
+        raise WrongSetting(
+            f"{place}.vq_strides: expected each a multiple of the next and the last 1, found {list(strides)}"
+        )
 
 
 def load(size):

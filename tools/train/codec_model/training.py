@@ -153,6 +153,8 @@ class Trainer:
         with self.autocast():
             latent = [self.codec.encoder(part[:, None]).float() for part in crops.split(self.fit.batch)]
         codebooks.start(self.codec.quantizer, torch.cat(latent))
+        # Entries that were not in use yet have no part in means.
+        self.average = Average(self.codec, self.fit.average_memory)
 
 
 class Crops:
@@ -199,8 +201,8 @@ def fit(work, settings, seed=1, device=None, minutes=1e9, within=None, fuses=Tru
     """
     Goes on from work/checkpoint.pt, if it is there, and leaves it behind.
 
-    minutes: stop after so many; the next call goes on. until: stop before this step. within: make the whole schedule fit
-    so many minutes, over all calls, rather than the settings' number of steps. fuses: try to compile.
+    minutes: stop after so many; the next call goes on. until: stop before this step. within: make the whole schedule
+    fit so many minutes, over all calls, rather than the settings' number of steps. fuses: try to compile.
     """
     device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = torch.backends.cudnn.benchmark = True
@@ -253,11 +255,11 @@ def fit(work, settings, seed=1, device=None, minutes=1e9, within=None, fuses=Tru
         tell()
         check()
     trainer.save(file, log.history)
+    machine = torch.cuda.get_device_name(device) if device.type == "cuda" else platform.machine()
     log.card(
         "codec", step=trainer.step, steps=settings.fit.steps, within=within, seconds=round(trainer.elapsed), seed=seed,
         is_done=progress() >= 1, batch=settings.fit.batch, crop=crops.length, corpus=len(crops.samples),
-        device=torch.cuda.get_device_name(device) if device.type == "cuda" else f"{platform.machine()}, {os.cpu_count()} cores",
-        torch=torch.__version__, network=settings.network.config(), fit=vars(settings.fit),
+        machine=f"{machine}, {os.cpu_count()} cores", torch=torch.__version__, network=settings.network.config(), fit=vars(settings.fit),
     )  # fmt: skip
 
 

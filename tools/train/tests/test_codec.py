@@ -287,7 +287,9 @@ class Settings(WithFolder):
 
 class Measures(unittest.TestCase):
     def test_words(self):
-        self.assertEqual(report.words("It's 7:05, 21 red-hot stars."), "it's seven five twenty one red hot stars".split())
+        self.assertEqual(
+            report.words("It's 7:05, 21 red-hot stars."), "it's seven five twenty one red hot stars".split()
+        )
         self.assertEqual(texts.number(342), "three hundred and forty two")
 
     def test_word_errors(self):
