@@ -41,13 +41,14 @@ def released(codec, kind=torch.float16):
 
 
 def write(codec, folder, kind=torch.float16):
-    """Also tells how far what is read back differs."""
+    """The configuration comes last: where it is, all is there."""
     folder.mkdir(parents=True, exist_ok=True)
-    config = folder / CONFIG
-    config.write_text(json.dumps(codec.shape.config(), indent=2) + "\n")
     part = folder / f"{WEIGHTS}.part"
     torch.save(released(codec, kind), part)
     os.replace(part, folder / WEIGHTS)
+    part = folder / f"{CONFIG}.part"
+    part.write_text(json.dumps(codec.shape.config(), indent=2) + "\n")
+    os.replace(part, folder / CONFIG)
     print(f"{folder}: {(folder / WEIGHTS).stat().st_size} bytes, {sum(p.numel() for p in codec.parameters())} weights")
 
 

@@ -259,7 +259,8 @@ def fit(work, settings, seed=1, device=None, minutes=1e9, within=None, fuses=Tru
     log.card(
         "codec", step=trainer.step, steps=settings.fit.steps, within=within, seconds=round(trainer.elapsed), seed=seed,
         is_done=progress() >= 1, batch=settings.fit.batch, crop=crops.length, corpus=len(crops.samples),
-        machine=f"{machine}, {os.cpu_count()} cores", torch=torch.__version__, network=settings.network.config(), fit=vars(settings.fit),
+        machine=f"{machine}, {os.cpu_count()} cores", torch=torch.__version__, network=settings.network.config(),
+        fit=vars(settings.fit),
     )  # fmt: skip
 
 
