@@ -24,6 +24,8 @@ class Test:
         about = (answer < 0) & (data.pairs_of.count[intent] > 0)
         clips = torch.nonzero((answer >= 0) | about).flatten()
         clips = clips[torch.randperm(len(clips), generator=generator, device=data.device)][:most]
+        # By length, so that little of a batch is padding.
+        clips = clips[torch.argsort(data.speech.length[clips], stable=True)]
         pairs = torch.full_like(clips, -1)
         of_pictures = about[clips]
         pairs[of_pictures] = data.pair(clips[of_pictures], generator)

@@ -104,9 +104,10 @@ class Run:
         if count:
             self._log(sums, count, time.monotonic() - last)
         self.is_done = self.progress >= 1
+        self.save()
         if self.is_done and evaluate is not None:
             self._evaluate(evaluate)
-        self.save()
+            self.save()
         return self.module
 
     def _log(self, sums, count, seconds):
