@@ -29,12 +29,12 @@ def parse():
 
 
 def budgets(text):
-    """Minutes by step; "" stands for all others."""
+    """Minutes by step, or the time at which it ends, seconds since 1970 behind an @; "" stands for all other steps."""
     found = {}
     for part in text.split(","):
         step, _, minutes = part.rpartition("=")
-        found[step] = float(minutes)
-        if step and step not in STEPS or not found[step] > 0:
+        found[step] = minutes
+        if step and step not in STEPS or not float(minutes.removeprefix("@")) > 0:
             raise ValueError(text)
     return found
 

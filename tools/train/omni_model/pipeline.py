@@ -32,11 +32,14 @@ class Work:
     seed: int
     device: torch.device
     processes: int
-    budgets: dict | None = None  # minutes by step, or for all under ""
+    budgets: dict | None = None  # minutes by step as text, or the time of its end behind an @; for all others under ""
 
     def minutes(self, step):
         budgets = self.budgets or {}
-        return budgets.get(step, budgets.get(""))
+        budget = budgets.get(step, budgets.get(""))
+        if budget is None:
+            return None
+        return max(0.05, (float(budget[1:]) - time.time()) / 60) if budget[0] == "@" else float(budget)
 
     def path(self, name):
         return self.folder / name
