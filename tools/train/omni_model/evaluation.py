@@ -69,7 +69,7 @@ class Test:
 
     def _texts(self, model, batch):
         with autocast(self.data.device):
-            ids, _ = greedy(model, batch, 26)
+            ids, _ = greedy(model, batch, 30)
         return [self.data.tokenizer.decode(until(row, model.config.text["eot"])) for row in ids.tolist()]
 
     @torch.no_grad()
