@@ -8,6 +8,7 @@ struct Floor {
   struct Settings {
     /// Milliseconds.
     var overlap = 500
+    var settle = 300
     var resumeAfter = 0
     var earnest = 700
   }
@@ -49,6 +50,7 @@ struct Floor {
   private var cutter: UtteranceCutter
   private var holder = Holder.user
   private var aside: Aside?
+  private var ownVoice = OwnVoice()
   /// The last seconds of the sound, which a detection may lead back to.
   private var recent: [Float] = []
   private var position = 0
@@ -111,7 +113,11 @@ struct Floor {
     }
   }
 
+  /// A detector heard this in what the assistant says.
+  mutating func noteOwn(_ detection: Detection) { ownVoice.note(detection) }
+
   mutating func note(_ detection: Detection) -> [Action] {
+    if detection.kind == .command, ownVoice.explains(detection) { return [] }
     let epoch: UInt32
     switch holder {
     case .user: return []
@@ -207,7 +213,8 @@ struct Floor {
     if detection.kind == .speech { start -= cutter.preRoll }
     start = max(start, position - recent.count, 0)
     deafUntil = start
-    cutter.restart(at: start)
+    // Behind a command the answer's last words are heard, and what the room makes of them.
+    cutter.restart(at: start, earliest: detection.kind == .speech ? start : position + milliseconds(settings.settle))
     return start < position ? follow(cutter.feed(recent.suffix(position - start))) : []
   }
 

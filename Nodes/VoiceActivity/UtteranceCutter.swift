@@ -54,6 +54,8 @@ package struct UtteranceCutter {
   private var pending: [Frame] = []
   /// Frames of the current utterance that have been handed out.
   private var handedOut = 0
+  /// What is over before this position is no utterance.
+  private var earliest = 0
 
   /// - Parameter rate: samples a second.
   package init(_ settings: Settings, rate: Int, judge: any SpeechJudge) {
@@ -102,10 +104,13 @@ package struct UtteranceCutter {
   }
 
   /// Forgets the current utterance and goes on at another position, which may have been heard before.
-  package mutating func restart(at position: Int) {
+  ///
+  /// - Parameter earliest: what is over before this position is no utterance; what still sounds there is one, from where it
+  ///   began.
+  package mutating func restart(at position: Int, earliest: Int) {
     abandon()
     rest = []
-    self.position = position
+    (self.position, self.earliest) = (position, earliest)
   }
 
   /// Samples before the speech that belong to an utterance.
@@ -133,7 +138,7 @@ package struct UtteranceCutter {
     guard case .maybe(var heard, var quiet) = state else { return trim() }
     if isSpeech { (heard, quiet) = (heard + 1, 0) } else { quiet += 1 }
     state = .maybe(speech: heard, quiet: quiet)
-    if heard >= speech {
+    if heard >= speech, position >= earliest {
       state = .speaking(quiet: 0)
       cuts.append(.begin)
       handOut(pending.count, &cuts)

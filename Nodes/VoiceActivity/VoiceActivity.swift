@@ -64,6 +64,11 @@ public struct VoiceActivityNode: Node {
         "overlap", default: floor.overlap, in: 0...10_000, unit: "ms",
         help:
           "What is said into an answer's last moments is a question, if it begins no longer before the answer's end.")
+      floor.settle = read(
+        "settle", default: floor.settle, in: 0...10_000, unit: "ms",
+        help: """
+          After a command: what is over before so long, such as the echo of the answer's last words, is no question.
+          """)
       floor.resumeAfter = read(
         "resume-after", default: floor.resumeAfter, in: 0...60_000, unit: "ms",
         help: """
@@ -81,6 +86,7 @@ public struct VoiceActivityNode: Node {
   public struct Ports: PortSet {
     public let audio: Input<AudioChunk>
     public let detections: Input<Detection>
+    public let own: Input<Detection>
     public let answer: Input<AnswerState>
     public let speech: Output<AudioChunk>
     public let floor: Output<Control>
@@ -93,6 +99,12 @@ public struct VoiceActivityNode: Node {
         help: """
           What a detector hears. A command silences the answer, and what is said after it is the next question; speech does \
           the same, and is the question itself.
+          """)
+      own = bind.input(
+        "own", optional: true,
+        help: """
+          What a detector hears in the sound that the loudspeaker plays; a feedback edge brings it. A command that is \
+          heard there too is the assistant's own word.
           """)
       answer = bind.input(
         "answer", optional: true,
@@ -128,7 +140,7 @@ public struct VoiceActivityNode: Node {
       throw ParameterError(
         "answer", "nothing tells when an answer is played: connect playback-gate's answer, or leave detections out")
     }
-    for try await arrival in arrivals(on: ports.audio, ports.detections, ports.answer) {
+    for try await arrival in arrivals(on: ports.audio, ports.detections, ports.own, ports.answer) {
       if let cut = arrival.cut {
         tracks[cut.session]?.cut(through: cut.epoch)
       } else if let event = try ports.audio.event(of: arrival) {
@@ -142,6 +154,8 @@ public struct VoiceActivityNode: Node {
         }
       } else if case .message(let found)? = try ports.detections.event(of: arrival) {
         try await change(found.session, ports) { $0.note(found.value) }
+      } else if case .message(let found)? = try ports.own.event(of: arrival) {
+        tracks[found.session]?.noteOwn(found.value)
       } else if case .message(let state)? = try ports.answer.event(of: arrival), tracks[state.session] != nil {
         try await change(state.session, ports) { $0.note(state.value) }
       }

@@ -37,9 +37,9 @@ import VoiceActivity
       try await say(1_000, loud: false)
     }
 
-    func detect(_ kind: Detection.Kind, from start: Int64, to end: Int64) async throws {
+    func detect(_ kind: Detection.Kind, from start: Int64, to end: Int64, on port: String = "detections") async throws {
       let found = Detection(kind, label: kind == .command ? "stop" : "speech", start: start, end: end, score: 1)
-      try await node.send(found, to: "detections", turn: stream, time: end)
+      try await node.send(found, to: port, turn: stream, time: end)
     }
 
     func answer(_ phase: AnswerState.Phase, _ epoch: UInt32) async throws {
@@ -117,6 +117,41 @@ import VoiceActivity
       #expect(turns[2]?.start == end / 1_000_000)
       #expect(Self.isAbout(turns[2]?.length, 100 + 1_000 + 300))
       #expect(cut == 1)
+    }
+  }
+
+  @Test func theEchoOfTheAnswersLastWordsIsNoQuestion() async throws {
+    try await Self.talk { talk in
+      try await talk.ask()
+      try await talk.answer(.speaking, 1)
+      let start = talk.now
+      try await talk.say(400)
+      let end = talk.now
+      // The answer goes on until the command is found, and in the room a little longer.
+      try await talk.say(200)
+      try await talk.detect(.command, from: start, to: end)
+      try await talk.say(60)
+      try await talk.say(1_000, loud: false)
+      try await talk.ask()
+      let (turns, _, cut) = try await talk.end()
+      #expect(turns.keys.sorted() == [1, 2])
+      #expect(turns[2]?.start == (end / 1_000_000) + 200 + 60 + 1_000 - 300)
+      #expect(cut == 1)
+    }
+  }
+
+  @Test(arguments: [(late: 80, cut: 0), (late: 800, cut: 1)])
+  func aCommandThatTheAssistantSaysItselfIsNone(late: Int, cut expected: UInt32) async throws {
+    try await Self.talk { talk in
+      try await talk.ask()
+      try await talk.answer(.speaking, 1)
+      let end = talk.now
+      try await talk.detect(.command, from: end - 300_000_000, to: end, on: "own")
+      try await talk.say(late + 200)
+      let heard = end + Int64(late) * 1_000_000
+      try await talk.detect(.command, from: heard - 300_000_000, to: heard)
+      let (_, _, cut) = try await talk.end()
+      #expect(cut == expected)
     }
   }
 

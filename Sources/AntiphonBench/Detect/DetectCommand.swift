@@ -1,6 +1,7 @@
 import ArgumentParser
 import Foundation
 import Messages
+import VoiceActivity
 
 /// How well a detector hears commands, and only commands, over a set of recordings.
 struct DetectCommand: AsyncParsableCommand {
@@ -18,6 +19,10 @@ struct DetectCommand: AsyncParsableCommand {
   var kind = "keyword-detector"
   @Option(name: .customLong("set"), help: "PARAMETER=VALUE of the detector; may be given several times.")
   var settings: [String] = []
+  @Option(
+    name: .customLong("own-set"),
+    help: "The same of the keyword detector that hears what the assistant plays (default: threshold=0.2).")
+  var ownSettings = ["threshold=0.2"]
   @Option(help: "Milliseconds of sound that the detector gets at once.")
   var chunk = 20
   @Option(help: "Hours of talk, and of the assistant's own voice, at most; for slow detectors.")
@@ -37,12 +42,34 @@ struct DetectCommand: AsyncParsableCommand {
     let recordings = try limited(set)
     let drive = DetectorDrive(kind: kind, settings: settings, chunk: chunk * DetectorDrive.rate / 1_000)
     let machine = Machine.current()
-    let outcomes = try await drive.run(recordings.map { recording in { try set.samples(recording, in: sounds) } })
+    var outcomes = try await drive.run(recordings.map { recording in { try set.samples(recording.file, in: sounds) } })
+    try await markOwnWords(in: &outcomes, of: recordings, set)
     var result = DetectResult(
       machine: machine, about: set.about, detector: ([kind] + settings).joined(separator: " "),
       commandWords: set.commandWords)
     for (recording, outcome) in zip(recordings, outcomes) { result.add(recording, outcome, faults) }
     json ? try print(result.json()) : print(result.description)
+  }
+
+  /// Marks what a keyword detector hears in what was played, too: Graphs/duplex.yaml has one, and such a word interrupts
+  /// nobody.
+  private func markOwnWords(
+    in outcomes: inout [DetectorDrive.Outcome], of recordings: [SoundSet.Recording], _ set: SoundSet
+  ) async throws {
+    let played = zip(recordings.indices, recordings).compactMap { place, recording in
+      recording.reference.map { (place, $0) }
+    }
+    let drive = DetectorDrive(
+      kind: "keyword-detector", settings: ownSettings, chunk: chunk * DetectorDrive.rate / 1_000)
+    let own = try await drive.run(played.map { _, file in { try set.samples(file, in: sounds) } })
+    for ((place, _), own) in zip(played, own) {
+      for index in outcomes[place].found.indices {
+        let found = outcomes[place].found[index]
+        var voice = OwnVoice()
+        for word in own.found where word.heard <= found.heard { voice.note(word.detection) }
+        outcomes[place].found[index].isOwnWord = voice.explains(found.detection)
+      }
+    }
   }
 
   /// The recordings, of talk and of the own voice only as many as are wanted.
@@ -132,7 +159,10 @@ struct DetectResult: Codable {
     case .commands: Self.merge(group, as: "\(recording.condition), \(recording.voices)", into: &commands)
     case .near: Self.merge(group, as: "between near-misses", into: &talk)
     case .talk: Self.merge(group, as: "talk", into: &talk)
-    case .own: Self.merge(group, as: "own voice", into: &talk)
+    case .own:
+      Self.merge(group, as: "own voice", into: &talk)
+      group.alarms = rest.count { !$0.isOwnWord }
+      Self.merge(group, as: "own voice, but for words heard in what is played", into: &talk)
     }
   }
 

@@ -14,6 +14,8 @@ struct DetectorDrive {
     var detection: Detection
     /// Seconds of the recording that the detector had got when it said so.
     var heard: Double
+    /// Whether it was heard in what the assistant played as well.
+    var isOwnWord = false
   }
 
   /// What one recording gave.

@@ -19,6 +19,8 @@ struct SoundSet: Decodable {
       case own
     }
     var file: String
+    /// What was played, where it is the assistant's own voice.
+    var reference: String?
     var kind: Kind
     /// Noise and its level, or whatever else tells recordings of a kind apart.
     var condition: String
@@ -57,9 +59,9 @@ struct SoundSet: Decodable {
     }
   }
 
-  /// The samples of a recording: mono, 16 kHz, 16 bits.
-  func samples(_ recording: Recording, in folder: String) throws -> [Float] {
-    let url = URL(fileURLWithPath: folder).appendingPathComponent(recording.file)
+  /// The samples of a file: mono, 16 kHz, 16 bits.
+  func samples(_ file: String, in folder: String) throws -> [Float] {
+    let url = URL(fileURLWithPath: folder).appendingPathComponent(file)
     guard let data = try? Data(contentsOf: url, options: .alwaysMapped) else {
       throw BenchError("\(url.path) cannot be read")
     }

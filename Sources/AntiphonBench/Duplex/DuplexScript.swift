@@ -26,7 +26,7 @@
       let recordings = set.recordings.filter { $0.kind == .commands && $0.condition == condition }
       var commands: [(text: String, samples: [Float])] = []
       for recording in recordings {
-        let samples = try set.samples(recording, in: folder)
+        let samples = try set.samples(recording.file, in: folder)
         for said in recording.utterances {
           let range = max(0, Int(said.start * Double(rate)))..<min(samples.count, Int(said.end * Double(rate)))
           commands.append((said.text, Array(samples[range])))

@@ -125,14 +125,15 @@ def utterances(task, rng, numbers):
 
 
 def stretches(task, rng, numbers):
-    """Talk, or the assistant's own voice, of changing level over changing noise."""
-    sound, wanted = [], task.amount * 60 * RATE
+    """Talk, or the assistant's own voice and what it played, of changing level over changing noise."""
+    sound, played, wanted = [], [], task.amount * 60 * RATE
     while sum(map(len, sound)) < wanted:
         recording = Recording(rng)
         level = rng.uniform(-40, -18)
         if task.kind == "own":
             recording.add(own_voice(rng, 60 * RATE))
             piece = noise.loudspeaker(numbers, recording.sound())
+            played.append(recording.sound())
         else:
             engine = rng.choices(list(GROUPS), [0.2, 0.4, 0.4])[0]
             voices = rng.sample(GROUPS[engine], min(2, len(GROUPS[engine])))
@@ -148,7 +149,13 @@ def stretches(task, rng, numbers):
             under = background(numbers, rng, kind, len(piece))
             piece = piece + under * np.float32(10 ** ((level - rng.uniform(0, 30)) / 20))
         sound.append(piece)
-    return np.concatenate(sound)[:wanted], []
+    return np.concatenate(sound)[:wanted], np.concatenate(played)[:wanted] if played else None
+
+
+def write(path, samples):
+    with wave.open(str(path), "wb") as file:
+        file.setnchannels(1), file.setsampwidth(2), file.setframerate(RATE)
+        file.writeframes(signal.pcm(samples).tobytes())
 
 
 def make(folder, task):
@@ -161,12 +168,17 @@ def make(folder, task):
             return present
     key = zlib.crc32(f"{task.seed} {task.name}".encode())
     rng, numbers = random.Random(key), np.random.default_rng(key)
-    sound, spoken = (utterances if task.kind in ("commands", "near") else stretches)(task, rng, numbers)
+    spoken, played = [], None
+    if task.kind in ("commands", "near"):
+        sound, spoken = utterances(task, rng, numbers)
+    else:
+        sound, played = stretches(task, rng, numbers)
     # A microphone is never quite silent.
     sound = sound + numbers.standard_normal(len(sound)).astype(np.float32) * np.float32(10 ** (-75 / 20))
-    with wave.open(str(folder / f"{task.name}.wav"), "wb") as file:
-        file.setnchannels(1), file.setsampwidth(2), file.setframerate(RATE)
-        file.writeframes(signal.pcm(sound).tobytes())
+    write(folder / f"{task.name}.wav", sound)
+    if played is not None:
+        wanted["reference"] = f"{task.name}-reference.wav"
+        write(folder / wanted["reference"], played)
     wanted["utterances"] = spoken
     entry.write_text(json.dumps(wanted))
     return wanted
