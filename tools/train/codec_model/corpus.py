@@ -69,7 +69,8 @@ def write(path, pool, wanted, is_enough):
     part, clips, total, begun, told = path.with_suffix(".part"), [], 0, time.monotonic(), 0.0
     with open(part, "wb") as file:
         while not is_enough(len(clips), total):
-            block = [next(wanted) for _ in range(256)]
+            # Small ones at first: little is spoken in vain where little is wanted.
+            block = [next(wanted) for _ in range(max(16, min(256, len(clips))))]
             for request, samples in zip(block, pool.map(speak, block, chunksize=8)):
                 if is_enough(len(clips), total):
                     break

@@ -137,8 +137,8 @@ class SpectrumDiscriminator(nn.Module):
         self.size = window
         self.register_buffer("window", torch.hann_window(window), persistent=False)
         weighted = nn.utils.parametrizations.weight_norm
-        layers = [weighted(nn.Conv2d(2, width, (3, 9), padding=(1, 4)))]
-        layers += [weighted(nn.Conv2d(width, width, (3, 9), (1, 2), padding=(1, 4))) for _ in range(3)]
+        layers = [weighted(nn.Conv2d(2, width, (3, 9), (1, 2), padding=(1, 4)))]
+        layers += [weighted(nn.Conv2d(width, width, (3, 9), (1, 2), padding=(1, 4))) for _ in range(2)]
         layers += [weighted(nn.Conv2d(width, width, 3, padding=1)), weighted(nn.Conv2d(width, 1, 3, padding=1))]
         self.layers = nn.ModuleList(layers)
 
