@@ -1,0 +1,77 @@
+"""tools/train/codec"""
+
+import argparse
+import os
+import sys
+from pathlib import Path
+
+from synthesis.engines import MissingVoice
+
+from . import corpus, export, report, training
+from .settings import WrongSetting, load
+
+ROOT = Path(__file__).resolve().parents[3]
+
+
+def cache_folder():
+    cache = os.environ.get("XDG_CACHE_HOME") or os.path.join(os.path.expanduser("~"), ".cache")
+    return Path(cache) / "antiphon"
+
+
+def parse():
+    parser = argparse.ArgumentParser(prog="tools/train/codec", description="Trains a SNAC codec on one voice.")
+    parser.add_argument("step", choices=["all", "corpus", "fit", "export", "report"])
+    parser.add_argument(
+        "--size", default="nano", help="micro, nano, full, or a file of settings (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--work", type=Path, help="where everything is made (default: antiphon/codec-SIZE in the cache)"
+    )
+    parser.add_argument("--out", type=Path, help="the release folder (default: snac in the work folder)")
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--processes", type=int, default=os.cpu_count() or 2, help="that speak (default: %(default)s)")
+    parser.add_argument(
+        "--texts", type=Path, help="a file of texts that are needed, one a line, all of which are spoken"
+    )
+    parser.add_argument("--corpus-minutes", type=float, help="of speech, in place of the settings' number")
+    parser.add_argument("--device", choices=["cpu", "cuda"], help="default: what is there")
+    parser.add_argument("--minutes", type=float, default=1e9, help="stop fitting after so many; the next call goes on")
+    parser.add_argument("--within", type=float, help="fit for so many minutes in all, however many steps that makes")
+    parser.add_argument("--plain", action="store_true", help="without torch.compile")
+    parser.add_argument("--clips", type=int, default=100, help="that the report is about (default: %(default)s)")
+    parser.add_argument("--antiphon", type=Path, help="the program that recognizes speech, for word error rates")
+    parser.add_argument("--recognizer", default="whisper-base", help="its model (default: %(default)s)")
+    return parser.parse_args()
+
+
+def main():
+    arguments = parse()
+    settings = load(arguments.size)
+    work = arguments.work or cache_folder() / f"codec-{Path(arguments.size).stem}"
+    work.mkdir(parents=True, exist_ok=True)
+    out = arguments.out or work / "snac"
+
+    def is_wanted(step):
+        return arguments.step in ("all", step)
+
+    if is_wanted("corpus"):
+        minutes = arguments.corpus_minutes or settings.corpus.minutes
+        corpus.make(work, minutes, settings.corpus.held_out, arguments.seed, arguments.texts, arguments.processes)
+    if is_wanted("fit"):
+        fuses = not arguments.plain
+        training.fit(work, settings, arguments.seed, arguments.device, arguments.minutes, arguments.within, fuses)
+    if is_wanted("export"):
+        export.write(training.trained(work, settings), out)
+    if is_wanted("report"):
+        report.write(work, out, arguments.clips, arguments.antiphon, arguments.recognizer, arguments.device)
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except (MissingVoice, WrongSetting, training.Diverged) as error:
+        print(f"tools/train/codec: {error}", file=sys.stderr)
+        sys.exit(1)
+    except KeyboardInterrupt:
+        print("tools/train/codec: interrupted; run the same command again to go on", file=sys.stderr)
+        sys.exit(130)

@@ -1,0 +1,284 @@
+"""Fits the codec to the corpus, in pieces as long as there is time for."""
+
+import copy
+import math
+import os
+import platform
+import time
+
+import torch
+
+from . import codebooks, losses
+from .corpus import Speech
+from .log import RunLog
+from .network import Codec, Kernels
+from .settings import WrongSetting
+
+CHECKPOINT = "checkpoint.pt"
+# Weights of the losses: DAC's (arXiv 2306.06546), but for what it has not.
+SPECTRA, ROWS, COMMITMENT, FOOLED, ALIKE = 10.0, 10.0, 0.5, 1.0, 2.0
+# Gradients are no longer than that.
+LONGEST_STEP = 20.0
+# In seconds.
+SAVE_EVERY, TELL_EVERY, CHECK_EVERY = 60, 5, 45
+
+
+class Diverged(Exception):
+    """The loss is no number any more."""
+
+
+class Average:
+    """Running means of weights, short at first, and of codebooks."""
+
+    def __init__(self, network, memory):
+        self.network, self.memory, self.updates = copy.deepcopy(network).eval().requires_grad_(False), memory, 0
+        self.own = [value for value in self.network.state_dict().values()]
+
+    def update(self, network):
+        self.updates += 1
+        share = max(1 / self.memory, 9 / (10 + self.updates))
+        theirs = [value.detach() for value in network.state_dict().values()]
+        torch._foreach_lerp_(self.own, theirs, share)
+
+
+class Trainer:
+    """The networks, their optimizers, and what else a checkpoint has to hold."""
+
+    def __init__(self, settings, seed, device):
+        self.settings, self.fit, self.seed, self.device = settings, settings.fit, seed, device
+        torch.manual_seed(seed)
+        fused = {"fused": True} if device.type == "cuda" else {}
+        self.codec = Codec(settings.network).to(device)
+        self.reader = losses.RowReader(settings.network.latent).to(device)
+        self.average = Average(self.codec, self.fit.average_memory)
+        codec = self.codec
+        self.parts = {"|encoder|": [*codec.encoder.parameters(), *codec.quantizer.parameters()]}
+        self.parts |= {"|decoder|": [*codec.decoder.parameters()], "|reader|": [*self.reader.parameters()]}
+        learning = [{"params": part} for part in self.parts.values()]
+        self.optimizer = torch.optim.AdamW(learning, lr=self.fit.rate, betas=(0.8, 0.99), weight_decay=0, **fused)
+        self.judges = losses.Discriminators(self.fit.discriminator).to(device)
+        self.judges_optimizer = torch.optim.AdamW(
+            self.judges.parameters(), lr=self.fit.discriminator_rate, betas=(0.8, 0.99), weight_decay=0, **fused
+        )
+        self.spectra = losses.Spectra(settings.network.sampling_rate, self.fit.windows).to(device)
+        self.row_spectra = losses.RowSpectra(settings.network).to(device)
+        self.step, self.elapsed = 0, 0.0
+
+    PARTS = ("codec", "reader", "optimizer", "judges", "judges_optimizer")
+
+    def save(self, file, history):
+        saved = {name: getattr(self, name).state_dict() for name in self.PARTS}
+        saved |= {"average": self.average.network.state_dict(), "updates": self.average.updates}
+        saved |= {"step": self.step, "elapsed": self.elapsed, "seed": self.seed, "history": history}
+        saved["network"] = self.settings.network.config()
+        torch.save(saved, file.with_suffix(".part"))
+        os.replace(file.with_suffix(".part"), file)
+
+    def load(self, file):
+        """Returns the history."""
+        saved = read_checkpoint(file, self.device)
+        if saved["network"] != self.settings.network.config() or saved["seed"] != self.seed:
+            raise WrongSetting(f"{file}: of another size or seed than is asked for; take another --work, or remove it")
+        for name in self.PARTS:
+            getattr(self, name).load_state_dict(saved[name])
+        self.average.network.load_state_dict(saved["average"])
+        self.average.updates = saved["updates"]
+        self.step, self.elapsed = saved["step"], saved["elapsed"]
+        return saved["history"]
+
+    def autocast(self):
+        return torch.autocast(self.device.type, torch.bfloat16, enabled=self.device.type == "cuda")
+
+    def run(self, crops, progress):
+        """
+        One step.
+
+        crops: [batch, samples]. progress: the part of the run that is done.
+        Returns the losses' names and a tensor of their values, on the device.
+        """
+        fit, is_coded = self.fit, self.step >= self.fit.continuous
+        warm = min(1, (self.step + 1) / max(1, fit.warmup))
+        ending = 0.02 + 0.98 * (0.5 + 0.5 * math.cos(math.pi * min(1, progress)))
+        for group, part in zip(self.optimizer.param_groups, (fit.encoder_part, 1, 1)):
+            group["lr"] = fit.rate * part * warm * ending
+        with self.autocast():
+            made, rows, distance, found = self.codec(crops, is_coded)
+            told = self.reader(rows)
+        made, told = made.float(), told.float()
+        spectra = self.spectra(made, crops)
+        with torch.no_grad():
+            wanted = self.row_spectra(crops)
+        row = (told - wanted).abs().mean()
+        loss = SPECTRA * spectra + ROWS * row + COMMITMENT * distance
+        values = {"spectra": spectra, "rows": row, "distance": torch.as_tensor(distance, device=self.device)}
+        if progress >= fit.adversarial:
+            # Half of each crop does, and costs half.
+            half = crops.shape[1] // 2
+            first = int(torch.randint(half, (1,)))
+            heard, real = made[:, first : first + half], crops[:, first : first + half]
+            values["verdict"] = self.judge(heard.detach(), real, ending)
+            self.judges.requires_grad_(False)
+            with self.autocast():
+                seen = self.judges(torch.cat([heard, real]))
+            self.judges.requires_grad_(True)
+            fooled, alike = losses.adversarial_losses(seen)
+            loss = loss + FOOLED * fooled + ALIKE * alike
+            values |= {"fooled": fooled, "alike": alike}
+        self.optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        # Each by itself: what upsets the one is no reason for the others to stand still.
+        for name, part in self.parts.items():
+            values[name] = torch.nn.utils.clip_grad_norm_(part, LONGEST_STEP)
+        self.optimizer.step()
+        if is_coded:
+            # The last codes that are exchanged have time to settle.
+            codebooks.follow(self.codec.quantizer, found, fit.codebook_memory, revives=progress < 0.7)
+        self.average.update(self.codec)
+        return list(values), torch.stack([value.detach().float() for value in values.values()])
+
+    def judge(self, made, crops, ending):
+        for group in self.judges_optimizer.param_groups:
+            group["lr"] = self.fit.discriminator_rate * ending
+        with self.autocast():
+            seen = self.judges(torch.cat([made, crops]))
+        verdict = losses.verdict_loss(seen)
+        self.judges_optimizer.zero_grad(set_to_none=True)
+        verdict.backward()
+        torch.nn.utils.clip_grad_norm_(self.judges.parameters(), LONGEST_STEP)
+        self.judges_optimizer.step()
+        return verdict
+
+    @torch.no_grad()
+    def start_codebooks(self, crops):
+        with self.autocast():
+            latent = [self.codec.encoder(part[:, None]).float() for part in crops.split(self.fit.batch)]
+        codebooks.start(self.codec.quantizer, torch.cat(latent))
+        # Entries that were not in use yet have no part in means.
+        self.average = Average(self.codec, self.fit.average_memory)
+
+
+class Crops:
+    """Pieces of the corpus, wherever they begin. What is drawn depends on the step alone: stopping changes nothing."""
+
+    def __init__(self, speech, length, seed, device):
+        self.samples = torch.from_numpy(speech.samples).to(device)
+        self.length, self.seed = length, seed
+        self.range = torch.arange(length, device=device)
+        if len(self.samples) <= length:
+            raise WrongSetting(f"a corpus of {len(self.samples)} samples holds no crop of {length}")
+
+    def drawn(self, step, count):
+        generator = torch.Generator().manual_seed(self.seed * 1_000_003 + step)
+        starts = torch.randint(len(self.samples) - self.length, (count,), generator=generator)
+        places = starts.to(self.samples.device, non_blocking=True)[:, None] + self.range
+        return self.samples[places].float() / 32768
+
+
+@torch.no_grad()
+def checked(trainer, held_out):
+    """How the averaged weights do on crops that are not trained on: the loss, and of each level what is in use."""
+    torch.manual_seed(0)
+    is_coded, size = trainer.step > trainer.fit.continuous, trainer.settings.network.codebook_size
+    made, _, _, found = trainer.average.network(held_out, is_coded)
+    values = {"held out": float(trainer.spectra(made, held_out))}
+    for level, (_, codes) in enumerate(found if is_coded else ()):
+        used, perplexity = codebooks.perplexity(codes, size)
+        values |= {f"used {level}": used, f"perplexity {level}": perplexity}
+    return values
+
+
+def held_out_crops(work, settings, device):
+    """As large a batch as those that are trained on."""
+    samples = torch.from_numpy(Speech(work / "held-out.s16").samples)
+    length = settings.fit.frames * settings.network.frame
+    count = min(settings.fit.batch, len(samples) // length)
+    if count == 0:
+        raise WrongSetting(f"{work / 'held-out.s16'}: {len(samples)} samples hold no crop of {length}")
+    return (samples[: count * length].reshape(count, length).float() / 32768).to(device)
+
+
+def fit(work, settings, seed=1, device=None, minutes=1e9, within=None, fuses=True, until=math.inf):
+    """
+    Goes on from work/checkpoint.pt, if it is there, and leaves it behind.
+
+    minutes: stop after so many; the next call goes on. until: stop before this step. within: make the whole schedule
+    fit so many minutes, over all calls, rather than the settings' number of steps. fuses: try to compile.
+    """
+    device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = torch.backends.cudnn.benchmark = True
+    begun = time.monotonic()
+    crops = Crops(Speech(work / "corpus.s16"), settings.fit.frames * settings.network.frame, seed, device)
+    held_out = held_out_crops(work, settings, device)
+    trainer = Trainer(settings, seed, device)
+    if fuses and Kernels.fuse(device):
+        print(f"compiled, {time.monotonic() - begun:.0f} s", flush=True)
+    file = work / CHECKPOINT
+    log = RunLog(work, trainer.load(file) if file.exists() else [])
+    before, sums, count, names = trainer.elapsed, None, 0, []
+    told = saved = was_checked = time.monotonic()
+
+    def progress():
+        return trainer.elapsed / 60 / within if within else trainer.step / settings.fit.steps
+
+    def tell():
+        nonlocal sums, count, told
+        means = dict(zip(names, (sums / count).tolist()))
+        if not math.isfinite(means["spectra"]):
+            raise Diverged(f"step {trainer.step}: {means}; the checkpoint of some time before is kept: {file}")
+        now = time.monotonic()
+        log.add(trainer.step, progress(), trainer.elapsed, means, rate=count / (now - told))
+        sums, count, told = None, 0, now
+
+    def check():
+        log.add(trainer.step, progress(), trainer.elapsed, checked(trainer, held_out))
+
+    while progress() < 1 and trainer.step < until and time.monotonic() - begun < 60 * minutes:
+        torch.manual_seed(seed * 1_000_003 + trainer.step)
+        if trainer.step == settings.fit.continuous:
+            trainer.start_codebooks(crops.drawn(-1, settings.fit.start_crops))
+        found, values = trainer.run(crops.drawn(trainer.step, settings.fit.batch), progress())
+        if found != names and count:
+            tell()
+        names, sums, count = found, values if sums is None else sums + values, count + 1
+        trainer.step += 1
+        now = time.monotonic()
+        trainer.elapsed = before + now - begun
+        if now - told > TELL_EVERY:
+            tell()
+            if now - was_checked > CHECK_EVERY:
+                check()
+                was_checked = time.monotonic()
+            if now - saved > SAVE_EVERY:
+                trainer.save(file, log.history)
+                saved = time.monotonic()
+    if count:
+        tell()
+        check()
+    trainer.save(file, log.history)
+    machine = torch.cuda.get_device_name(device) if device.type == "cuda" else platform.machine()
+    log.card(
+        "codec", step=trainer.step, steps=settings.fit.steps, within=within, seconds=round(trainer.elapsed), seed=seed,
+        is_done=progress() >= 1, batch=settings.fit.batch, crop=crops.length, corpus=len(crops.samples),
+        machine=f"{machine}, {os.cpu_count()} cores", torch=torch.__version__, network=settings.network.config(),
+        fit=vars(settings.fit),
+    )  # fmt: skip
+
+
+def read_checkpoint(file, device="cpu"):
+    try:
+        return torch.load(file, map_location=device, weights_only=True)
+    except FileNotFoundError:
+        raise WrongSetting(f"{file}: not there; the step 'fit' makes it") from None
+
+
+def trained(work, settings):
+    """The averaged codec of the last checkpoint, ready to be used."""
+    saved = read_checkpoint(work / CHECKPOINT)
+    if saved["network"] != settings.network.config():
+        raise WrongSetting(f"{work / CHECKPOINT}: of another size than is asked for")
+    codec = Codec(settings.network)
+    codec.load_state_dict(saved["average"])
+    for level in codec.quantizer.quantizers:
+        # Means of directions are a little short.
+        level.codebook.weight.copy_(torch.nn.functional.normalize(level.codebook.weight, dim=1))
+    return codec.eval().requires_grad_(False)

@@ -1,0 +1,193 @@
+"""Everything that is trained on, on the device: batches are gathered there by index, without a loop over their rows."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from .layout import Batch
+
+BUCKETS = 4  # of spoken questions by their length, so that little of a batch is padding
+
+
+def padded(lists):
+    """Lists of ids as a matrix int16, and their lengths."""
+    lengths = np.array([len(ids) for ids in lists], np.int64)
+    matrix = np.zeros((len(lists), max(1, lengths.max(initial=0))), np.int16)
+    for row, ids in enumerate(lists):
+        matrix[row, : len(ids)] = ids
+    return torch.from_numpy(matrix), torch.from_numpy(lengths)
+
+
+@dataclass
+class Texts:
+    ids: torch.Tensor  # [texts, most]
+    length: torch.Tensor
+
+    @staticmethod
+    def of(tokenizer, texts, device):
+        ids, length = padded([tokenizer.encode(text) for text in texts])
+        return Texts(ids.to(device), length.to(device))
+
+    def __call__(self, chosen):
+        """Rows, cut to the longest of them."""
+        length = self.length[chosen]
+        return self.ids[chosen].long(), length
+
+
+@dataclass
+class Rows:
+    """Entries in groups: those of group g are entry[start[g] : start[g] + count[g]]."""
+
+    entry: torch.Tensor
+    start: torch.Tensor
+    count: torch.Tensor
+
+    @staticmethod
+    def of(groups, count, device):
+        """Entries 0 to n by the group that each is in; those of group -1 are in none."""
+        order = torch.argsort(groups, stable=True)
+        order = order[groups[order] >= 0]
+        found = torch.bincount(groups[groups >= 0], minlength=count)
+        return Rows(order.to(device), (found.cumsum(0) - found).to(device), found.to(device))
+
+    def drawn(self, groups, generator):
+        """One of each group, none of which is empty."""
+        share = torch.rand(groups.shape, generator=generator, device=groups.device)
+        place = (share * self.count[groups]).long().clamp_max(self.count[groups] - 1)
+        return self.entry[self.start[groups] + place]
+
+
+class Speech:
+    """Spoken questions: features [rows, width] fp16 of all, one behind the other."""
+
+    def __init__(self, parts, device, keep=None):
+        features = [part["features"] for part in parts]
+        self.length = torch.cat([part["rows"] for part in parts]).to(device)
+        self.text = torch.cat([part["texts"] for part in parts]).to(device)
+        self.voices = [voice for part in parts for voice in part["voices"]]
+        self.start = self.length.cumsum(0) - self.length
+        self.features = torch.cat(features).to(device)
+
+    def __len__(self):
+        return len(self.text)
+
+    def __call__(self, chosen, most=None):
+        """most: rows of the longest, where that is known; to look would make the processor wait for the device."""
+        length = self.length[chosen]
+        most = most or int(length.max())
+        place = torch.arange(most, device=chosen.device)[None]
+        index = self.start[chosen][:, None] + torch.minimum(place, length[:, None] - 1)
+        return self.features[index].float(), length
+
+
+class Data:
+    """What training draws from. Parts that a stage does not need may be None.
+
+    scenes: tables of pictures, their `pairs` [n, 3] of picture, intent, answer; looks: what the eyes see of each.
+    """
+
+    def __init__(self, config, domain, tokenizer, device, speech=None, scenes=None, looks=None, codes=None):
+        self.config, self.domain, self.device, self.tokenizer = config, domain, device, tokenizer
+        self.speech, self.looks, self.codes = speech, looks, codes
+        self.asked = Texts.of(tokenizer, domain.texts, device)
+        self.answers = Texts.of(tokenizer, list(domain.answers), device)
+        self.intent_of = torch.tensor(domain.intent_of, device=device)
+        self.answer_of = torch.tensor(domain.answer_of, device=device)
+        held_out = torch.tensor(domain.held_out)
+        intents = len(domain.intents)
+        # Ways to ask of each intent that training has.
+        self.ways = Rows.of(torch.where(held_out, -1, torch.tensor(domain.intent_of)), intents, device)
+        known = torch.tensor(domain.answer_of)[torch.tensor(domain.intent_of)] >= 0
+        self.texts = torch.nonzero(~held_out).flatten().to(device)
+        topics = sorted({topic for topic, _ in domain.intents})
+        topic = torch.tensor([topics.index(topic) for topic, _ in domain.intents])[torch.tensor(domain.intent_of)]
+        self.by_topic = Rows.of(torch.where(known & ~held_out, topic, -1), len(topics), device)
+        # Topics without texts are never drawn; of the others those that are large come more often, but not as they are large.
+        self.topic_shares = self.by_topic.count.float().pow(0.4)
+        if scenes is not None:
+            self.captions = Texts(*(part.to(device) for part in scenes["captions"]))
+            self.written = Texts(*(part.to(device) for part in scenes["written"]))
+            self.pairs = scenes["pairs"].long().to(device)
+            self.pairs_of = Rows.of(self.pairs[:, 1].cpu(), intents, device)
+        if speech is not None:
+            intent = self.intent_of[speech.text]
+            talk = self.answer_of[intent] >= 0
+            about = ~talk & (self.pairs_of.count[intent] > 0) if scenes is not None else torch.zeros_like(talk)
+            self.talk_clips, self.picture_clips = self._buckets(talk), self._buckets(about)
+
+    def _buckets(self, chosen):
+        """Clips by length, in parts of equal number: each part, and the rows of its longest."""
+        clips = torch.nonzero(chosen).flatten()
+        clips = clips[torch.argsort(self.speech.length[clips], stable=True)]
+        parts = clips.chunk(BUCKETS) if len(clips) else []
+        return [(part, int(self.speech.length[part].max())) for part in parts if len(part)]
+
+    def drawn(self, pool, count, generator):
+        return pool[torch.randint(len(pool), (count,), generator=generator, device=self.device)]
+
+    def talked(self, count, generator):
+        """Texts of questions without a picture, topics in their shares."""
+        topics = torch.multinomial(self.topic_shares, count, replacement=True, generator=generator)
+        return self.by_topic.drawn(topics, generator)
+
+    def pair(self, clips, generator):
+        """For each spoken question about a picture, a picture that it suits."""
+        return self.pairs_of.drawn(self.intent_of[self.speech.text[clips]], generator)
+
+    # MARK: Batches
+
+    def marks(self, rows, speaking=0, asr=None):
+        """The last column of prompts: the first `speaking` rows speak, and where `asr` is true rows write down."""
+        a, t = self.config.audio, self.config.text
+        audio = torch.full((rows,), a["pad"], device=self.device)
+        audio[:speaking] = a["answer"]
+        text = torch.full((rows,), t["answer"], device=self.device)
+        return audio, text if asr is None else torch.where(asr, t["asr"], text)
+
+    def spoken(self, answers):
+        """Codes of answers, and their frames; none for none."""
+        return (self.codes["codes"][answers], self.codes["frames"][answers]) if len(answers) else (None, None)
+
+    def heard(self, clips, speaking, asr, most=None):
+        """Spoken questions without a picture; rows of `asr` write down what was said, the first `speaking` rows speak."""
+        text = self.speech.text[clips]
+        answers = self.answer_of[self.intent_of[text]]
+        audio, last = self.marks(len(clips), speaking, asr)
+        answer, length = either(asr, self.asked(text), self.answers(answers.clamp_min(0)))
+        speech, heard = self.speech(clips, most)
+        codes, frames = self.spoken(answers[:speaking])
+        return Batch(audio, last, answer, length, speech, heard, codes=codes, frames=frames)
+
+    def seen(self, clips, pictures, answers, speaking=0, most=None):
+        """Spoken questions, each with a picture."""
+        audio, last = self.marks(len(clips), speaking)
+        speech, heard = self.speech(clips, most)
+        codes, frames = self.spoken(answers[:speaking])
+        image = self.looks[pictures].float()
+        return Batch(audio, last, *self.answers(answers), speech, heard, image=image, codes=codes, frames=frames)
+
+    def read_and_seen(self, pairs, asked, described):
+        """Pictures with a written question, or where `described` is true without one, to be described."""
+        picture = self.pairs[pairs, 0]
+        audio, last = self.marks(len(pairs))
+        question, length = self.asked(asked)
+        answer = either(described, self.captions(picture), self.answers(self.pairs[pairs, 2]))
+        length = torch.where(described, 0, length)
+        image = self.looks[picture].float()
+        return Batch(audio, last, *answer, image=image, question=question, question_length=length)
+
+    def read(self, asked, answers, speaking=0):
+        """Written questions."""
+        audio, last = self.marks(len(asked), speaking)
+        codes, frames = self.spoken(answers[:speaking])
+        question, length = self.asked(asked)
+        return Batch(audio, last, *self.answers(answers), question=question, question_length=length, codes=codes, frames=frames)
+
+
+def either(first, these, those):
+    """Of two tables' rows, the one or the other."""
+    (a, a_length), (b, b_length) = these, those
+    most = max(a.shape[1], b.shape[1])
+    a, b = (torch.nn.functional.pad(ids, (0, most - ids.shape[1])) for ids in (a, b))
+    return torch.where(first[:, None], a, b), torch.where(first, a_length, b_length)

@@ -1,0 +1,170 @@
+"""Questions about pictures. An intent is what is asked, whatever the words and the picture; its answer takes both."""
+
+from .scenes import ALL, COLORS, HELD_OUT, PLACES, SHAPES, groups
+from .talk import split
+from .words import number, plural, sentence, some
+
+# For each kind: ways to ask that training has, and ways that it has not.
+WAYS = {
+    "count": (
+        "How many {}s are there?|How many {}s do you see?|How many {}s can you see?|Count the {}s.|"
+        "How many {}s are in the picture?|What is the number of {}s?|Tell me how many {}s there are.|Please count the {}s.",
+        "How many {}s does the picture show?|Can you count the {}s?",
+    ),
+    "color": (
+        "What color is the {}?|Which color is the {}?|What color does the {} have?|Tell me the color of the {}.|"
+        "Which color does the {} have?",
+        "What is the color of the {}?|Do you see what color the {} is?",
+    ),
+    "shape": (
+        "What is {}?|Which shape is {}?|What shape is the {} one?|What is the {} thing?|Tell me which shape is {}.",
+        "Which shape is the {} one?|What do you see that is {}?",
+    ),
+    "exists": (
+        "Is there {a}?|Do you see {a}?|Can you see {a}?|Is there {a} in the picture?|Does the picture have {a}?|"
+        "Can you find {a}?",
+        "Is {a} in the picture?|Do you find {a}?",
+    ),
+    "relation": (
+        "What is {}?|What do you see {}?|Which shape is {}?|What stands {}?|Tell me what is {}.|What can you see {}?",
+        "What is there {}?|What is it that stands {}?",
+    ),
+    "place": (
+        "Where is the {}?|Where do you see the {}?|Where can you see the {}?|Tell me where the {} is.|"
+        "In which place is the {}?",
+        "Where in the picture is the {}?|Can you tell me where the {} is?",
+    ),
+    "describe": (
+        "What do you see?|Describe the picture.|What is in the picture?|What can you see?|Tell me what you see.|"
+        "What does the picture show?|Please describe the picture.",
+        "What is there to see?|Can you describe the picture?",
+    ),
+}
+SIDES = {"left of": (0, -1), "right of": (0, 1), "above": (-1, 0), "below": (1, 0)}
+WORDS_OF_SIDES = {"left of": "left of the {}", "right of": "right of the {}", "above": "above the {}", "below": "below the {}"}
+
+
+def intents():
+    """Every intent: a kind and what it is about."""
+    for name in ["shape", *SHAPES, *(f"{color} shape" for color in COLORS), *(f"{color} {shape}" for color, shape in ALL)]:
+        yield "count", name
+        if name != "shape":
+            yield "exists", name
+    names = [*SHAPES, *(f"{color} {shape}" for color, shape in ALL)]
+    yield from (("color", shape) for shape in SHAPES)
+    yield from (("shape", color) for color in COLORS)
+    yield from (("place", name) for name in names)
+    yield from (("relation", f"{side}|{name}") for side in SIDES for name in names)
+    yield "describe", ""
+
+
+def is_held_out(text):
+    """Whether it speaks of something whose color and shape training never sees together."""
+    return any(f"{color} {shape}" in text or f"{shape} is {color}" in text for color, shape in HELD_OUT)
+
+
+def asked(kind, about):
+    """Ways to ask: training's, and those held out."""
+    if kind == "relation":
+        side, name = about.split("|")
+        about = WORDS_OF_SIDES[side].format(name)
+    return tuple(tuple(_filled(way, about) for way in split(ways)) for ways in WAYS[kind])
+
+
+def _filled(way, about):
+    if "{}s" in way:
+        before, _, noun = about.rpartition(" ")
+        return way.replace("{}s", f"{before} {plural(noun)}".strip())
+    return way.replace("{a}", some(1, about) if about else "").replace("{}", about)
+
+
+def matches(thing, name):
+    return all(word in (thing.color, thing.shape, "shape") for word in name.split())
+
+
+def answer(things, kind, about):
+    """None where the question does not suit the picture, or has more than one answer."""
+    return ANSWERS[kind](things, about)
+
+
+def _count(things, name):
+    count = sum(matches(thing, name) for thing in things)
+    if count == 1:
+        return sentence(f"there is one {name}")
+    before, _, noun = name.rpartition(" ")
+    return sentence(f"there are {number(count) if count else 'no'} {before + ' ' if before else ''}{plural(noun)}")
+
+
+def _exists(things, name):
+    count = sum(matches(thing, name) for thing in things)
+    if count == 0:
+        return f"No, there is no {name}."
+    return f"Yes, there {'is' if count == 1 else 'are'} {some(count, name)}."
+
+
+def _the(things, name):
+    """The only thing of this name."""
+    found = [thing for thing in things if matches(thing, name)]
+    return found[0] if len(found) == 1 else None
+
+
+def _color(things, shape):
+    thing = _the(things, shape)
+    return thing and sentence(f"the {shape} is {thing.color}")
+
+
+def _shape(things, color):
+    thing = _the(things, color)
+    return thing and sentence(f"the {thing.shape} is {color}")
+
+
+def _place(things, name):
+    thing = _the(things, name)
+    return thing and sentence(f"it is {PLACES[thing.place]}")
+
+
+def _relation(things, about):
+    """What is next in this direction, in the same row or column; nothing, where all stand elsewhere."""
+    side, name = about.split("|")
+    down, right = SIDES[side]
+    anchor = _the(things, name)
+    if anchor is None:
+        return None
+    row, column = divmod(anchor.place, 3)
+    aside, straight = False, []
+    for thing in things:
+        rows, columns = thing.place // 3 - row, thing.place % 3 - column
+        ahead = rows * down + columns * right
+        if ahead > 0 and (rows == 0 or columns == 0):
+            straight.append((ahead, thing))
+        aside = aside or ahead > 0
+    if not straight:
+        return None if aside else f"Nothing is {side} it."
+    return sentence(some(1, min(straight, key=lambda found: found[0])[1].name))
+
+
+def _describe(things, _):
+    if len(things) == 2 and things[0].name != things[1].name:
+        return sentence(f"{some(1, things[0].name)} and {some(1, things[1].name)}")
+    found = groups(things)
+    return sentence(f"I see {some(*found[0])}" if len(found) == 1 else f"I see {number(len(things))} shapes")
+
+
+ANSWERS = {
+    "count": _count, "exists": _exists, "color": _color, "shape": _shape, "place": _place, "relation": _relation,
+    "describe": _describe,
+}  # fmt: skip
+
+
+def candidates(rng, things):
+    """A few intents worth asking of this picture."""
+    thing, other = rng.choice(things), rng.choice(ALL)
+    near = rng.choice([f"{thing.color} {other[1]}", f"{other[0]} {thing.shape}", " ".join(other)])
+    side = rng.choice(list(SIDES))
+    anchor = rng.choice([thing.shape, thing.name])
+    yield "count", rng.choice(["shape", thing.shape, f"{thing.color} shape", thing.name, thing.name, near])
+    yield "exists", rng.choice([thing.name, thing.shape, f"{thing.color} shape", near, near, other[1], f"{other[0]} shape"])
+    yield from (("color", thing.shape), ("shape", thing.color), ("place", anchor), ("relation", f"{side}|{anchor}"))
+    yield "relation", f"{rng.choice(list(SIDES))}|{rng.choice(things).name}"
+    if rng.random() < 0.3:
+        yield "describe", ""

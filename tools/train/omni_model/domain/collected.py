@@ -1,0 +1,91 @@
+"""The whole domain in tables: texts that are asked, intents, answers; pictures, and what may be asked of each."""
+
+import random
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from . import asking, scenes, talk
+
+
+@dataclass
+class Domain:
+    """Texts by number. An intent of talk has one answer, one about pictures -1."""
+
+    intents: list = field(default_factory=list)  # (topic, key)
+    answer_of: list = field(default_factory=list)  # of an intent, a number in `answers` or -1
+    texts: list = field(default_factory=list)
+    intent_of: list = field(default_factory=list)  # of a text
+    held_out: list = field(default_factory=list)  # of a text: whether training never has it
+    answers: dict = field(default_factory=dict)  # text to number
+
+    def add(self, topic, key, answer, known, unknown):
+        number = len(self.intents)
+        self.intents.append((topic, key))
+        self.answer_of.append(-1 if answer is None else self.answers.setdefault(answer, len(self.answers)))
+        for ways, held_out in ((known, False), (unknown, True)):
+            self.texts += ways
+            self.intent_of += [number] * len(ways)
+            self.held_out += [held_out] * len(ways)
+
+
+def collected(settings, seed):
+    """settings: the section `domain` of a size."""
+    domain = Domain()
+    topics = [talk.arithmetic(settings["most"], settings["most_factor"]), talk.facts(), talk.refusals()]
+    topics += [talk.clock()] if settings["clock"] else []
+    for topic in [*topics, talk.repeated(settings["sentences"], settings["held_out_sentences"], seed)]:
+        for intent in topic:
+            domain.add(intent.topic, intent.key, intent.answer, intent.asked, intent.held_out)
+    for kind, about in asking.intents():
+        known, unknown = asking.asked(kind, about)
+        if asking.is_held_out(about):
+            known, unknown = (), known[:2]
+        domain.add(kind, about, None, known, unknown)
+    return domain
+
+
+def pictures(domain, count, seed, unseen=False, processes=1):
+    """`count` pictures: arrays `things` and `grounds`, lists `captions` and `written`, and `pairs` int32 [n, 3] of picture,
+    intent, and answer, which is added to the domain if it is new."""
+    chunk = 2000
+    jobs = [(first, min(chunk, count - first), seed, unseen) for first in range(0, count, chunk)]
+    if processes > 1 and len(jobs) > 1:
+        with ProcessPoolExecutor(processes) as pool:
+            parts = list(pool.map(_pictures, jobs))
+    else:
+        parts = [_pictures(job) for job in jobs]
+    number = {intent: place for place, intent in enumerate(domain.intents)}
+    pairs = [
+        (picture, number[intent], domain.answers.setdefault(answer, len(domain.answers)))
+        for part in parts for picture, intent, answer in part["pairs"]
+    ]  # fmt: skip
+    return {
+        "things": np.concatenate([part["things"] for part in parts]),
+        "grounds": np.concatenate([part["grounds"] for part in parts]),
+        "captions": [text for part in parts for text in part["captions"]],
+        "written": [text for part in parts for text in part["written"]],
+        "pairs": np.array(pairs, np.int32).reshape(-1, 3),
+    }
+
+
+def _pictures(job):
+    first, count, seed, unseen = job
+    rng = random.Random(f"{seed} {first} {unseen}")
+    found = [scenes.scene(rng, unseen) for _ in range(count)]
+    things, grounds = scenes.packed(found, np.random.default_rng((seed, first, unseen)))
+    pairs = []
+    for place, scene in enumerate(found):
+        # What is asked twice is asked once.
+        for kind, about in dict.fromkeys(asking.candidates(rng, scene)):
+            answer = asking.answer(scene, kind, about)
+            if answer is None or asking.is_held_out(about if not unseen else f"{about} {answer}") != unseen:
+                continue
+            # Most things have nothing beside them, which is soon learned.
+            if not answer.startswith("Nothing") or rng.random() < 0.25:
+                pairs.append((first + place, (kind, about), answer))
+    return {
+        "things": things, "grounds": grounds, "pairs": pairs, "captions": [scenes.caption(scene) for scene in found],
+        "written": [scenes.written(scene) for scene in found],
+    }  # fmt: skip

@@ -1,0 +1,41 @@
+"""Numbers, times and plurals as they are spoken."""
+
+SMALL = (
+    "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen"
+    " eighteen nineteen"
+).split()
+TENS = "twenty thirty forty fifty sixty seventy eighty ninety".split()
+QUARTERS = ["{} o'clock", "quarter past {}", "half past {}", "quarter to {}"]
+
+
+def number(value):
+    """0 to 100 in words."""
+    if value < 20:
+        return SMALL[value]
+    if value == 100:
+        return "one hundred"
+    tens = TENS[value // 10 - 2]
+    return tens if value % 10 == 0 else f"{tens} {SMALL[value % 10]}"
+
+
+def time(quarters):
+    """The time so many quarters of an hour after twelve."""
+    hour, quarter = divmod(quarters % 48, 4)
+    named = hour + (quarter == 3)
+    return QUARTERS[quarter].format(SMALL[(named - 1) % 12 + 1])
+
+
+def plural(noun):
+    return "crosses" if noun == "cross" else noun + "s"
+
+
+def some(count, thing):
+    """"a red star", "two red stars", "an orange star"; `thing` is a noun with what stands before it."""
+    if count == 1:
+        return ("an " if thing[0] in "aeiou" else "a ") + thing
+    before, _, noun = thing.rpartition(" ")
+    return f"{number(count)} {before + ' ' if before else ''}{plural(noun)}"
+
+
+def sentence(text, end="."):
+    return text[0].upper() + text[1:] + end

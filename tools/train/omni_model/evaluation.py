@@ -1,0 +1,132 @@
+"""How often answers are right, in PyTorch, while training goes on. The proof proper is made with the Swift graph."""
+
+import torch
+
+from .layout import Batch, greedy, undelayed
+
+CHUNK = 128
+
+
+def plain(text):
+    return "".join(c for c in text.lower() if c.isalnum() or c == " ").split()
+
+
+class Test:
+    """Spoken questions that training never has, and for those about pictures a picture each that it has not seen."""
+
+    def __init__(self, data, name, seed=5, most=None):
+        """`data` holds test clips and test pictures."""
+        self.data, self.name = data, name
+        generator = torch.Generator(data.device).manual_seed(seed)
+        text = data.speech.text
+        intent = data.intent_of[text]
+        answer = data.answer_of[intent]
+        about = (answer < 0) & (data.pairs_of.count[intent] > 0)
+        clips = torch.nonzero((answer >= 0) | about).flatten()
+        clips = clips[torch.randperm(len(clips), generator=generator, device=data.device)][:most]
+        # By length, so that little of a batch is padding.
+        clips = clips[torch.argsort(data.speech.length[clips], stable=True)]
+        pairs = torch.full_like(clips, -1)
+        of_pictures = about[clips]
+        pairs[of_pictures] = data.pair(clips[of_pictures], generator)
+        self.talk, self.pictures = clips[~of_pictures], clips[of_pictures]
+        self.pairs = pairs[of_pictures]
+
+    @torch.no_grad()
+    def measured(self, model, hide=False):
+        """Right answers in text, by topic; `beside` are those to questions that have nothing to do with the picture shown.
+        hide: with another's picture and another's question, which is chance."""
+        found = {}
+        for kind, all_clips in (("talk", self.talk), ("pictures", self.pictures), ("beside", self.talk[: 2 * CHUNK])):
+            for first in range(0, len(all_clips), CHUNK):
+                clips = all_clips[first : first + CHUNK]
+                batch, wanted = self._batch(kind, clips, first, hide)
+                for text, said, clip in zip(self._texts(model, batch), wanted, clips.tolist()):
+                    topic = self.data.domain.intents[int(self.data.intent_of[self.data.speech.text[clip]])][0]
+                    for name in [kind] if kind == "beside" else {topic, kind, "all"}:
+                        found.setdefault(name, []).append(plain(text) == plain(said))
+        prefix = f"{self.name}{', shuffled' if hide else ''}: "
+        if hide:
+            found = {name: values for name, values in found.items() if name in ("pictures", "talk")}
+        return {prefix + name: sum(values) / len(values) for name, values in sorted(found.items())}
+
+    def _batch(self, kind, clips, first, hide=False):
+        """Some of the clips, from `first` of their kind on, and what should be answered."""
+        data = self.data
+        if kind == "pictures":
+            pairs = data.pairs[self.pairs[first : first + len(clips)]]
+            pictures, wanted = pairs[:, 0], pairs[:, 2]
+        else:
+            pictures = torch.arange(first, first + len(clips), device=data.device) % len(data.looks)
+            wanted = data.answer_of[data.intent_of[data.speech.text[clips]]]
+        if kind == "talk":
+            heard = clips.roll(1) if hide else clips
+            batch = data.heard(heard, 0, torch.zeros(len(clips), dtype=torch.bool, device=data.device))
+        else:
+            batch = data.seen(clips, pictures.roll(1) if hide else pictures, wanted)
+        names = list(data.domain.answers)
+        return batch, [names[number] for number in wanted.tolist()]
+
+    def _texts(self, model, batch):
+        with autocast(self.data.device):
+            ids, _ = greedy(model, batch, 30)
+        return [self.data.tokenizer.decode(until(row, model.config.text["eot"])) for row in ids.tolist()]
+
+    @torch.no_grad()
+    def transcribed(self, model, most=256):
+        """Word error rate of the task A1T1."""
+        clips = torch.cat([self.talk, self.pictures])[:most]
+        wrong = total = 0
+        for first in range(0, len(clips), CHUNK):
+            part = clips[first : first + CHUNK]
+            batch = self.data.heard(part, 0, torch.ones(len(part), dtype=torch.bool, device=self.data.device))
+            said = [self.data.domain.texts[int(number)] for number in self.data.speech.text[part]]
+            for text, wanted in zip(self._texts(model, batch), said):
+                wrong += errors(plain(wanted), plain(text))
+                total += len(plain(wanted))
+        return {f"{self.name}: word errors": wrong / max(1, total)}
+
+    @torch.no_grad()
+    def answers(self, model, count, steps):
+        """A few answers in speech, two rows at once: (question, text, codes [frames, 7])."""
+        found = []
+        for kind, clips in (("talk", self.talk[:count]), ("pictures", self.pictures[:count])):
+            if len(clips) == 0:
+                continue
+            batch = twice(self._batch(kind, clips, 0)[0])
+            batch.last_audio, _ = self.data.marks(batch.size, len(clips))
+            with autocast(self.data.device):
+                ids, tokens = greedy(model, batch, steps, writers=True)
+            end = model.config.audio["eoa"]
+            for row, clip in enumerate(clips.tolist()):
+                last = tokens[row, -1].tolist()
+                frames = max(0, (last.index(end) if end in last else steps) - 7)
+                text = self.data.tokenizer.decode(until(ids[row].tolist(), model.config.text["eot"]))
+                question = self.data.domain.texts[int(self.data.speech.text[clip])]
+                found.append((question, text, undelayed(tokens[row].cpu(), frames)))
+        return found
+
+
+def twice(batch):
+    """The same rows again, to write beside those that speak."""
+    return Batch(*(None if value is None else torch.cat([value, value]) for value in vars(batch).values()))
+
+
+def until(ids, end):
+    return ids[: ids.index(end)] if end in ids else ids
+
+
+def errors(said, heard):
+    """Words that are wrong, missing or too many (Levenshtein 1966)."""
+    row = list(range(len(heard) + 1))
+    for place, word in enumerate(said, 1):
+        diagonal, row[0] = row[0], place
+        for column, other in enumerate(heard, 1):
+            diagonal, row[column] = row[column], min(row[column] + 1, row[column - 1] + 1, diagonal + (word != other))
+    return row[-1]
+
+
+def autocast(device):
+    return torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda")
+
+

@@ -1,0 +1,118 @@
+"""The language model of tools/golden.d/mini_omni2, its parameters and names, computed for training: many rows at once, every
+position, with PyTorch's fused attention."""
+
+import torch
+from mini_omni2.language import LAYERS, SPECIALS, Config, LanguageModel
+from torch import nn
+from torch.nn import functional
+
+# Of the reserved text ids, these two stand behind the release's own (`asr` is the last of those): what the row that listens
+# says of each frame of the microphone, whether it interrupts or not (arXiv 2410.11190, section 3.4).
+STATES = ("irq", "n-irq")
+# How large embeddings are at first. The last norm's weight makes up for it, so that the same numbers serve as the head.
+EMBEDDED = 0.5
+
+
+def states(config):
+    """The ids of STATES."""
+    return {name: config.text["asr"] + 1 + place for place, name in enumerate(STATES)}
+
+
+def configuration(settings):
+    """What the release's model_config.yaml says, for the section `language` of a size."""
+    text, audio = settings["tokens"] + SPECIALS, settings["codes"] + SPECIALS
+    padded = text + LAYERS * audio
+    return {
+        "n_layer": settings["layers"], "n_embd": settings["width"], "n_head": settings["heads"],
+        "n_query_groups": settings["groups"], "head_size": settings["width"] // settings["heads"],
+        "intermediate_size": settings["inner"], "block_size": settings["context"], "text_vocab_size": text,
+        "audio_vocab_size": audio, "cat_audio_vocab_size": LAYERS * audio, "padded_vocab_size": padded,
+        "vocab_size": padded, "whisper_adapter_dim": settings["speech"], "vision_adapter_dim": settings["vision"],
+        "name": "qwen2", "hf_config": {}, "scale_embeddings": False, "padding_multiple": 512, "rotary_percentage": 1.0,
+        "parallel_residual": False, "bias": False, "lm_head_bias": False, "add_qkv_bias": True,
+        "shared_attention_norm": False, "norm_class_name": "RMSNorm", "norm_eps": 1e-6, "mlp_class_name": "LLaMAMLP",
+        "gelu_approximate": "none", "rope_condense_ratio": 1, "rope_base": settings["rope"], "n_expert": 0,
+        "n_expert_per_token": 0, "prompt_vocab_size": None, "attn_dropout": 0.0, "pos_type": "rope", "force_align": False,
+        "use_pretrain_phoneme_emb": False, "tie_word_embeddings": True, "post_adapter": False, "post_adapter_layers": 6,
+        "asr_adapter": "llamamlp",
+    }  # fmt: skip
+
+
+class Model(LanguageModel):
+    """The head is the embedding, so that a small model's weights go into its layers."""
+
+    def __init__(self, config, seed=0):
+        super().__init__(config)
+        torch.manual_seed(seed)
+        self.lm_head.weight = self.transformer["wte"].weight
+        for name, value in self.named_parameters():
+            if "wte" in name or "lm_head" in name:
+                nn.init.normal_(value, std=EMBEDDED)
+            elif value.dim() > 1:
+                deep = (2 * config.n_layer) ** -0.5 if "transformer.h" in name and name.endswith("proj.weight") else 1
+                nn.init.normal_(value, std=deep * value.shape[1] ** -0.5 / 2**0.5)
+            elif name.endswith("bias"):
+                nn.init.zeros_(value)
+        nn.init.constant_(self.transformer["ln_f"].weight, 1 / (EMBEDDED * config.n_embd**0.5))
+        with torch.no_grad():
+            # What only fills a row is nothing at first, so that the rest of the mean of eight stands out.
+            empty = [config.text["pad"], *(config.shifted(config.audio["pad"], layer) for layer in range(LAYERS))]
+            self.transformer["wte"].weight[empty] = 0
+        # Not buffers: the checkpoint has no such tensors.
+        self.turns = None
+
+    def rotation(self, device):
+        if self.turns is None or self.turns[0].device != device:
+            self.turns = (self.cos.to(device), self.sin.to(device))
+        return self.turns
+
+    def hidden(self, x):
+        """[batch, count, n_embd], from the first position on: normed states of every position."""
+        cos, sin = (table[: x.shape[1]].to(x.device) for table in self.rotation(x.device))
+        for block in self.transformer["h"]:
+            x = _block(block, x, cos, sin, self.config)
+        return _norm(self.transformer["ln_f"], x)
+
+    @property
+    def adapters(self):
+        return [*self.whisper_adapter.parameters(), *self.vision_adapter.parameters()]
+
+    @property
+    def language(self):
+        """All but the adapters."""
+        aside = {id(value) for value in self.adapters}
+        return [value for value in self.parameters() if id(value) not in aside]
+
+
+def _norm(norm, x):
+    return functional.rms_norm(x.float(), (x.shape[-1],), norm.weight.float(), norm.eps)
+
+
+def _rotated(x, cos, sin):
+    first, second = x.chunk(2, dim=-1)
+    return x * cos + torch.cat([-second, first], dim=-1) * sin
+
+
+def _block(block, x, cos, sin, config):
+    batch, count, _ = x.shape
+    groups, size = config.n_query_groups, config.head_size
+    heads = config.n_head // groups
+    qkv = block.attn.attn(_norm(block.norm_1, x)).view(batch, count, groups, heads + 2, size)
+    # Rows stand group by group: a group's query heads, its key head, its value head.
+    q, k, v = qkv[:, :, :, :heads].flatten(2, 3), qkv[:, :, :, heads], qkv[:, :, :, -1]
+    q, k, v = (part.transpose(1, 2) for part in (q, k, v))
+    q, k = (_rotated(part.float(), cos, sin).to(part.dtype) for part in (q, k))
+    k, v = (part.repeat_interleave(heads, dim=1) for part in (k, v))
+    y = functional.scaled_dot_product_attention(q, k, v, is_causal=True)
+    x = x + block.attn.proj(y.transpose(1, 2).reshape(batch, count, -1))
+    mlp, y = block.mlp, _norm(block.norm_2, x)
+    return x + mlp.proj(functional.silu(mlp.fc_1(y)) * mlp.fc_2(y))
+
+
+def compiled():
+    """Has the blocks fused by torch.compile from here on; costs some seconds for each shape of batch."""
+    global _block
+    _block = torch.compile(_block, dynamic=True)
+
+
+__all__ = ["Config", "LAYERS", "Model", "SPECIALS", "STATES", "compiled", "configuration", "states"]

@@ -1,0 +1,187 @@
+"""What each stage learns from: the mixtures of tasks, a loss a step.
+
+text      the language model learns to write: questions answered, texts copied, pictures that are told in words. It stands
+          for Qwen2, which the published model begins with
+stage1    the adapters learn, the language model does not: speech is written down, pictures are described and asked about
+stage2    the language model learns to answer in text what it hears, sees and reads; the adapters do not
+stage3    all learn to speak: seven audio layers beside the text
+joint     all of it at once, from what `text` made: what the three stages are compared with
+"""
+
+import random
+
+import torch
+from torch.nn import functional
+
+from . import layout
+from .layout import Batch
+
+NAMES = ["text", "stage1", "stage2", "stage3", "joint"]
+
+
+def trained(model, stage):
+    """The parameters that a stage changes; the others keep their numbers."""
+    chosen = {"stage1": model.adapters, "text": model.language, "stage2": model.language}.get(stage)
+    chosen = list(model.parameters()) if chosen is None else chosen
+    wanted = {id(value) for value in chosen}
+    for value in model.parameters():
+        value.requires_grad_(id(value) in wanted)
+    return chosen
+
+
+class Stage:
+    """settings: batch, rows of a step; ctc, the weight of the adapter's own loss."""
+
+    def __init__(self, name, model, data, settings):
+        self.model, self.data, self.settings = model, data, settings
+        self.rows = settings["batch"]
+        self.half = data.device.type == "cuda"
+        self.mixture = {"text": self._text, "stage1": self._align, "stage2": self._understand}.get(name, self._speak)
+
+    def __call__(self, generator):
+        # What decides on shapes is drawn here, not on the device.
+        self.dice = random.Random(generator.initial_seed())
+        with torch.autocast(self.data.device.type, torch.bfloat16, enabled=self.half):
+            total, parts = 0, {}
+            for name, weight, loss in self.mixture(generator):
+                total = total + weight * loss[0]
+                parts.update({f"{name} {part}": value for part, value in loss[1].items()})
+            return total, parts
+
+    def loss(self, batch):
+        return layout.losses(self.model, batch)
+
+    # MARK: Mixtures: names, weights and losses
+
+    def _text(self, generator):
+        yield "read", 1, self.loss(self._read(self.rows // 2, generator))
+        yield "copied", 0.5, self.loss(self._copied(self.rows // 4, generator))
+        yield "told", 1, self.loss(self._told(self.rows // 2, generator))
+
+    def _align(self, generator):
+        batch = self._transcribed(self.rows, generator)
+        yield "transcribed", 1, self.loss(batch)
+        if self.settings["ctc"] > 0:
+            yield "spelled", self.settings["ctc"], self._spelled(batch)
+        yield "described", 1, self.loss(self._described(self.rows // 2, generator, 0.4))
+
+    def _understand(self, generator):
+        yield "heard", 1, self.loss(self._heard(self.rows, 0, 0.25, generator))
+        yield "transcribed", 0.5, self.loss(self._transcribed(self.rows // 4, generator))
+        yield "seen", 1, self.loss(self._seen(self.rows, 0, generator))
+        yield "described", 0.3, self.loss(self._described(self.rows // 4, generator, 0.3))
+        yield "read", 0.3, self.loss(self._read(self.rows // 4, generator))
+
+    def _speak(self, generator):
+        rows = self.rows
+        yield "heard", 1, self.loss(self._heard(rows, rows // 2, 0.2, generator))
+        yield "seen", 1, self.loss(self._seen(rows, rows // 2, generator))
+        yield "read", 0.7, self.loss(self._read(rows // 2, generator, speaking=rows // 3))
+        yield "described", 0.3, self.loss(self._described(rows // 8, generator, 0.3))
+
+    # MARK: Batches
+
+    def _clips(self, buckets, count, generator):
+        """Spoken questions of about the same length, and the rows of the longest."""
+        clips, most = self.dice.choice(buckets)
+        return self.data.drawn(clips, count, generator), most
+
+    def _varied(self, batch, generator):
+        """The features with some noise and two gaps: clips are heard many times, and should not be known by heart."""
+        speech, device = batch.speech, self.data.device
+        noise = torch.randn(speech.shape, generator=generator, device=device)
+        place = torch.arange(speech.shape[1], device=device)[None]
+        for _ in range(2):
+            start = torch.rand(len(speech), 1, generator=generator, device=device) * batch.speech_length[:, None]
+            width = torch.rand(len(speech), 1, generator=generator, device=device) * 10
+            speech = speech.masked_fill(((place >= start) & (place < start + width))[..., None], 0)
+        batch.speech = speech + 0.1 * noise
+        return batch
+
+    def _heard(self, count, speaking, transcribed, generator):
+        """Questions without a picture; a part of the rows that do not speak write down what they hear."""
+        clips, most = self._clips(self.data.talk_clips, count, generator)
+        share = transcribed * count / max(1, count - speaking)
+        asr = torch.rand(count, generator=generator, device=self.data.device) < share
+        asr[:speaking] = False
+        return self._varied(self.data.heard(clips, speaking, asr, most), generator)
+
+    def _transcribed(self, count, generator):
+        """Questions of any kind, written down."""
+        kinds = [buckets for buckets in (self.data.talk_clips, self.data.picture_clips) if buckets]
+        clips, most = self._clips(self.dice.choice(kinds), count, generator)
+        asr = torch.ones(count, dtype=torch.bool, device=self.data.device)
+        return self._varied(self.data.heard(clips, 0, asr, most), generator)
+
+    def _seen(self, count, speaking, generator):
+        """Questions about a picture, and a third as many that have nothing to do with it."""
+        data = self.data
+        aside = count // 4
+        clips, most = self._clips(data.picture_clips, count - aside, generator)
+        pairs = data.pairs[data.pair(clips, generator)]
+        others, longest = self._clips(data.talk_clips, aside, generator)
+        pictures = torch.randint(len(data.looks), (aside,), generator=generator, device=data.device)
+        clips, pictures = torch.cat([clips, others]), torch.cat([pairs[:, 0], pictures])
+        answers = torch.cat([pairs[:, 2], data.answer_of[data.intent_of[data.speech.text[others]]]])
+        mixed = torch.randperm(count, generator=generator, device=data.device)
+        batch = data.seen(clips[mixed], pictures[mixed], answers[mixed], speaking, max(most, longest))
+        return self._varied(batch, generator)
+
+    def _described(self, count, generator, share):
+        data = self.data
+        pairs = torch.randint(len(data.pairs), (count,), generator=generator, device=data.device)
+        asked = data.ways.drawn(data.pairs[pairs, 1], generator)
+        return data.read_and_seen(pairs, asked, torch.rand(count, generator=generator, device=data.device) < share)
+
+    def _read(self, count, generator, speaking=0):
+        data = self.data
+        asked = data.talked(count, generator)
+        return data.read(asked, data.answer_of[data.intent_of[asked]], speaking)
+
+    def _copied(self, count, generator):
+        """Texts to be written down again, their words drawn apart as speech draws them: what stage 1 finds there already."""
+        data = self.data
+        ids, length = data.asked(data.drawn(data.texts, count, generator))
+        audio, last = data.marks(count, asr=torch.ones(count, dtype=torch.bool, device=data.device))
+        question, stretched = self._stretched(ids, length, generator)
+        return Batch(audio, last, ids, length, question=question, question_length=stretched)
+
+    def _stretched(self, ids, length, generator):
+        """Every token followed by up to six pads."""
+        data = self.data
+        gaps = torch.randint(1, 8, ids.shape, generator=generator, device=data.device)
+        gaps = torch.where(torch.rand(len(ids), 1, generator=generator, device=data.device) < 0.3, 1, gaps)
+        inside = torch.arange(ids.shape[1], device=data.device)[None] < length[:, None]
+        ends = (gaps * inside).cumsum(1)
+        starts = ends - gaps
+        question = torch.full((len(ids), int(ends.max())), data.config.text["pad"], device=data.device)
+        rows = torch.arange(len(ids), device=data.device)[:, None].expand_as(ids)
+        question[rows[inside], starts[inside]] = ids[inside]
+        return question, ends[:, -1]
+
+    def _told(self, count, generator):
+        """Pictures in words, and a question about each."""
+        data = self.data
+        pairs = torch.randint(len(data.pairs), (count,), generator=generator, device=data.device)
+        told, told_length = data.written(data.pairs[pairs, 0])
+        asked, asked_length = data.asked(data.ways.drawn(data.pairs[pairs, 1], generator))
+        question = functional.pad(told, (0, asked.shape[1]))
+        place = torch.arange(question.shape[1], device=data.device)[None] - told_length[:, None]
+        words = asked.gather(1, place.clamp(0, asked.shape[1] - 1))
+        question = torch.where((place >= 0) & (place < asked_length[:, None]), words, question)
+        audio, last = data.marks(count)
+        return Batch(audio, last, *data.answers(data.pairs[pairs, 2]), question=question,
+                     question_length=told_length + asked_length)  # fmt: skip
+
+    def _spelled(self, batch):
+        """The adapted features read by the model's own head: connectionist temporal classification (Graves et al. 2006),
+        with the pad for a blank. It shows the adapter which tokens to look like before the model can."""
+        model, config = self.model, self.model.config
+        norm = model.transformer["ln_f"]
+        adapted = functional.rms_norm(model.whisper_adapter(batch.speech).float(), (config.n_embd,), norm.weight, norm.eps)
+        logits = functional.linear(adapted, model.transformer["wte"].weight[: config.text_vocab_size])
+        loss = functional.ctc_loss(
+            logits.float().log_softmax(-1).transpose(0, 1), batch.answer, batch.speech_length, batch.answer_length,
+            blank=config.text["pad"], zero_infinity=True,
+        )  # fmt: skip
+        return loss, {"loss": loss}

@@ -1,0 +1,141 @@
+"""The loop that all training goes through: budgets, checkpoints, and a log.
+
+What is drawn in a step depends on the seed and the step alone, so that a run that was stopped goes on as if it had not been.
+"""
+
+import json
+import math
+import os
+import platform
+import time
+
+import torch
+
+WARMUP = 100  # steps, or a twentieth of the run
+
+
+def save(value, path):
+    """Either the old file or the new one is there, whatever happens."""
+    part = path.with_name(path.name + ".part")
+    torch.save(value, part)
+    os.replace(part, path)
+
+
+def share(progress):
+    """Of the highest learning rate, once it is reached: a cosine down to a fiftieth."""
+    return 0.02 + 0.98 * (0.5 + 0.5 * math.cos(math.pi * min(1, progress)))
+
+
+class Run:
+    """One stage of training. `settings`: rate, steps, and decay, the weight decay of matrices.
+
+    minutes: if given, the stage ends after so many, and its learning rate falls by the time that is gone where that is more
+    than the steps. It then depends on the machine how far it comes, and two runs differ.
+    """
+
+    def __init__(self, folder, name, module, trained, settings, seed, device, minutes=None):
+        self.file, self.name, self.module = folder / f"{name}.pt", name, module
+        self.settings, self.seed, self.device = settings, seed, device
+        self.budget = 60 * minutes if minutes else math.inf
+        matrices = [p for p in trained if p.dim() > 1]
+        groups = [{"params": matrices, "weight_decay": settings.get("decay", 0.05)},
+                  {"params": [p for p in trained if p.dim() <= 1], "weight_decay": 0.0}]  # fmt: skip
+        self.trained = [p for group in groups for p in group["params"]]
+        fused = device.type == "cuda"
+        self.optimizer = torch.optim.AdamW(groups, lr=settings["rate"], betas=(0.9, 0.98), fused=fused)
+        self.step, self.spent, self.history = 0, 0.0, []
+        if self.file.exists():
+            saved = torch.load(self.file, weights_only=True, map_location=device)
+            module.load_state_dict(saved["model"])
+            if "optimizer" in saved:
+                self.optimizer.load_state_dict(saved["optimizer"])
+            self.step, self.spent, self.history = saved["step"], saved["spent"], json.loads(saved["history"])
+            self.is_done = saved["done"]
+        else:
+            self.is_done = False
+
+    @property
+    def progress(self):
+        return max(self.step / self.settings["steps"], self.spent / self.budget)
+
+    def save(self):
+        state = {"model": self.module.state_dict(), "step": self.step, "spent": self.spent, "done": self.is_done,
+                 "history": json.dumps(self.history)}  # fmt: skip
+        if not self.is_done:
+            state["optimizer"] = self.optimizer.state_dict()
+        save(state, self.file)
+
+    def fit(self, loss_of, evaluate=None, every=10.0, stop_after=None):
+        """loss_of(generator): a loss, and tensors by name that are logged. evaluate(): figures by name, logged at the end.
+
+        every: seconds between lines of the log. stop_after: steps after which this call leaves off, for tests.
+        """
+        if self.is_done:
+            print(f"{self.name}: done before", flush=True)
+            return self.module
+        generator, last, saved = torch.Generator(self.device), time.monotonic(), time.monotonic()
+        sums, count, before = {}, 0, self.spent
+        begun, first = time.monotonic(), self.step
+        warmup = max(1, min(WARMUP, self.settings["steps"] // 20))
+        self.module.train()
+        while self.progress < 1 and (stop_after is None or self.step - first < stop_after):
+            generator.manual_seed(self.seed * 1_000_003 + self.step)
+            rate = self.settings["rate"] * min(1, (self.step + 1) / warmup) * share(self.progress)
+            for group in self.optimizer.param_groups:
+                group["lr"] = rate
+            loss, parts = loss_of(generator)
+            self.optimizer.zero_grad(set_to_none=True)
+            loss.backward()
+            torch.nn.utils.clip_grad_norm_(self.trained, 1.0)
+            self.optimizer.step()
+            self.step += 1
+            for name, value in {"loss": loss, **parts}.items():
+                sums[name] = sums.get(name, 0) + value.detach()
+            count += 1
+            now = time.monotonic()
+            if now - last > every or self.step in (first + 1, first + 10):
+                # Only here does the processor wait for what it has asked the device to do.
+                self._log(sums, count, now - last)
+                sums, count, last = {}, 0, time.monotonic()
+            self.spent = before + time.monotonic() - begun
+            if now - saved > 60:
+                self.save()
+                saved = time.monotonic()
+        if count:
+            self._log(sums, count, time.monotonic() - last)
+        self.is_done = self.progress >= 1
+        self.save()
+        if self.is_done and evaluate is not None:
+            self._evaluate(evaluate)
+            self.save()
+        return self.module
+
+    def _log(self, sums, count, seconds):
+        entry = {name: value.item() / count for name, value in sums.items()}
+        if not math.isfinite(entry["loss"]):
+            raise Diverged(f"{self.name}: the loss is {entry['loss']} at step {self.step}; a lower rate may help")
+        figures = ", ".join(f"{name} {value:.3f}" for name, value in entry.items())
+        print(f"{self.name} {self.step} ({100 * min(1, self.progress):.0f} %, {self.spent:.0f} s): {figures}; "
+              f"{count / max(seconds, 1e-6):.1f} steps/s", flush=True)  # fmt: skip
+        self.history.append({"step": self.step, **entry})
+
+    def _evaluate(self, evaluate):
+        self.module.eval()
+        try:
+            found = evaluate()
+        except Exception as problem:  # What has been learned counts for more than how well.
+            print(f"{self.name}: could not be measured: {problem!r}", flush=True)
+            return
+        self.history.append({"step": self.step, "measured": found})
+        for name, value in found.items():
+            print(f"{self.name}: {name}: {value:.3f}", flush=True)
+
+
+class Diverged(Exception):
+    """Training that has gone wrong."""
+
+
+def machine(device):
+    """What a run card says of where it was made."""
+    name = torch.cuda.get_device_name() if device.type == "cuda" else platform.processor() or platform.machine()
+    return {"device": name, "cores": os.cpu_count(), "python": platform.python_version(), "torch": torch.__version__}

@@ -1,0 +1,69 @@
+"""What the assistant says, spoken and turned into codes: once for each answer."""
+
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
+
+import numpy as np
+from synthesis import signal
+
+RATE = 24_000
+FRAME = 2048
+MARGIN = 720  # samples of silence that are left at both ends
+
+_voice = None
+
+
+def say(text):
+    """24 kHz, float32; the same text always sounds the same."""
+    global _voice
+    if _voice is None:
+        from hibari import Hibari
+
+        _voice = Hibari(voice="heart")
+    samples = np.asarray(_voice(text, seed=0), np.float32)
+    loud = np.flatnonzero(signal.levels(samples, 240) > 0.004)
+    if len(loud) == 0:
+        return samples
+    return samples[max(0, loud[0] * 240 - MARGIN) : (loud[-1] + 1) * 240 + MARGIN]
+
+
+def spoken(texts, processes):
+    # New processes rather than forked ones: this one may hold a device.
+    with ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as pool:
+        return list(pool.map(say, texts, chunksize=max(1, min(64, len(texts) // (4 * processes) or 1))))
+
+
+def codes_of(clips, folder, codes, device):
+    """For each clip [frames, 7] codes in the order of Mini-Omni2's layers; `folder` holds the codec, as the release has it.
+
+    Without one a stand-in makes codes of loudness and pitch, which serve to try out the steps and say nothing.
+    """
+    import torch
+
+    if folder is None:
+        return [torch.from_numpy(_stand_in(clip, codes)) for clip in clips]
+    from codec_model import codes as coding
+
+    found = coding.encode(coding.load(folder, device), clips)
+    most = max((int(frames.max()) for frames in found if len(frames)), default=0)
+    if most >= codes:
+        raise WrongCodec(f"{folder}: its codebooks have more than the {codes} codes that the size's `language.codes` says")
+    return found
+
+
+class WrongCodec(Exception):
+    """A codec that does not suit the language model."""
+
+
+def _stand_in(clip, codes):
+    count = -(-len(clip) // FRAME)
+    clip = np.pad(clip, (0, count * FRAME - len(clip))).reshape(count, FRAME)
+    columns = []
+    # Layers by level: one code a frame, two, four.
+    for parts, part in ((1, 0), (2, 0), (4, 0), (4, 1), (2, 1), (4, 2), (4, 3)):
+        pieces = clip.reshape(count, parts, -1)[:, part]
+        spectrum = np.abs(np.fft.rfft(pieces))
+        bands = np.log(np.stack([band.mean(1) for band in np.array_split(spectrum, 12, axis=1)], 1) + 1e-3)
+        draw = np.random.default_rng(len(columns)).standard_normal((bands.shape[1], codes))
+        columns.append((bands @ draw).argmax(1))
+    return np.stack(columns, 1).astype(np.int16)

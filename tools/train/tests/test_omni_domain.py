@@ -1,0 +1,82 @@
+"""What is asked and answered, and what training never sees."""
+
+import random
+import unittest
+
+import torch
+from omni_model import drawing, eyes
+from omni_model.domain import asking, collected, scenes, words
+
+SETTINGS = {"most": 5, "most_factor": 3, "clock": True, "sentences": 30, "held_out_sentences": 10}
+
+
+def tables():
+    domain = collected.collected(SETTINGS, 1)
+    return domain, collected.pictures(domain, 300, 1), collected.pictures(domain, 100, 2, unseen=True)
+
+
+class Domain(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.domain, cls.known, cls.unseen = tables()
+
+    def test_the_same_seed_makes_the_same(self):
+        domain, known, unseen = tables()
+        self.assertEqual(vars(domain), vars(self.domain))
+        for one, other in ((known, self.known), (unseen, self.unseen)):
+            self.assertEqual(one["captions"], other["captions"])
+            for name in ("things", "grounds", "pairs"):
+                self.assertEqual(one[name].tobytes(), other[name].tobytes())
+
+    def test_no_text_is_both_trained_on_and_held_out(self):
+        known = {text for text, held in zip(self.domain.texts, self.domain.held_out) if not held}
+        held = {text for text, held in zip(self.domain.texts, self.domain.held_out) if held}
+        self.assertFalse(known & held)
+        topics = {self.domain.intents[intent][0] for intent, held in zip(self.domain.intent_of, self.domain.held_out) if held}
+        self.assertEqual(topics, {topic for topic, _ in self.domain.intents})
+
+    def test_no_picture_or_question_of_training_has_a_pair_that_is_held_out(self):
+        for color, shape in scenes.HELD_OUT:
+            for text in [*self.known["captions"], *self.known["written"]]:
+                self.assertNotIn(f"{color} {shape}", text)
+        trained = [text for text, held in zip(self.domain.texts, self.domain.held_out) if not held]
+        self.assertFalse([text for text in trained if asking.is_held_out(text)])
+        answers = list(self.domain.answers)
+        self.assertFalse([answers[a] for _, _, a in self.known["pairs"] if asking.is_held_out(answers[a])])
+        self.assertTrue(len(self.unseen["pairs"]) > 50)
+
+    def test_answers_have_at_most_eight_words(self):
+        self.assertLessEqual(max(len(answer.split()) for answer in self.domain.answers), 8)
+
+    def test_answers_about_a_picture(self):
+        things = [scenes.Thing("red", "circle", 0), scenes.Thing("red", "circle", 2), scenes.Thing("blue", "star", 3)]
+        for kind, about, expected in (
+            ("count", "red circle", "There are two red circles."), ("count", "cross", "There are no crosses."),
+            ("exists", "blue star", "Yes, there is a blue star."), ("exists", "green star", "No, there is no green star."),
+            ("color", "star", "The star is blue."), ("color", "circle", None), ("place", "star", "It is on the left."),
+            ("relation", "above|blue star", "A red circle."), ("relation", "below|star", "Nothing is below it."),
+            ("relation", "right of|star", None), ("describe", "", "I see three shapes."),
+        ):  # fmt: skip
+            self.assertEqual(asking.answer(things, kind, about), expected, (kind, about))
+
+    def test_times(self):
+        self.assertEqual([words.time(quarter) for quarter in (0, 3, 5, 47)],
+                         ["twelve o'clock", "quarter to one", "quarter past one", "quarter to twelve"])  # fmt: skip
+
+    def test_what_is_drawn_is_where_it_is_said_to_be(self):
+        rng = random.Random(1)
+        found = [scenes.scene(rng) for _ in range(8)]
+        import numpy as np
+
+        things, grounds = (torch.from_numpy(part) for part in scenes.packed(found, np.random.default_rng(1)))
+        pictures, seen = drawing.draw(things, grounds), eyes.targets(things)
+        for picture, scene, drawn, patches in zip(pictures, found, things, seen):
+            for thing, (color, _, x, y, *_) in zip(scene, drawn):
+                self.assertEqual(scenes.COLORS[int(color)], thing.color)
+                expected = torch.tensor(drawing.RGB[thing.color])
+                self.assertLess((picture[:, int(y), int(x)] - expected).abs().max(), 0.2)
+                self.assertEqual(int(patches[0].view(7, 7)[int(y) // 32, int(x) // 32]), int(color))
+
+
+if __name__ == "__main__":
+    unittest.main()
