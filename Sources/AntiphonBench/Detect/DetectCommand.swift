@@ -161,6 +161,7 @@ struct DetectResult: Codable {
     case .talk: Self.merge(group, as: "talk", into: &talk)
     case .own:
       Self.merge(group, as: "own voice", into: &talk)
+      guard recording.reference != nil else { break }
       group.alarms = rest.count { !$0.isOwnWord }
       Self.merge(group, as: "own voice, but for words heard in what is played", into: &talk)
     }
