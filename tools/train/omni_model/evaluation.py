@@ -1,6 +1,7 @@
 """How often answers are right, in PyTorch, while training goes on. The proof proper is made with the Swift graph."""
 
 import torch
+from codec_model.report import word_errors
 
 from .layout import Batch, greedy, undelayed
 
@@ -82,7 +83,7 @@ class Test:
             batch = self.data.heard(part, 0, torch.ones(len(part), dtype=torch.bool, device=self.data.device))
             said = [self.data.domain.texts[int(number)] for number in self.data.speech.text[part]]
             for text, wanted in zip(self._texts(model, batch), said):
-                wrong += errors(plain(wanted), plain(text))
+                wrong += word_errors(plain(wanted), plain(text))
                 total += len(plain(wanted))
         return {f"{self.name}: word errors": wrong / max(1, total)}
 
@@ -114,16 +115,6 @@ def twice(batch):
 
 def until(ids, end):
     return ids[: ids.index(end)] if end in ids else ids
-
-
-def errors(said, heard):
-    """Words that are wrong, missing or too many (Levenshtein 1966)."""
-    row = list(range(len(heard) + 1))
-    for place, word in enumerate(said, 1):
-        diagonal, row[0] = row[0], place
-        for column, other in enumerate(heard, 1):
-            diagonal, row[column] = row[column], min(row[column] + 1, row[column - 1] + 1, diagonal + (word != other))
-    return row[-1]
 
 
 def autocast(device):
