@@ -21,8 +21,8 @@ struct DetectCommand: AsyncParsableCommand {
   var settings: [String] = []
   @Option(
     name: .customLong("own-set"),
-    help: "The same of the keyword detector that hears what the assistant plays (default: threshold=0.05).")
-  var ownSettings = ["threshold=0.05"]
+    help: "The same of the keyword detector that hears what the assistant plays (default: threshold=0.5).")
+  var ownSettings = ["threshold=0.5"]
   @Option(help: "Milliseconds of sound that the detector gets at once.")
   var chunk = 20
   @Option(help: "Hours of talk, and of the assistant's own voice, at most; for slow detectors.")
