@@ -10,7 +10,7 @@ from torch.nn import functional
 @dataclass(frozen=True)
 class Shape:
     bands: int = 32
-    channels: int = 160
+    channels: int = 80
     # Frames of the first convolution, which steps by two: from here on a row stands for 20 ms.
     first: int = 4
     taps: int = 5
