@@ -139,6 +139,6 @@ import Testing
     let error = try #require(throws: GraphFileError.self) {
       try Planner.plan(GraphDescription.load(path: graph), catalog: catalog, options: Planner.Options())
     }
-    #expect("\(error)".contains("\(folder)/models/omni/listener.json: missing"), "\(error)")
+    #expect("\(error)".contains("\(model.path)/listener.json: missing"), "\(error)")
   }
 }

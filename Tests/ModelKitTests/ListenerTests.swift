@@ -68,7 +68,7 @@ import Testing
       #expect(codes == expected)
     }
     // A frame and what the convolutions look ahead, in whole frames and in whole latent rows.
-    #expect(first == [false: 4 * 2048, true: 2048 + 9 * 512])
+    #expect(first == [false: 4 * 2048, true: 2048 + 10 * 512])
   }
 
   /// Every frame beside a row of its own that reads what came before it, from the first column on.
