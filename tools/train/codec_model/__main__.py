@@ -5,17 +5,12 @@ import os
 import sys
 from pathlib import Path
 
+from common import folders
+from common.settings import WrongSetting
 from synthesis.engines import MissingVoice
 
 from . import corpus, export, report, training
-from .settings import WrongSetting, load
-
-ROOT = Path(__file__).resolve().parents[3]
-
-
-def cache_folder():
-    cache = os.environ.get("XDG_CACHE_HOME") or os.path.join(os.path.expanduser("~"), ".cache")
-    return Path(cache) / "antiphon"
+from .settings import load
 
 
 def parse():
@@ -47,7 +42,7 @@ def parse():
 def main():
     arguments = parse()
     settings = load(arguments.size)
-    work = arguments.work or cache_folder() / f"codec-{Path(arguments.size).stem}"
+    work = arguments.work or folders.cache() / f"codec-{Path(arguments.size).stem}"
     work.mkdir(parents=True, exist_ok=True)
     out = arguments.out or work / "snac"
 

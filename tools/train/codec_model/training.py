@@ -3,16 +3,17 @@
 import copy
 import math
 import os
-import platform
 import time
 
 import torch
+
+from common.report import machine
+from common.settings import WrongSetting
 
 from . import codebooks, losses
 from .corpus import Speech
 from .log import RunLog
 from .network import Codec, Kernels
-from .settings import WrongSetting
 
 CHECKPOINT = "checkpoint.pt"
 # Weights of the losses: DAC's (arXiv 2306.06546), but for what it has not.
@@ -255,12 +256,10 @@ def fit(work, settings, seed=1, device=None, minutes=1e9, within=None, fuses=Tru
         tell()
         check()
     trainer.save(file, log.history)
-    machine = torch.cuda.get_device_name(device) if device.type == "cuda" else platform.machine()
     log.card(
         "codec", step=trainer.step, steps=settings.fit.steps, within=within, seconds=round(trainer.elapsed), seed=seed,
         is_done=progress() >= 1, batch=settings.fit.batch, crop=crops.length, corpus=len(crops.samples),
-        machine=f"{machine}, {os.cpu_count()} cores", torch=torch.__version__, network=settings.network.config(),
-        fit=vars(settings.fit),
+        machine=machine(device), network=settings.network.config(), fit=vars(settings.fit),
     )  # fmt: skip
 
 

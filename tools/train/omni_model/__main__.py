@@ -41,12 +41,12 @@ def budgets(text):
 
 def run(arguments):
     import torch
+    from common import folders
 
     from . import ears, learning, network, pipeline, settings
 
     device = torch.device(arguments.device or ("cuda" if torch.cuda.is_available() else "cpu"))
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "antiphon"
-    folder = arguments.work or cache / f"omni-{Path(arguments.size).stem}"
+    folder = arguments.work or folders.cache() / f"omni-{Path(arguments.size).stem}"
     folder.mkdir(parents=True, exist_ok=True)
     work = pipeline.Work(folder, settings.load(arguments.size), arguments.seed, device, arguments.processes, arguments.minutes)
     if arguments.fuse:

@@ -1,7 +1,7 @@
 """How often answers are right, in PyTorch, while training goes on. The proof proper is made with the Swift graph."""
 
 import torch
-from codec_model.report import word_errors
+from common.words import word_errors
 
 from .layout import Batch, greedy, undelayed
 

@@ -1,7 +1,8 @@
 """The steps in which the language model learns, and what is made of it; like pipeline.py's, from file to file."""
 
+from common import report
 
-from . import data, evaluation, export, report, stages, training
+from . import data, evaluation, export, stages, training
 from .network import Model, configuration
 from .pipeline import TESTS, NotReady, finish, load_clip, load_speech, wait_for
 

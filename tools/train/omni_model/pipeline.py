@@ -10,14 +10,14 @@ from multiprocessing import get_context
 from pathlib import Path
 
 import torch
+from common import folders, report
 from synthesis import engines
 
-from . import data, ears, eyes, report, speech, tokenizer, training, voice
+from . import data, ears, eyes, speech, tokenizer, training, voice
 from .domain import collected
 from .domain.scenes import COLORS, SHAPES
 from .network import Config, configuration
 
-ROOT = Path(__file__).resolve().parents[3]
 TESTS = {"phrasings": ("engines", False), "voices": ("unseen_voices", True), "engine": ("unseen_engines", True)}
 
 
@@ -101,9 +101,8 @@ def make_domain(work):
 def ears_path(work):
     """The encoder's file: a path from the repository's root, one in the work folder, or a model of the cache."""
     name = work.settings["speech"]["ears"]
-    cache = os.environ.get("XDG_CACHE_HOME") or os.path.join(os.path.expanduser("~"), ".cache")
-    for path in (Path(os.environ.get("ANTIPHON_EARS", work.path("ears.safetensors"))), ROOT / name,
-                 Path(cache) / "antiphon" / "models" / name):  # fmt: skip
+    for path in (Path(os.environ.get("ANTIPHON_EARS", work.path("ears.safetensors"))), folders.ROOT / name,
+                 folders.cache() / "models" / name):  # fmt: skip
         if path.exists():
             return path
     raise NotReady(f"Whisper's encoder is not there; tools/models fetch {name} brings it, or ANTIPHON_EARS says where it is")
@@ -208,11 +207,11 @@ def finish(work, run, about):
     """Curves and the card of a run."""
     card = {"run": run.name, "seed": run.seed, "steps": run.step, "minutes": round(run.spent / 60, 2), "done": run.is_done,
             "budget": None if math.isinf(run.budget) else run.budget / 60,
-            "data": about, "settings": run.settings, "machine": training.machine(work.device),
+            "data": about, "settings": run.settings, "machine": report.machine(work.device),
             "parameters": sum(value.numel() for value in run.module.parameters()),
             "trained": sum(value.numel() for value in run.trained), "history": run.history}  # fmt: skip
     report.card(work.folder, run.name, card)
-    report.curves(work.folder, run.name, run.history)
+    report.curves(work.folder, run.name, [(run.name, report.series(run.history))])
 
 
 # MARK: Voice

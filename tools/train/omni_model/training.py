@@ -6,7 +6,6 @@ What is drawn in a step depends on the seed and the step alone, so that a run th
 import json
 import math
 import os
-import platform
 import time
 
 import torch
@@ -133,9 +132,3 @@ class Run:
 
 class Diverged(Exception):
     """Training that has gone wrong."""
-
-
-def machine(device):
-    """What a run card says of where it was made."""
-    name = torch.cuda.get_device_name() if device.type == "cuda" else platform.processor() or platform.machine()
-    return {"device": name, "cores": os.cpu_count(), "python": platform.python_version(), "torch": torch.__version__}

@@ -4,23 +4,16 @@ from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 
 import numpy as np
-from synthesis import signal
+from synthesis import answering, signal
+from synthesis.answering import RATE
 
-RATE = 24_000
 FRAME = 2048
 MARGIN = 720  # samples of silence that are left at both ends
-
-_voice = None
 
 
 def say(text):
     """24 kHz, float32; the same text always sounds the same."""
-    global _voice
-    if _voice is None:
-        from hibari import Hibari
-
-        _voice = Hibari(voice="heart")
-    samples = np.asarray(_voice(text, seed=0), np.float32)
+    samples = answering.say(text)
     loud = np.flatnonzero(signal.levels(samples, 240) > 0.004)
     if len(loud) == 0:
         return samples

@@ -12,8 +12,9 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from codec_model import codebooks, codes, corpus, export, losses, report, settings, texts, training
+from codec_model import codebooks, codes, corpus, export, losses, settings, texts, training
 from codec_model.network import Codec
+from common import words
 
 MICRO = settings.load("micro")
 
@@ -190,7 +191,7 @@ class Training(WithFolder):
         self.assertLess(card["last"]["held out"], 0.8 * before)
         self.assertGreater(card["last"]["perplexity 2"], 3)
         self.assertTrue(card["is_done"])
-        self.assertIn("<svg", (self.folder / "curves.svg").read_text())
+        self.assertTrue(list(self.folder.glob("curves.*")))
 
     def test_silence_has_bounded_gradients(self):
         trainer = training.Trainer(self.settings, 1, torch.device("cpu"))
@@ -288,15 +289,15 @@ class Settings(WithFolder):
 class Measures(unittest.TestCase):
     def test_words(self):
         self.assertEqual(
-            report.words("It's 7:05, 21 red-hot stars."), "it's seven five twenty one red hot stars".split()
+            words.words("It's 7:05, 21 red-hot stars."), "it's seven five twenty one red hot stars".split()
         )
-        self.assertEqual(texts.number(342), "three hundred and forty two")
+        self.assertEqual(words.number(342), "three hundred and forty two")
 
     def test_word_errors(self):
         said = "there are two red circles".split()
-        self.assertEqual(report.word_errors(said, said), 0)
-        self.assertEqual(report.word_errors(said, "there are too circles now".split()), 3)
-        self.assertEqual(report.word_errors(said, []), 5)
+        self.assertEqual(words.word_errors(said, said), 0)
+        self.assertEqual(words.word_errors(said, "there are too circles now".split()), 3)
+        self.assertEqual(words.word_errors(said, []), 5)
 
     def test_mel_filters_leave_no_band_empty(self):
         for window in (16, 64, 2048):
