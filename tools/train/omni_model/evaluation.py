@@ -4,6 +4,7 @@ import torch
 from common.words import word_errors
 
 from .layout import Batch, greedy, undelayed
+from .training import autocast
 
 CHUNK = 128
 
@@ -115,9 +116,3 @@ def twice(batch):
 
 def until(ids, end):
     return ids[: ids.index(end)] if end in ids else ids
-
-
-def autocast(device):
-    return torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda")
-
-
