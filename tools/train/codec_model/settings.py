@@ -142,6 +142,6 @@ def parse(text, file):
     return read(parsed(text, file), file)
 
 
-def load(size):
+def load(size, device="cuda"):
     """The settings of a size, or of a file of such."""
-    return read(*document(size))
+    return read(*document(size, device))

@@ -15,15 +15,30 @@ class WrongSetting(Exception):
     """What is wrong, where, and what would be right."""
 
 
-def document(size):
-    """A size's settings, or those of a file: their sections, and the file."""
+def document(size, device="cuda"):
+    """A size's settings, or those of a file: their sections, and the file. On processors what its section `cpu` says takes the
+    place of what the others say."""
     file = Path(size) if size.endswith((".yaml", ".yml")) else SIZES / f"{size}.yaml"
     try:
         text = file.read_text(encoding="utf-8")
     except OSError as error:
         there = ", ".join(sorted(path.stem for path in SIZES.glob("*.yaml")))
         raise WrongSetting(f"{file}: {error.strerror}; sizes are {there}") from None
-    return parsed(text, file), file
+    sections = parsed(text, file)
+    own = sections.pop("cpu", {})
+    return _over(sections, own, f"{file}: cpu") if device == "cpu" else sections, file
+
+
+def _over(values, own, place):
+    """`values` with those of `own` in their place, which has no others."""
+    if not isinstance(own, dict):
+        raise WrongSetting(f"{place}: expected keys and values, found {own!r}")
+    found = dict(values)
+    for name, value in own.items():
+        if name not in values:
+            raise WrongSetting(f"{place}.{name}: not a setting of this size")
+        found[name] = _over(values[name], value, f"{place}.{name}") if isinstance(values[name], dict) else value
+    return found
 
 
 def parsed(text, file):

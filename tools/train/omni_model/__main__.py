@@ -5,7 +5,10 @@ import os
 import sys
 from pathlib import Path
 
-STEPS = "all domain ears speech eyes text stage1 stage2 answers stage3 joint export evaluate".split()
+STEPS = "all domain ears speech codec eyes text stage1 stage2 answers listener stage3 joint export evaluate compare".split()
+# How --hours are spent, of which domain, answers, export and what is measured take the rest: parts of a hundred.
+HOURS = {"speech": 8, "codec": 24, "eyes": 7, "text": 8, "stage1": 8, "stage2": 14, "listener": 4, "stage3": 22, "joint": 44}
+REST = 5
 
 
 def parse():
@@ -18,6 +21,8 @@ def parse():
     parser.add_argument("--wait", type=float, default=0, help="minutes for the codec and its codes to appear (default: none)")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--minutes", type=budgets, metavar="[STEP=]N,...", help="steps that train or speak end after so many")
+    parser.add_argument("--hours", type=above_none, metavar="N", help="the steps that train or speak share so many, with `all` the codec's too")
+    parser.add_argument("--begin", type=Path, help="weights that a stage begins with, in place of the stage before: lit_model.pth")
     parser.add_argument("--skip", action="append", default=[], choices=["stage1", "stage2"], help="leave this stage out")
     parser.add_argument("--joint", action="store_true", help="one stage in place of three")
     parser.add_argument("--stage", help="what to export or evaluate (default: the last there is)")
@@ -39,24 +44,40 @@ def budgets(text):
     return found
 
 
+def above_none(text):
+    if not 0 < float(text) < 10_000:
+        raise ValueError(text)
+    return float(text)
+
+
+def shared(hours, steps):
+    """Minutes of each of the steps that share so many hours."""
+    parts = {step: HOURS[step] for step in steps if step in HOURS}
+    return {step: f"{60 * hours * part / (sum(parts.values()) + REST):.2f}" for step, part in parts.items()}
+
+
 def run(arguments):
     import torch
     from common import folders
 
-    from . import ears, learning, network, pipeline, settings
+    from . import comparison, ears, interrupting, learning, network, pipeline, settings
 
     device = torch.device(arguments.device or ("cuda" if torch.cuda.is_available() else "cpu"))
     folder = arguments.work or folders.cache() / f"omni-{Path(arguments.size).stem}"
     folder.mkdir(parents=True, exist_ok=True)
-    work = pipeline.Work(folder, settings.load(arguments.size), arguments.seed, device, arguments.processes, arguments.minutes)
+    work = pipeline.Work(folder, settings.load(arguments.size, device.type), arguments.seed, device, arguments.processes, arguments.minutes)
     if arguments.fuse:
         network.compiled()
     if device.type == "cuda":
         torch.set_float32_matmul_precision("high")
-    trains = ["joint"] if arguments.joint else ["stage1", "stage2", "answers", "stage3"]
-    order = [step for step in STEPS[1:] if step not in ("ears", "stage1", "stage2", "answers", "stage3", "joint")]
-    order = order[:4] + (["answers", "joint"] if arguments.joint else trains) + order[4:]
+    trains = ["answers", "listener", "joint"] if arguments.joint else ["stage1", "stage2", "answers", "listener", "stage3"]
+    makes_codec = arguments.hours and not arguments.codec
+    order = ["domain", "speech", *(["codec"] if makes_codec else []), "eyes", "text", *trains, "export", "evaluate"]
     steps = order if "all" in arguments.step else arguments.step
+    if arguments.hours:
+        work.budgets = shared(arguments.hours, [step for step in steps if step not in arguments.skip]) | (work.budgets or {})
+    own = work.path("codec") / "snac"
+    codec = arguments.codec or (own if makes_codec or own.exists() else None)
     suffix = "".join(f"-without-{name}" for name in arguments.skip)
     last = arguments.stage or ("joint" if arguments.joint else f"stage3{suffix}")
     given = None
@@ -73,16 +94,22 @@ def run(arguments):
         elif step == "eyes":
             pipeline.make_eyes(work)
         elif step == "answers":
-            pipeline.make_answers(work, arguments.codec, arguments.wait)
+            pipeline.make_answers(work, codec, arguments.wait)
+        elif step == "codec":
+            pipeline.make_codec(work)
+        elif step == "listener":
+            interrupting.make(work, codec, arguments.wait)
+        elif step == "compare":
+            comparison.compare(work, float((arguments.minutes or {}).get("compare") or (arguments.minutes or {}).get("") or 10), arguments.test)
         elif step == "export":
             learning.write_release(work, last, arguments.out or work.path("mini-omni2"))
         elif step == "evaluate":
             learning.evaluate(work, last, arguments.test)
         elif step == "text":
-            learning.train(work, step)
+            learning.train(work, step, begin=arguments.begin)
         else:
             given = given or learning.load_data(work)
-            learning.train(work, step, given, arguments.skip, arguments.test, arguments.wait)
+            learning.train(work, step, given, arguments.skip, arguments.test, arguments.wait, arguments.begin)
 
 
 def main():
@@ -97,7 +124,9 @@ def main():
 
         from . import pipeline, settings, training, voice
 
-        expected = (MissingVoice, pipeline.NotReady, settings.WrongSetting, training.Diverged, voice.WrongCodec)
+        from codec_model.training import Diverged
+
+        expected = (MissingVoice, pipeline.NotReady, settings.WrongSetting, training.Diverged, Diverged, voice.WrongCodec)
         if not isinstance(problem, expected):
             raise
         print(f"tools/train/omni: {problem}", file=sys.stderr)

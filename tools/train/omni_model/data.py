@@ -128,7 +128,8 @@ class Data:
             talk = self.answer_of[intent] >= 0
             about = ~talk & (self.pairs_of.count[intent] > 0) if scenes is not None else torch.zeros_like(talk)
             self.talk_clips, self.picture_clips = self._buckets(talk), self._buckets(about)
-            self.dictated_clips = self._buckets(~talk & ~about)
+            # Those that can only be written down.
+            self.said_clips = self._buckets(~talk & ~about)
 
     def _buckets(self, chosen):
         """Clips by length, in parts of equal number: each part, and the rows of its longest."""

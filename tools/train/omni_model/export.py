@@ -1,6 +1,7 @@
 """Writes what was trained in the layout of the release, so that the graphs run it as they run that."""
 
 import copy
+import json
 import shutil
 
 import torch
@@ -10,11 +11,14 @@ from mini_omni2.checkpoint import drop_call_stacks
 MOST = 16_000_000  # bytes of a file
 
 
-def write(folder, model, values, clip, tokenizer):
-    """values: what model_config.yaml says; tokenizer: the file."""
+def write(folder, model, values, clip, tokenizer, listener=None):
+    """values: what model_config.yaml says; tokenizer: the file; listener: what listener.json says, the project's addition to
+    the release's files, where the model has learned to listen."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "model_config.yaml").write_text(yaml.dump(values))
     shutil.copyfile(tokenizer, folder / "tokenizer.json")
+    if listener:
+        (folder / "listener.json").write_text(json.dumps(listener, indent=1) + "\n")
     language(folder / "lit_model.pth", model)
     eyes(folder / "ViT-B-32.pt", clip)
     for path in sorted(folder.iterdir()):

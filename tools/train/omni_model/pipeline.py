@@ -217,6 +217,22 @@ def finish(work, run, about):
 # MARK: Voice
 
 
+def make_codec(work):
+    """codec/snac: the answering voice's codec, as tools/train/codec makes it, the domain's answers among what it is fitted to."""
+    from codec_model import corpus, export, settings, training
+
+    folder, begun = work.path("codec"), time.monotonic()
+    folder.mkdir(exist_ok=True)
+    if (folder / "snac" / "config.json").exists():
+        return
+    wished, minutes = settings.read(work.settings, "codec"), work.minutes("codec")
+    texts = work.needed("answers.txt", "domain")
+    corpus.make(folder, wished.corpus.minutes, wished.corpus.held_out, work.seed, texts, work.processes)
+    within = max(0.05, minutes - (time.monotonic() - begun) / 60) if minutes else None
+    training.fit(folder, wished, work.seed, work.device, within=within, fuses=work.device.type == "cuda")
+    export.write(training.trained(folder, wished), folder / "snac")
+
+
 def wait_for(path, minutes):
     until = time.monotonic() + 60 * minutes
     while not path.exists() and time.monotonic() < until:

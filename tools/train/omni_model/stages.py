@@ -122,7 +122,7 @@ class Stage:
     def _transcribed(self, count, generator):
         """Questions of any kind, written down."""
         data = self.data
-        kinds = [buckets for buckets in (data.talk_clips, data.picture_clips, data.dictated_clips) if buckets]
+        kinds = [buckets for buckets in (data.talk_clips, data.picture_clips, data.said_clips) if buckets]
         clips, most = self._clips(self.dice.choice(kinds), count, generator)
         asr = torch.ones(count, dtype=torch.bool, device=self.data.device)
         return self._varied(self.data.heard(clips, 0, asr, most, self._speed(count, generator)), generator)

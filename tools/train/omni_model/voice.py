@@ -27,21 +27,31 @@ def spoken(texts, processes):
 
 
 def codes_of(clips, folder, codes, device):
-    """For each clip [frames, 7] codes in the order of Mini-Omni2's layers; `folder` holds the codec, as the release has it.
+    """For each clip [frames, 7] codes in the order of Mini-Omni2's layers; see `coder`."""
+    return coder(folder, codes, device)(clips)
+
+
+def coder(folder, codes, device):
+    """What makes clips codes; `folder` holds the codec, as the release has it.
 
     Without one a stand-in makes codes of loudness and pitch, which serve to try out the steps and say nothing.
     """
     import torch
 
     if folder is None:
-        return [torch.from_numpy(_stand_in(clip, codes)) for clip in clips]
+        return lambda clips: [torch.from_numpy(_stand_in(clip, codes)) for clip in clips]
     from codec_model import codes as coding
 
-    found = coding.encode(coding.load(folder, device), clips)
-    most = max((int(frames.max()) for frames in found if len(frames)), default=0)
-    if most >= codes:
-        raise WrongCodec(f"{folder}: its codebooks have more than the {codes} codes that the size's `language.codes` says")
-    return found
+    codec = coding.load(folder, device)
+
+    def encoded(clips):
+        found = coding.encode(codec, clips)
+        most = max((int(frames.max()) for frames in found if len(frames)), default=0)
+        if most >= codes:
+            raise WrongCodec(f"{folder}: its codebooks have more than the {codes} codes that the size's `language.codes` says")
+        return found
+
+    return encoded
 
 
 class WrongCodec(Exception):
