@@ -3,7 +3,8 @@
 import torch
 from common.words import word_errors
 
-from .layout import Batch, greedy, undelayed
+from .decoding import greedy
+from .layout import Batch, undelayed
 from .training import autocast
 
 CHUNK = 128

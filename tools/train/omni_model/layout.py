@@ -177,33 +177,3 @@ def answered(model, batch, fed_text, fed_audio):
 def picked(states, columns):
     """Of each row's states [rows, any, n_embd] those of its columns [rows, count]."""
     return states.gather(1, columns[..., None].expand(-1, -1, states.shape[-1]))
-
-
-@torch.no_grad()
-def greedy(model, batch, steps, writers=False):
-    """The likeliest answers: text ids [rows, steps] as they are fed on, and the layers' tokens [rows, 7, steps] where rows
-    speak. With `writers` the batch's first half speaks and its second half, of the same questions, writes for both, as the
-    release decodes.
-    """
-    config, table = model.config, model.transformer["wte"].weight
-    rows = batch.size // 2 if writers else batch.size
-    device = batch.last_audio.device
-    text = torch.full((rows, steps), config.text["pad"], device=device)
-    audio = torch.full((rows, LAYERS, steps), config.audio["pad"], device=device) if writers else None
-    ended = torch.zeros(rows, dtype=torch.bool, device=device)
-    over = torch.zeros(rows, dtype=torch.bool, device=device)
-    for step in range(steps):
-        fed, spoken = text[:, : step + 1], None
-        if writers:
-            fed, spoken = torch.cat([fed, fed]), audio[:, :, : step + 1]
-        state = answered(model, batch, fed, spoken)[:, step]
-        word = functional.linear(state[-rows:], table[: config.text_vocab_size]).argmax(-1)
-        text[:, step] = torch.where(ended, config.text["pad"], word)
-        ended |= word == config.text["eot"]
-        if writers:
-            logits = functional.linear(state[:rows], table[config.text_vocab_size :])
-            audio[:, :, step] = logits.unflatten(-1, (LAYERS, -1)).argmax(-1)
-            over |= audio[:, -1, step] == config.audio["eoa"]
-        if bool((over if writers else ended).all()):
-            break
-    return text, audio

@@ -6,7 +6,7 @@ from pathlib import Path
 import torch
 from mini_omni2 import tasks
 from mini_omni2.language import Config
-from omni_model import evaluation, layout, network
+from omni_model import decoding, evaluation, layout, network
 from omni_model.losses import losses
 from omni_model.layout import Batch
 
@@ -92,7 +92,7 @@ class Inputs(unittest.TestCase):
         one = batch("answer", speech=True)
         both = evaluation.twice(one)
         both.last_audio = torch.tensor([CONFIG.audio["answer"]] * 2 + [CONFIG.audio["pad"]] * 2)
-        text, audio = layout.greedy(self.model, both, 12, writers=True)
+        text, audio = decoding.greedy(self.model, both, 12, writers=True)
         for row, frames in enumerate(FRAMES):
             features = tasks.speech_features(self.model.whisper_adapter(one.speech[row, :frames]))
             ids = [tasks.spoken(CONFIG, frames, last, "answer") for last in ("answer", "pad")]
