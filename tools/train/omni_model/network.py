@@ -63,12 +63,13 @@ class Model(LanguageModel):
 
     def rotation(self, device):
         if self.turns is None or self.turns[0].device != device:
-            self.turns = (self.cos.to(device), self.sin.to(device))
+            first, second = self.sin.to(device).chunk(2, dim=-1)
+            self.turns = (self.cos.to(device), torch.cat([-first, second], dim=-1))
         return self.turns
 
     def hidden(self, x, past=None):
         """[batch, count, n_embd], from the first position on: normed states of every position. past: fills a Past."""
-        cos, sin = (table[: x.shape[1]] for table in self.rotation(x.device))
+        cos, sin = (table[: x.shape[1], None, None] for table in self.rotation(x.device))
         for layer, block in enumerate(self.transformer["h"]):
             x = _block(block, x, cos, sin, self.config, past.begun(layer) if past else _causal)
         return _norm(self.transformer["ln_f"], x)
@@ -76,7 +77,7 @@ class Model(LanguageModel):
     def following(self, x, past, places):
         """One more position of each row, x [batch, n_embd] at its place [batch]: the normed states."""
         x = x[:, None]
-        cos, sin = (table[places][:, None, None] for table in self.rotation(x.device))
+        cos, sin = (table[places][:, None, None, None] for table in self.rotation(x.device))
         for layer, block in enumerate(self.transformer["h"]):
             x = _block(block, x, cos, sin, self.config, past.following(layer, places))
         return _norm(self.transformer["ln_f"], x)[:, 0]
@@ -126,8 +127,8 @@ def _norm(norm, x):
 
 
 def _rotated(x, cos, sin):
-    first, second = x.chunk(2, dim=-1)
-    return x * cos + torch.cat([-second, first], dim=-1) * sin
+    """sin: of the first half of dimensions negative."""
+    return torch.addcmul(x * cos, x.roll(x.shape[-1] // 2, -1), sin)
 
 
 def _block(block, x, cos, sin, config, attend):
@@ -136,9 +137,9 @@ def _block(block, x, cos, sin, config, attend):
     heads = config.n_head // groups
     qkv = block.attn.attn(_norm(block.norm_1, x)).view(batch, count, groups, heads + 2, size)
     # Rows stand group by group: a group's query heads, its key head, its value head.
-    q, k, v = qkv[:, :, :, :heads].flatten(2, 3), qkv[:, :, :, heads], qkv[:, :, :, -1]
+    turned = _rotated(qkv[:, :, :, :-1].float(), cos, sin).to(qkv.dtype)
+    q, k, v = turned[:, :, :, :heads].flatten(2, 3), turned[:, :, :, heads], qkv[:, :, :, -1]
     q, k, v = (part.transpose(1, 2) for part in (q, k, v))
-    q, k = (_rotated(part.float(), cos, sin).to(part.dtype) for part in (q, k))
     k, v = (part.repeat_interleave(heads, dim=1) for part in (k, v))
     y = attend(q, k, v)
     x = x + block.attn.proj(y.transpose(1, 2).reshape(batch, count, -1))
