@@ -193,6 +193,21 @@ class Training(WithFolder):
         self.assertTrue(card["is_done"])
         self.assertTrue(list(self.folder.glob("curves.*")))
 
+    def test_fitting_begins_with_a_releases_weights(self):
+        export.write(random_codec(), self.folder / "snac")
+        trainer = training.Trainer(self.settings, 1, torch.device("cpu"))
+        trainer.begin(self.folder / "snac")
+        sound, codec = torch.from_numpy(tones(1, 3))[None] / 32768, export.read(self.folder / "snac")
+        for found, expected in zip(trainer.codec.encode(sound), codec.encode(sound)):
+            self.assertTrue(torch.equal(found, expected))
+        saved = self.run_fit(until=10, start=self.folder / "snac")
+        self.assertEqual((saved["step"], saved["begun"]), (10, 7))
+        # The discriminators are there from the start.
+        self.assertIn("verdict", saved["history"][-2])
+        other = dataclasses.replace(self.settings, network=dataclasses.replace(MICRO.network, codebook_size=16))
+        with self.assertRaisesRegex(settings.WrongSetting, "of another size"):
+            training.Trainer(other, 1, torch.device("cpu")).begin(self.folder / "snac")
+
     def test_silence_has_bounded_gradients(self):
         trainer = training.Trainer(self.settings, 1, torch.device("cpu"))
         names, values = trainer.run(torch.zeros(2, 4 * 2048), 0.0)
