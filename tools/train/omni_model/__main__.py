@@ -5,16 +5,18 @@ import os
 import sys
 from pathlib import Path
 
-STEPS = "all domain ears speech eyes text stage1 stage2 answers stage3 joint export evaluate".split()
+STEPS = "all domain gather ears speech eyes text stage1 stage2 answers stage3 joint export evaluate".split()
 
 
-def parse():
+def parse(arguments=None):
     parser = argparse.ArgumentParser(prog="tools/train/omni", description="Trains a Mini-Omni2, step by step.")
     parser.add_argument("step", nargs="+", choices=STEPS, help="one or several, in this order")
     parser.add_argument("--size", default="nano", help="micro, nano, full, or a file of settings (default: %(default)s)")
     parser.add_argument("--work", type=Path, help="where everything is made (default: antiphon/omni-SIZE in the cache)")
     parser.add_argument("--out", type=Path, help="the release folder (default: mini-omni2 in the work folder)")
     parser.add_argument("--codec", type=Path, help="the codec's folder; without it, a stand-in that says nothing")
+    parser.add_argument("--data", type=Path, help="the folder of published sets and models that a size's section `data` names")
+    parser.add_argument("--skip-broken", type=int, default=0, metavar="N", help="leave out up to N broken records of them")
     parser.add_argument("--wait", type=float, default=0, help="minutes for the codec and its codes to appear (default: none)")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--minutes", type=budgets, metavar="[STEP=]N,...", help="steps that train or speak end after so many")
@@ -25,7 +27,7 @@ def parse():
     parser.add_argument("--device", choices=["cpu", "cuda"], help="default: what is there")
     parser.add_argument("--fuse", action="store_true", help="with torch.compile, which takes a while to start")
     parser.add_argument("--processes", type=int, default=os.cpu_count() or 2, help="that speak (default: %(default)s)")
-    return parser.parse_args()
+    return parser.parse_args(arguments)
 
 
 def budgets(text):
@@ -44,27 +46,38 @@ def run(arguments):
     from common import folders
 
     from . import ears, learning, network, pipeline, settings
+    from .published import steps as published
 
     device = torch.device(arguments.device or ("cuda" if torch.cuda.is_available() else "cpu"))
     folder = arguments.work or folders.cache() / f"omni-{Path(arguments.size).stem}"
     folder.mkdir(parents=True, exist_ok=True)
-    work = pipeline.Work(folder, settings.load(arguments.size), arguments.seed, device, arguments.processes, arguments.minutes)
+    work = pipeline.Work(folder, settings.load(arguments.size), arguments.seed, device, arguments.processes, arguments.minutes,
+                         arguments.data)  # fmt: skip
     if arguments.fuse:
         network.compiled()
     if device.type == "cuda":
         torch.set_float32_matmul_precision("high")
-    trains = ["joint"] if arguments.joint else ["stage1", "stage2", "answers", "stage3"]
-    order = [step for step in STEPS[1:] if step not in ("ears", "stage1", "stage2", "answers", "stage3", "joint")]
-    order = order[:4] + (["answers", "joint"] if arguments.joint else trains) + order[4:]
+    trains = ["answers", "joint"] if arguments.joint else ["stage1", "stage2", "answers", "stage3"]
+    before = ["domain", "speech", "eyes", "text"]
+    if work.is_published:
+        before, trains = ["gather", "text"], [step for step in trains if step != "answers"]
+    order = before + trains + ["export", "evaluate"]
     steps = order if "all" in arguments.step else arguments.step
     suffix = "".join(f"-without-{name}" for name in arguments.skip)
     last = arguments.stage or ("joint" if arguments.joint else f"stage3{suffix}")
     given = None
+    unfit = {"domain", "speech", "eyes", "answers"} if work.is_published else {"gather"}
+    for step in unfit.intersection(steps):
+        raise pipeline.NotReady(f"{step}: not a step of this size; there are {', '.join(order)}")
     for step in steps:
         if step in arguments.skip:
             continue
         if step == "domain":
             pipeline.make_domain(work)
+        elif step == "gather":
+            published.gather(work, arguments.codec, arguments.skip_broken)
+        elif step == "text" and work.is_published:
+            published.text(work)
         elif step == "ears":
             out = arguments.out or work.path("ears.safetensors")
             ears.save(pipeline.ears_path(work), out)

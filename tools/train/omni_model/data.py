@@ -11,9 +11,9 @@ BUCKETS = 4  # of spoken questions by their length, so that little of a batch is
 
 
 def padded(lists):
-    """Lists of ids as a matrix int16, and their lengths."""
+    """Lists of ids as a matrix int32, and their lengths."""
     lengths = np.array([len(ids) for ids in lists], np.int64)
-    matrix = np.zeros((len(lists), max(1, lengths.max(initial=0))), np.int16)
+    matrix = np.zeros((len(lists), max(1, lengths.max(initial=0))), np.int32)
     for row, ids in enumerate(lists):
         matrix[row, : len(ids)] = ids
     return torch.from_numpy(matrix), torch.from_numpy(lengths)
@@ -115,6 +115,12 @@ class Data:
             talk = self.answer_of[intent] >= 0
             about = ~talk & (self.pairs_of.count[intent] > 0) if scenes is not None else torch.zeros_like(talk)
             self.talk_clips, self.picture_clips = self._buckets(talk), self._buckets(about)
+
+    # Clips that can only be written down: (clips, rows of the longest), as those below.
+    said_clips = ()
+
+    def hold(self, step):
+        """Called before each step; here, all there is, is held from the start."""
 
     def _buckets(self, chosen):
         """Clips by length, in parts of equal number: each part, and the rows of its longest."""

@@ -5,12 +5,15 @@ from common import report
 from . import data, evaluation, export, stages, training
 from .network import Model, configuration
 from .pipeline import TESTS, NotReady, finish, load_clip, load_speech, wait_for
+from .published import steps as published
 
 PREVIOUS = {"stage1": "text", "stage2": "stage1", "stage3": "stage2", "joint": "text"}
 
 
 def load_data(work, test=None):
     """What stages draw from; test: the name of a test instead."""
+    if work.is_published:
+        return published.load_data(work)
     domain, codes = work.domain(), load_codes(work)
     suffix = "-test" if test else ""
     heard = load_speech(work, f"test-{test}-*.pt" if test else "speech-*.pt")
@@ -31,6 +34,8 @@ def text_data(work):
 
 
 def load_tests(work, most):
+    if work.is_published:
+        return published.load_tests(work, most)
     there = [name for name in TESTS if list(work.folder.glob(f"test-{name}-*.pt"))]
     return [evaluation.Test(load_data(work, name), name, most=most) for name in there]
 
@@ -61,7 +66,7 @@ def train(work, stage, given=None, skip=(), most=600, wait=0):
             raise NotReady(f"the step '{old}' is not finished; run it again to go on")
         model.load_state_dict(saved["model"])
     found = given or (text_data(work) if stage == "text" else load_data(work))
-    if stage in ("stage3", "joint"):
+    if stage in ("stage3", "joint") and not work.is_published:
         wait_for(work.path("codes.pt"), wait)
         found.codes = load_codes(work)
     if stage in ("stage3", "joint") and found.codes is None:
@@ -69,7 +74,13 @@ def train(work, stage, given=None, skip=(), most=600, wait=0):
     settings = work.settings["stages"][stage]
     run = training.Run(work.folder, stage + suffix, model, stages.trained(model, stage), settings, work.seed, work.device,
                        work.minutes(stage))  # fmt: skip
-    run.fit(stages.Stage(stage, model, found, {"ctc": 0, **settings}),
+    loss = stages.Stage(stage, model, found, {"ctc": 0, **settings})
+
+    def held_loss(generator):
+        found.hold(run.step)
+        return loss(generator)
+
+    run.fit(held_loss,
             None if stage == "text" else lambda: measured(model, load_tests(work, most), stage))  # fmt: skip
     finish(work, run, {"questions": len(found.domain.texts), "clips": len(found.speech or ()), "batch": settings["batch"],
                        "pairs of picture and question": len(found.pairs), "after": before})  # fmt: skip
@@ -96,4 +107,5 @@ def evaluate(work, stage, most):
 
 def write_release(work, stage, out):
     values = configuration(work.settings["language"])
-    export.write(out, load_model(work, stage), values, load_clip(work), work.path("tokenizer.json"))
+    seeing = work.published("eyes") if work.is_published else load_clip(work)
+    export.write(out, load_model(work, stage), values, seeing, work.path("tokenizer.json"))

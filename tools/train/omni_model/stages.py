@@ -108,7 +108,7 @@ class Stage:
 
     def _transcribed(self, count, generator):
         """Questions of any kind, written down."""
-        kinds = [buckets for buckets in (self.data.talk_clips, self.data.picture_clips) if buckets]
+        kinds = [buckets for buckets in (self.data.talk_clips, self.data.picture_clips, self.data.said_clips) if buckets]
         clips, most = self._clips(self.dice.choice(kinds), count, generator)
         asr = torch.ones(count, dtype=torch.bool, device=self.data.device)
         return self._varied(self.data.heard(clips, 0, asr, most), generator)
