@@ -15,7 +15,7 @@ MODEL = ROOT / "Graphs" / "models" / "keyword-en.safetensors"
 def parse():
     parser = argparse.ArgumentParser(prog="tools/train/keyword", description="Trains the keyword detector's network.")
     parser.add_argument("step", choices=["all", "clips", "scenes", "mine", "fit", "export", "goldens"])
-    parser.add_argument("--work", type=Path, default=cache() / "keyword", help="where everything is made (default: %(default)s)")
+    parser.add_argument("--work", type=Path, default=cache() / "keyword", help="where all is made (default: %(default)s)")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--scale", type=float, default=1.0, help="of the pool of clips; less for a trial")
     parser.add_argument("--shards", type=int, default=46, help="of 512 scenes each (default: %(default)s)")

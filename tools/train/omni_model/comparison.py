@@ -15,7 +15,7 @@ ARMS = {
     "stage 3 without stage 1": {"stage2": 0.44, "stage3": 0.56},
 }
 NEEDED = ["domain.json", "tokenizer.json", "scenes*.pt", "looks*.pt", "speech-*.pt", "test-*.pt", "text.pt", "codes.pt",
-          "listener.pt", "listener-test.pt"]  # fmt: skip
+          "shard-*.pt", "held-out-*.pt", "listener.pt", "listener-test.pt"]  # fmt: skip
 
 
 def compare(work, minutes, most):
@@ -24,7 +24,8 @@ def compare(work, minutes, most):
     folder.mkdir(exist_ok=True)
     if not work.load("text.pt", "text")["done"]:
         raise NotReady("the step 'text' is not finished; run it again to go on")
-    work.needed("codes.pt", "answers")
+    if not work.is_published:
+        work.needed("codes.pt", "answers")
     for pattern in NEEDED:
         for path in work.folder.glob(pattern):
             link = folder / path.name

@@ -13,9 +13,9 @@ SLOWEST, FASTEST = 0.88, 1.14  # of what is spoken, when it is heard once more
 
 
 def padded(lists):
-    """Lists of ids as a matrix int16, and their lengths."""
+    """Lists of ids as a matrix int32, and their lengths."""
     lengths = np.array([len(ids) for ids in lists], np.int64)
-    matrix = np.zeros((len(lists), max(1, lengths.max(initial=0))), np.int16)
+    matrix = np.zeros((len(lists), max(1, lengths.max(initial=0))), np.int32)
     for row, ids in enumerate(lists):
         matrix[row, : len(ids)] = ids
     return torch.from_numpy(matrix), torch.from_numpy(lengths)
@@ -102,7 +102,7 @@ class Data:
 
     def __init__(self, config, domain, tokenizer, device, speech=None, scenes=None, looks=None, codes=None):
         self.config, self.domain, self.device, self.tokenizer = config, domain, device, tokenizer
-        self.speech, self.looks, self.codes, self.sounds = speech, looks, codes, None
+        self.speech, self.looks, self.codes = speech, looks, codes
         self.asked = Texts.of(tokenizer, domain.texts, device)
         self.answers = Texts.of(tokenizer, list(domain.answers), device)
         self.intent_of = torch.tensor(domain.intent_of, device=device)
@@ -128,8 +128,13 @@ class Data:
             talk = self.answer_of[intent] >= 0
             about = ~talk & (self.pairs_of.count[intent] > 0) if scenes is not None else torch.zeros_like(talk)
             self.talk_clips, self.picture_clips = self._buckets(talk), self._buckets(about)
-            # Those that can only be written down.
             self.said_clips = self._buckets(~talk & ~about)
+
+    # Clips that can only be written down: (clips, rows of the longest), as those below. What the row that listens hears.
+    said_clips, sounds = (), None
+
+    def hold(self, step):
+        """Called before each step; here, all there is, is held from the start."""
 
     def _buckets(self, chosen):
         """Clips by length, in parts of equal number: each part, and the rows of its longest."""

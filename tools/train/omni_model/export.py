@@ -3,6 +3,7 @@
 import copy
 import json
 import shutil
+from pathlib import Path
 
 import torch
 import yaml
@@ -12,15 +13,18 @@ MOST = 16_000_000  # bytes of a file
 
 
 def write(folder, model, values, clip, tokenizer, listener=None):
-    """values: what model_config.yaml says; tokenizer: the file; listener: what listener.json says, the project's addition to
-    the release's files, where the model has learned to listen."""
+    """values: what model_config.yaml says; clip: the eyes, or the file that they came from; tokenizer: the file; listener: what
+    listener.json says, the project's addition to the release's files, where the model has learned to listen."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "model_config.yaml").write_text(yaml.dump(values))
     shutil.copyfile(tokenizer, folder / "tokenizer.json")
     if listener:
         (folder / "listener.json").write_text(json.dumps(listener, indent=1) + "\n")
     language(folder / "lit_model.pth", model)
-    eyes(folder / "ViT-B-32.pt", clip)
+    if isinstance(clip, Path):
+        shutil.copyfile(clip, folder / "ViT-B-32.pt")
+    else:
+        eyes(folder / "ViT-B-32.pt", clip)
     for path in sorted(folder.iterdir()):
         size = path.stat().st_size
         print(f"{path}: {size} bytes{'' if size <= MOST else ', too many for the repository'}", flush=True)

@@ -52,7 +52,7 @@ def make(work, codec, wait):
     stand-in; wait: minutes for it to appear."""
     settings, speaking = work.settings["listener"], work.settings["speech"]
     kinds = [("listener", settings["sounds"], [speaking["engines"]], False),
-             ("listener-test", settings["test"], [speaking["unseen_voices"], speaking["unseen_engines"]], True)]  # fmt: skip
+             ("listener-test", settings["test"], [speaking.get(name, {}) for name in ("unseen_voices", "unseen_engines")], True)]  # fmt: skip
     for place, (name, count, shares, unseen) in enumerate(kinds):
         shares = {engine: share for each in shares for engine, share in each.items() if spoken_by(engine)}
         if not shares:

@@ -8,12 +8,15 @@ from common import report
 from . import data, evaluation, export, interrupting, listening, stages, training
 from .network import Model, configuration
 from .pipeline import TESTS, NotReady, finish, load_clip, load_speech, wait_for
+from .published import steps as published
 
 PREVIOUS = {"stage1": "text", "stage2": "stage1", "stage3": "stage2", "joint": "text"}
 
 
 def load_data(work, test=None):
     """What stages draw from; test: the name of a test instead."""
+    if work.is_published:
+        return published.load_data(work)
     domain, codes = work.domain(), load_codes(work)
     suffix = "-test" if test else ""
     heard = load_speech(work, f"test-{test}-*.pt" if test else "speech-*.pt")
@@ -34,6 +37,8 @@ def text_data(work):
 
 
 def load_tests(work, most):
+    if work.is_published:
+        return published.load_tests(work, most)
     there = [name for name in TESTS if list(work.folder.glob(f"test-{name}-*.pt"))]
     return [evaluation.Test(load_data(work, name), name, most=most) for name in there]
 
@@ -81,7 +86,7 @@ def train(work, stage, given=None, skip=(), most=600, wait=0, begin=None, measur
             raise NotReady(f"the step '{old}' is not finished; run it again to go on")
         model.load_state_dict(saved["model"])
     found = given or (text_data(work) if stage == "text" else load_data(work))
-    if speaks(stage):
+    if speaks(stage) and not work.is_published:
         wait_for(work.path("codes.pt"), wait)
         found.codes = load_codes(work)
     if speaks(stage) and found.codes is None:
@@ -95,8 +100,13 @@ def train(work, stage, given=None, skip=(), most=600, wait=0, begin=None, measur
         found.sounds = sounds and sounds[0]
     run = training.Run(work.folder, stage + suffix, model, stages.trained(model, stage), settings, work.seed, work.device,
                        work.minutes(stage))  # fmt: skip
-    run.fit(stages.Stage(stage, model, found, {"ctc": 0, **settings}),
-            None if stage == "text" or not measures else lambda: measured(work, model, stage, most))  # fmt: skip
+    loss = stages.Stage(stage, model, found, settings)
+
+    def held_loss(generator):
+        found.hold(run.step)
+        return loss(generator)
+
+    run.fit(held_loss, None if stage == "text" or not measures else lambda: measured(work, model, stage, most))
     finish(work, run, {"questions": len(found.domain.texts), "clips": len(found.speech or ()), "batch": settings["batch"],
                        "pairs of picture and question": len(found.pairs), "after": str(begin or before),
                        "sounds to listen to": len(found.sounds.codes) if found.sounds else 0})  # fmt: skip
@@ -140,4 +150,5 @@ def listener(work, stage):
 
 def write_release(work, stage, out):
     values = configuration(work.settings["language"])
-    export.write(out, load_model(work, stage), values, load_clip(work), work.path("tokenizer.json"), listener(work, stage))
+    seeing = work.published("eyes") if work.is_published else load_clip(work)
+    export.write(out, load_model(work, stage), values, seeing, work.path("tokenizer.json"), listener(work, stage))

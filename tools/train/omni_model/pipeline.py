@@ -33,6 +33,7 @@ class Work:
     device: torch.device
     processes: int
     budgets: dict | None = None  # minutes by step as text, or the time of its end behind an @; for all others under ""
+    root: Path | None = None  # the folder that paths of the section `data` begin at
 
     def minutes(self, step):
         budgets = self.budgets or {}
@@ -53,9 +54,20 @@ class Work:
         return torch.load(self.needed(name, step), weights_only=True)
 
     @property
+    def is_published(self):
+        """Whether published sets are trained on, not the domain that is generated."""
+        return "data" in self.settings
+
+    @property
     def config(self):
         values = configuration(self.settings["language"])
         return Config(**{name: values[name] for name in Config.__dataclass_fields__})
+
+    def published(self, name):
+        """A file or folder that the section `data` names."""
+        if self.root is None:
+            raise NotReady("--data FOLDER is wanted: the folder that paths of the section `data` begin at")
+        return self.root / self.settings["data"][name]
 
     def domain(self):
         return collected.Domain(**json.loads(self.needed("domain.json", "domain").read_text()))
@@ -99,10 +111,11 @@ def make_domain(work):
 
 
 def ears_path(work):
-    """The encoder's file: a path from the repository's root, one in the work folder, or a model of the cache."""
+    """The encoder's file: one in the work folder, with the data, in the repository, or a model of the cache."""
     name = work.settings["speech"]["ears"]
-    for path in (Path(os.environ.get("ANTIPHON_EARS", work.path("ears.safetensors"))), folders.ROOT / name,
-                 folders.cache() / "models" / name):  # fmt: skip
+    given = Path(os.environ.get("ANTIPHON_EARS", work.path("ears.safetensors")))
+    there = [root / name for root in (work.root, folders.ROOT, folders.cache() / "models") if root]
+    for path in (given, *there):
         if path.exists():
             return path
     raise NotReady(f"Whisper's encoder is not there; tools/models fetch {name} brings it, or ANTIPHON_EARS says where it is")

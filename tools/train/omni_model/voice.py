@@ -5,8 +5,8 @@ from multiprocessing import get_context
 
 import numpy as np
 from synthesis import answering, signal
-from synthesis.answering import RATE
 
+RATE = answering.RATE
 FRAME = 2048
 MARGIN = 720  # samples of silence that are left at both ends
 
