@@ -261,7 +261,7 @@ def fit(work, settings, seed=1, device=None, minutes=1e9, within=None, fuses=Tru
         trainer.step += 1
         now = time.monotonic()
         trainer.elapsed = before + now - begun
-        if now - told > TELL_EVERY:
+        if now - told > TELL_EVERY or trainer.step % max(1, settings.fit.steps // 10) == 0:
             tell()
             if now - was_checked > CHECK_EVERY:
                 check()

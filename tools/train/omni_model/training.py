@@ -81,6 +81,7 @@ class Run:
         generator, last, saved = torch.Generator(self.device), time.monotonic(), time.monotonic()
         names, sums, count, before = [], 0, 0, self.spent
         begun, first = time.monotonic(), self.step
+        tenth = max(1, self.settings["steps"] // 10)
         warmup = max(1, min(WARMUP, self.settings["steps"] // 20))
         self.module.train()
         while self.progress < 1 and (stop_after is None or self.step - first < stop_after):
@@ -97,7 +98,7 @@ class Run:
             names, sums = ["loss", *parts], sums + torch.stack([loss, *parts.values()]).detach()
             count += 1
             now = time.monotonic()
-            if now - last > every or self.step in (first + 1, first + 10):
+            if now - last > every or self.step % tenth == 0 or self.step in (first + 1, first + 10):
                 # Only here does the processor wait for what it has asked the device to do.
                 self._log(names, sums, count, now - last)
                 sums, count, last = 0, 0, time.monotonic()

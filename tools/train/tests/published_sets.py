@@ -90,7 +90,8 @@ def allava(folder, count=12):
         found = []
         for number in range(count):
             Image.fromarray(np.full((60, 80, 3), 20 * number, np.uint8)).save(images / f"{number}.jpeg")
-            turns = [{"from": "human", "value": "<image>\nWhat is it?"}, {"from": "gpt", "value": f"A {kind} of grey {number}."}]
+            said = (("human", "<image>\nWhat is it?"), ("gpt", f"A {kind} of grey {number}."))
+            turns = [{"from": who, "value": text} for who, text in said]
             found.append({"id": f"{kind}_{number}", "image": f"allava_laion/images/{number}.jpeg", "conversations": turns})
         (folder / "allava_laion" / f"ALLaVA-{kind}-LAION-4V.json").write_text(json.dumps(found, indent=2))
 
@@ -100,7 +101,8 @@ def qwen2(folder, language, seed=1):
     folder.mkdir(parents=True)
     torch.manual_seed(seed)
     width, size, inner = language["width"], language["width"] // language["heads"], language["inner"]
-    state = {"model.embed_tokens.weight": 0.05 * torch.randn(language["tokens"], width), "model.norm.weight": torch.rand(width) + 1}
+    state = {"model.embed_tokens.weight": 0.05 * torch.randn(language["tokens"], width)}
+    state["model.norm.weight"] = torch.rand(width) + 1
     for layer in range(language["layers"]):
         for name, rows, columns in (
             ("self_attn.q_proj", width, width), ("self_attn.k_proj", language["groups"] * size, width),

@@ -14,7 +14,7 @@ import torch
 
 from codec_model import codebooks, codes, corpus, export, losses, settings, texts, training
 from codec_model.network import Codec
-from common import words
+from common import falling, words
 
 MICRO = settings.load("micro")
 
@@ -313,6 +313,19 @@ class Measures(unittest.TestCase):
         self.assertEqual(words.word_errors(said, said), 0)
         self.assertEqual(words.word_errors(said, "there are too circles now".split()), 3)
         self.assertEqual(words.word_errors(said, []), 5)
+
+    def test_whether_a_loss_fell_is_told_by_tenths_of_the_steps(self):
+        history = [{"step": 1, "loss": 9.0}, {"step": 10, "loss": 4.0}, {"step": 90, "loss": 1.0}, {"step": 100, "loss": 5.0}]
+        self.assertEqual(falling.means(history, "loss"), (4.5, 5.0))
+        with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stdout(io.StringIO()) as told:
+            card = Path(folder) / "stage.json"
+            card.write_text(json.dumps({"history": history}))
+            with contextlib.redirect_stderr(told):
+                self.assertEqual(falling.main([str(card)]), 1)
+                self.assertEqual(falling.main([f"{card}:other"]), 1)
+            self.assertIn("loss did not fall", told.getvalue())
+            card.write_text(json.dumps({"history": history[:3]}))
+            self.assertEqual(falling.main([str(card)]), 0)
 
     def test_mel_filters_leave_no_band_empty(self):
         for window in (16, 64, 2048):

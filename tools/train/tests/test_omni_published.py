@@ -205,8 +205,10 @@ class Steps(Files):
         values["data"] = {
             "language": "qwen2", "eyes": "ViT-B-32.pt", "codec": "snac", "words": 8, "tokens": 60, "shard": 9, "shards": 3,
             "held": 2, "every": 1,
-            "sets": {name: {"layout": name, "folder": name.replace("-", "_"), "share": share} for name, share in layouts.items()},
         }  # fmt: skip
+        values["data"]["sets"] = {
+            name: {"layout": name, "folder": name.replace("-", "_"), "share": share} for name, share in layouts.items()
+        }
         values["stages"] = {name: {**stage, "batch": 8, "steps": 2} for name, stage in values["stages"].items()}
         self.size = self.folder / "size.yaml"
         self.size.write_text(yaml.dump(values))

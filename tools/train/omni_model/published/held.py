@@ -60,7 +60,8 @@ class Held(data.Data):
         codes = {"codes": torch.cat([one["codes"] for one in shards]), "frames": frames}
         speech = {"features": torch.cat([one["features"] for one in shards]), "rows": rows[rows > 0],
                   "texts": number[rows > 0], "voices": [""] * int((rows > 0).sum())}  # fmt: skip
-        super().__init__(config, domain, tokenizer, device, data.Speech([speech], device), scenes, looks, _matrix(codes, device))
+        heard = data.Speech([speech], device)
+        super().__init__(config, domain, tokenizer, device, heard, scenes, looks, _matrix(codes, device))
         self.described = captions[pictured].to(device)
         # Recordings without an answer are written down, and serve nothing else.
         self.said_clips = self._buckets(~spoken.to(device)[self.speech.text])

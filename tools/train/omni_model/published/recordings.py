@@ -21,7 +21,7 @@ class LibriTTS(Reader):
 class VCTK(Reader):
     """Version 0.92: txt/SPEAKER/NAME.txt and wav48_silence_trimmed/SPEAKER/NAME_mic1.flac (doi 10.7488/ds/2645).
 
-    It has no test part: the speakers p360 and after, and those that are not of the series p, are held out.
+    It has no test part: the speakers from p360 on, and s5, are held out. Of p315 there are no texts.
     """
 
     kinds = ("said",)
@@ -30,9 +30,6 @@ class VCTK(Reader):
         for path in self.found("txt/*/*.txt"):
             speaker, name = path.parent.name, path.stem
             text = " ".join(line for _, line in lines(path)).strip()
-            # Speaker p315 has texts and no recordings; of p280 and some others the second microphone's alone are missing.
-            if speaker == "p315":
-                continue
             sound = self.sound(self.folder / "wav48_silence_trimmed" / speaker / f"{name}_mic1.flac", path)
             if sound and text:
                 is_held_out = not ("p000" <= speaker < "p360")
