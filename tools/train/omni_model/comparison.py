@@ -19,7 +19,7 @@ NEEDED = ["domain.json", "tokenizer.json", "scenes*.pt", "looks*.pt", "speech-*.
 
 
 def compare(work, minutes, most):
-    """Trains all of ARMS, `minutes` each, in a folder of their own, and writes comparison.md there. most: clips of each test."""
+    """Trains all of ARMS, `minutes` each, in a folder of their own; writes comparison.md there. most: clips of each test."""
     folder = work.path(f"compare-{minutes:g}")
     folder.mkdir(exist_ok=True)
     if not work.load("text.pt", "text")["done"]:
@@ -46,7 +46,9 @@ def compare(work, minutes, most):
         found[arm] = learning.judged(model.eval(), tests, stage)
     lines = table(found, steps, minutes)
     (folder / "comparison.md").write_text("\n".join(lines) + "\n")
-    figures = {arm: {name: (evaluation.mean(items), *interval(items)) for name, items in each.items()} for arm, each in found.items()}
+    figures = {
+        arm: {name: (evaluation.mean(items), *interval(items)) for name, items in each.items()} for arm, each in found.items()
+    }
     report.card(folder, "comparison", {"minutes": minutes, "seed": work.seed, "steps": steps,
                                        "machine": report.machine(work.device), "figures": figures})  # fmt: skip
     print("\n".join(lines), flush=True)

@@ -90,7 +90,8 @@ class Speech:
         row = torch.minimum(place.long(), (length[:, None] - 2).clamp_min(0))
         after = torch.minimum(row + 1, length[:, None] - 1)
         # Between two rows.
-        return torch.lerp(self.features[start + row].float(), self.features[start + after].float(), (place - row)[..., None]), heard
+        features = (self.features[start + at].float() for at in (row, after))
+        return torch.lerp(*features, (place - row)[..., None]), heard
 
 
 class Data:

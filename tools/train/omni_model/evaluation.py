@@ -42,8 +42,8 @@ class Test:
 
     @torch.no_grad()
     def judged(self, model, hide=False):
-        """Answers in text, right 1 or wrong 0, each (of 1), by topic; `beside` are those to questions that have nothing to do with the picture shown.
-        hide: with another's picture and another's question, which is chance."""
+        """Answers in text by topic, right or wrong, (1, 1) or (0, 1); `beside` are those to questions that have nothing to do
+        with the picture shown. hide: with another's picture and another's question, which is chance."""
         found = {}
         for kind, all_clips in (("talk", self.talk), ("pictures", self.pictures), ("beside", self.talk[: 2 * CHUNK])):
             for first in range(0, len(all_clips), CHUNK):

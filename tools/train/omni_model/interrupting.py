@@ -48,11 +48,11 @@ def _sounds(job):
 
 
 def make(work, codec, wait):
-    """listener.pt and listener-test.pt, which is of voices and texts that training never hears. codec: its folder, or None for a
-    stand-in; wait: minutes for it to appear."""
+    """listener.pt and listener-test.pt, which is of voices and texts that training never hears. codec: its folder, or None for
+    a stand-in; wait: minutes for it to appear."""
     settings, speaking = work.settings["listener"], work.settings["speech"]
-    kinds = [("listener", settings["sounds"], [speaking["engines"]], False),
-             ("listener-test", settings["test"], [speaking.get(name, {}) for name in ("unseen_voices", "unseen_engines")], True)]  # fmt: skip
+    others = [speaking.get(name, {}) for name in ("unseen_voices", "unseen_engines")]
+    kinds = [("listener", settings["sounds"], [speaking["engines"]], False), ("listener-test", settings["test"], others, True)]
     for place, (name, count, shares, unseen) in enumerate(kinds):
         shares = {engine: share for each in shares for engine, share in each.items() if spoken_by(engine)}
         if not shares:

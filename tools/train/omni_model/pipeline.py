@@ -231,7 +231,7 @@ def finish(work, run, about):
 
 
 def make_codec(work):
-    """codec/snac: the answering voice's codec, as tools/train/codec makes it, the domain's answers among what it is fitted to."""
+    """codec/snac: the answering voice's codec, as tools/train/codec makes it, fitted to the domain's answers among others."""
     from codec_model import corpus, export, settings, training
 
     folder, begun = work.path("codec"), time.monotonic()

@@ -5,7 +5,7 @@ import unittest
 
 import numpy as np
 import torch
-from omni_model import layout, listening, network
+from omni_model import listening, network
 from omni_model.losses import losses, together
 
 from .test_omni_layout import CONFIG, batch

@@ -40,7 +40,8 @@ def made(folder):
     training.save(clips(domain, config, False, 80, generator), folder / "speech-000.pt")
     training.save(clips(domain, config, True, 24, generator), folder / "test-phrasings-000.pt")
     for name in ("", "-test"):
-        looks = torch.randn(len(work.load(f"scenes{name}.pt", "domain")["grounds"]), 50, config.vision_adapter_dim, generator=generator)
+        count = len(work.load(f"scenes{name}.pt", "domain")["grounds"])
+        looks = torch.randn(count, 50, config.vision_adapter_dim, generator=generator)
         training.save(looks.half(), folder / f"looks{name}.pt")
     codes = torch.randint(config.audio["eoa"], (len(domain.answers), 6, 7), generator=generator, dtype=torch.int16)
     training.save({"codes": codes, "frames": torch.full((len(codes),), 5)}, folder / "codes.pt")
