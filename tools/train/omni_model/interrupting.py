@@ -53,6 +53,7 @@ def make(work, codec, wait):
     settings, speaking = work.settings["listener"], work.settings["speech"]
     others = [speaking.get(name, {}) for name in ("unseen_voices", "unseen_engines")]
     kinds = [("listener", settings["sounds"], [speaking["engines"]], False), ("listener-test", settings["test"], others, True)]
+    todo = []
     for place, (name, count, shares, unseen) in enumerate(kinds):
         shares = {engine: share for each in shares for engine, share in each.items() if spoken_by(engine)}
         if not shares:
@@ -62,18 +63,23 @@ def make(work, codec, wait):
             if not spoken.exists():
                 wanted = requests(settings, shares, work.seed + place, unseen)
                 clips.make(spoken, work.seed, 1, work.processes, wanted, get_context("spawn"))
-            if codec and not wait_for(codec / "config.json", wait):
-                raise NotReady(f"{codec}/config.json is not there; the step 'codec' makes it, or tools/train/codec")
-            _encode(work, name, spoken, count, codec, work.seed + place)
+            todo.append((name, spoken, count, work.seed + place))
+    for each in todo:
+        _encode(work, codec, wait, *each)
 
 
-def _encode(work, name, spoken, count, codec, seed):
-    begun, minutes = time.monotonic(), work.minutes("listener")
-    coded = voice.coder(codec, work.settings["language"]["codes"], work.device)
+def _encode(work, codec, wait, name, spoken, count, seed):
+    minutes = work.minutes("listener")
     jobs = [(seed, number, min(SHARD, count - SHARD * number)) for number in range(-(-count // SHARD))]
     start, codes, wanted = (spoken, seed, work.settings["listener"]["backgrounds"]), [], []
     with ProcessPoolExecutor(work.processes, get_context("spawn"), _start, start) as pool:
-        for sounds, ends in pool.map(_sounds, jobs):
+        made = pool.map(_sounds, jobs)
+        # Meanwhile they are being made.
+        if codec and not wait_for(codec / "config.json", wait):
+            pool.shutdown(cancel_futures=True)
+            raise NotReady(f"{codec}/config.json is not there; the step 'codec' makes it, or tools/train/codec")
+        coded, begun = voice.coder(codec, work.settings["language"]["codes"], work.device), time.monotonic()
+        for sounds, ends in made:
             found = torch.stack(coded(list(sounds.astype(np.float32) / 32768)))
             codes.append(found)
             wanted += [listening.labels(each, found.shape[1]) for each in ends]

@@ -22,7 +22,8 @@ def save(value, path):
 
 def autocast(device):
     """Half precision where it is faster."""
-    half = device.type == "cuda" or device.type == "cpu" and torch.cpu._is_avx512_bf16_supported()
+    has_bf16 = getattr(torch.cpu, "_is_avx512_bf16_supported", bool)
+    half = device.type == "cuda" or device.type == "cpu" and has_bf16()
     return torch.autocast(device.type, torch.bfloat16, enabled=half)
 
 
