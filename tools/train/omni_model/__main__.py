@@ -25,7 +25,7 @@ def parse(arguments=None):
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--minutes", type=budgets, metavar="[STEP=]N,...", help="steps that train or speak end after so many")
     parser.add_argument("--hours", type=above_none, metavar="N", help="steps that train or speak share so many; `all` the codec's, too")
-    parser.add_argument("--begin", type=Path, metavar="FILE", help="weights that a stage begins with: a stage's, or lit_model.pth")
+    parser.add_argument("--begin", type=Path, metavar="FILE", help="weights that the first stage begins with: lit_model.pth")
     parser.add_argument("--skip", action="append", default=[], choices=["stage1", "stage2"], help="leave this stage out")
     parser.add_argument("--joint", action="store_true", help="one stage in place of three")
     parser.add_argument("--stage", help="what to export or evaluate (default: the last there is)")
@@ -90,7 +90,8 @@ def run(arguments):
     codec = arguments.codec or (own if makes_codec or own.exists() else None)
     suffix = "".join(f"-without-{name}" for name in arguments.skip)
     last = arguments.stage or ("joint" if arguments.joint else f"stage3{suffix}")
-    given = None
+    # Weights that are given are the first stage's to begin with.
+    given, begin = None, arguments.begin
     unfit = {"domain", "speech", "codec", "eyes", "answers"} if work.is_published else {"gather"}
     for step in unfit.intersection(steps):
         raise pipeline.NotReady(f"{step}: not a step of this size; there are {', '.join(order)}")
@@ -126,10 +127,12 @@ def run(arguments):
         elif step == "evaluate":
             learning.evaluate(work, last, arguments.test)
         elif step == "text":
-            learning.train(work, step, begin=arguments.begin)
+            learning.train(work, step, begin=begin)
+            begin = None
         else:
             given = given or learning.load_data(work)
-            learning.train(work, step, given, arguments.skip, arguments.test, arguments.wait, arguments.begin)
+            learning.train(work, step, given, arguments.skip, arguments.test, arguments.wait, begin)
+            begin = None
 
 
 def main():
@@ -140,11 +143,10 @@ def main():
         print("tools/train/omni: interrupted; run the same command again to go on", file=sys.stderr)
         sys.exit(130)
     except Exception as problem:
+        from codec_model.training import Diverged
         from synthesis.engines import MissingVoice
 
         from . import pipeline, settings, training, voice
-
-        from codec_model.training import Diverged
 
         expected = (MissingVoice, pipeline.NotReady, settings.WrongSetting, training.Diverged, Diverged, voice.WrongCodec)
         if not isinstance(problem, expected):
