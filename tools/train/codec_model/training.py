@@ -215,7 +215,7 @@ def fit(work, settings, seed=1, device=None, minutes=1e9, within=None, fuses=Tru
         print(f"compiled, {time.monotonic() - begun:.0f} s", flush=True)
     file = work / CHECKPOINT
     log = RunLog(work, trainer.load(file) if file.exists() else [])
-    before, sums, count, names = trainer.elapsed, None, 0, []
+    before, first, sums, count, names = trainer.elapsed, trainer.step, None, 0, []
     told = saved = was_checked = time.monotonic()
 
     def progress():
@@ -254,6 +254,7 @@ def fit(work, settings, seed=1, device=None, minutes=1e9, within=None, fuses=Tru
                 saved = time.monotonic()
     if count:
         tell()
+    if trainer.step > first:
         check()
     trainer.save(file, log.history)
     log.card(
