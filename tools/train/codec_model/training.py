@@ -232,7 +232,7 @@ def fit(work, settings, seed=1, device=None, minutes=1e9, within=None, fuses=Tru
     log = RunLog(work, trainer.load(file) if file.exists() else [])
     if start and not file.exists():
         trainer.begin(start)
-    before, sums, count, names = trainer.elapsed, None, 0, []
+    before, first, sums, count, names = trainer.elapsed, trainer.step, None, 0, []
     told = saved = was_checked = time.monotonic()
 
     def progress():
@@ -271,6 +271,7 @@ def fit(work, settings, seed=1, device=None, minutes=1e9, within=None, fuses=Tru
                 saved = time.monotonic()
     if count:
         tell()
+    if trainer.step > first:
         check()
     trainer.save(file, log.history)
     log.card(
