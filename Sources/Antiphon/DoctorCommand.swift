@@ -83,7 +83,7 @@ struct DoctorCommand: ParsableCommand {
     }
     let names = defaults.filter { !$0.isEmpty && !$0.contains("/") }
     let folders = (try? FileManager.default.contentsOfDirectory(atPath: ModelFolder.root)) ?? []
-    return Set(names + folders.filter { !$0.hasPrefix(".") }).sorted()
+    return Set(names + folders.filter { !$0.hasPrefix(".") }).subtracting([KeywordModel.builtInName]).sorted()
   }
 
   private func state(ofModel name: String) -> String {
