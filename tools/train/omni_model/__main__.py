@@ -5,15 +5,16 @@ import os
 import sys
 from pathlib import Path
 
+# `sets` is for those who measure, no step of the training.
 STEPS = "all domain ears speech eyes text stage1 stage2 answers stage3 joint export evaluate".split()
 
 
 def parse():
     parser = argparse.ArgumentParser(prog="tools/train/omni", description="Trains a Mini-Omni2, step by step.")
-    parser.add_argument("step", nargs="+", choices=STEPS, help="one or several, in this order")
+    parser.add_argument("step", nargs="+", choices=[*STEPS, "sets"], help="one or several, in this order")
     parser.add_argument("--size", default="nano", help="micro, nano, full, or a file of settings (default: %(default)s)")
     parser.add_argument("--work", type=Path, help="where everything is made (default: antiphon/omni-SIZE in the cache)")
-    parser.add_argument("--out", type=Path, help="the release folder (default: mini-omni2 in the work folder)")
+    parser.add_argument("--out", type=Path, help="the release folder (default: mini-omni2 in the work folder), or that of the sets")
     parser.add_argument("--codec", type=Path, help="the codec's folder; without it, a stand-in that says nothing")
     parser.add_argument("--wait", type=float, default=0, help="minutes for the codec and its codes to appear (default: none)")
     parser.add_argument("--seed", type=int, default=1)
@@ -22,6 +23,7 @@ def parse():
     parser.add_argument("--joint", action="store_true", help="one stage in place of three")
     parser.add_argument("--stage", help="what to export or evaluate (default: the last there is)")
     parser.add_argument("--test", type=int, default=600, help="clips of each test (default: %(default)s)")
+    parser.add_argument("--questions", type=int, default=200, help="of each of the sets (default: %(default)s)")
     parser.add_argument("--device", choices=["cpu", "cuda"], help="default: what is there")
     parser.add_argument("--fuse", action="store_true", help="with torch.compile, which takes a while to start")
     parser.add_argument("--processes", type=int, default=os.cpu_count() or 2, help="that speak (default: %(default)s)")
@@ -42,7 +44,7 @@ def budgets(text):
 def run(arguments):
     import torch
 
-    from . import ears, learning, network, pipeline, settings
+    from . import ears, learning, network, pipeline, sets, settings
 
     device = torch.device(arguments.device or ("cuda" if torch.cuda.is_available() else "cpu"))
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "antiphon"
@@ -78,6 +80,8 @@ def run(arguments):
             learning.write_release(work, last, arguments.out or work.path("mini-omni2"))
         elif step == "evaluate":
             learning.evaluate(work, last, arguments.test)
+        elif step == "sets":
+            sets.write(work, arguments.out or work.path("sets"), arguments.questions)
         elif step == "text":
             learning.train(work, step)
         else:
@@ -86,6 +90,10 @@ def run(arguments):
 
 
 def main():
+    if sys.argv[1:2] == ["picture"]:
+        from . import pictures
+
+        sys.exit(pictures.main(sys.argv[2:]))
     arguments = parse()
     try:
         run(arguments)
