@@ -6,6 +6,9 @@ package struct OmniReport: Sendable {
     package var measure: String
     package var reached: String
     package var target: String
+    /// What is reached as a number, percent, milliseconds or megabytes, and its interval.
+    package var value: Double?
+    package var interval: [Double]?
   }
 
   /// Topics, or kinds of question, against sets.
@@ -33,7 +36,7 @@ package struct OmniReport: Sendable {
     addAgreement()
     addTranscripts()
     addTimes()
-    for recognizer in [nil] + recognizers.map(Optional.some) { addGrid(recognizer) }
+    for recognizer in [nil, course.judge] { addGrid(recognizer) }
     addRecordings()
   }
 
@@ -63,7 +66,17 @@ package struct OmniReport: Sendable {
   private mutating func add(_ measure: String, _ share: Share, atLeast target: Double? = nil) {
     guard share.count > 0 else { return }
     let goal = target.map { String(format: "at least %.0f %%: ", $0) + (share.percent >= $0 ? "met" : "missed") }
-    rows.append(Row(measure: measure, reached: share.description, target: goal ?? "reported"))
+    rows.append(
+      Row(
+        measure: measure, reached: share.description, target: goal ?? "reported", value: share.percent,
+        interval: share.interval))
+  }
+
+  private mutating func add(_ measure: String, _ words: WordShare) {
+    rows.append(
+      Row(
+        measure: measure, reached: words.description, target: "reported", value: words.percent,
+        interval: words.interval))
   }
 
   private mutating func addRight(_ set: String) {
@@ -105,10 +118,7 @@ package struct OmniReport: Sendable {
     for answer in asked {
       words.add(said: answer.text, heard: answer.heard[course.judge] ?? "")
     }
-    rows.append(
-      Row(
-        measure: "word error rate of spoken answers against written ones; \(Self.title(course.judge))",
-        reached: words.description, target: "reported"))
+    add("word error rate of spoken answers against written ones; \(Self.title(course.judge))", words)
   }
 
   private mutating func addTranscripts() {
@@ -122,10 +132,7 @@ package struct OmniReport: Sendable {
       ] {
         var words = WordShare()
         for answer in written { words.add(said: answer.question.question, heard: text(answer)) }
-        rows.append(
-          Row(
-            measure: "word error rate of questions written down, \(course.about[set] ?? set); \(name)",
-            reached: words.description, target: "reported"))
+        add("word error rate of questions written down, \(course.about[set] ?? set); \(name)", words)
       }
     }
   }
@@ -143,17 +150,22 @@ package struct OmniReport: Sendable {
     if !first.isEmpty {
       let reached = String(format: "%.0f ms, p95 %.0f ms", first.median, first.quantile(0.95))
       rows.append(
-        Row(measure: "first audio after the question's end, p50", reached: reached, target: goal(first, 300, "300 ms")))
+        Row(
+          measure: "first audio after the question's end, p50", reached: reached,
+          target: goal(first, 300, "300 ms"), value: first.median))
     }
     if !factor.isEmpty {
       let reached = String(format: "%.2f, p95 %.2f", factor.median, factor.quantile(0.95))
       rows.append(
-        Row(measure: "real-time factor of the answer, p50", reached: reached, target: goal(factor, 0.3, "0.3")))
+        Row(
+          measure: "real-time factor of the answer, p50", reached: reached, target: goal(factor, 0.3, "0.3"),
+          value: factor.median))
     }
+    let memory = Double(course.peakBytes) / 1e6
     rows.append(
       Row(
-        measure: "memory of the process while it answers, at most",
-        reached: String(format: "%.0f MB", Double(course.peakBytes) / 1e6), target: "reported"))
+        measure: "memory of the process while it answers, at most", reached: String(format: "%.0f MB", memory),
+        target: "reported", value: memory))
     add("questions not heard as one utterance", Share(asked) { $0.turns != 1 })
   }
 

@@ -79,7 +79,8 @@ package struct QuestionSet: Sendable {
     "delete the folder and make it again: tools/train/omni domain sets --out \(folder)"
   }
 
-  private static func problem(_ error: any Error) -> String {
+  /// What of a JSON file cannot be read, in a line.
+  static func problem(_ error: any Error) -> String {
     let (what, context): (String, DecodingError.Context)
     switch error as? DecodingError {
     case .keyNotFound(let key, let found): (what, context) = ("'\(key.stringValue)' is missing", found)

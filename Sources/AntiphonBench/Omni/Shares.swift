@@ -11,11 +11,14 @@ struct Share {
 
   var percent: Double { count == 0 ? .nan : 100 * Double(found) / Double(count) }
 
-  /// With Wilson's interval.
-  var description: String {
+  /// Wilson's, percent.
+  var interval: [Double] {
     let range = Interval.proportion(found, of: count)
-    return String(
-      format: "%.1f %% (%.1f to %.1f), %d of %d", percent, 100 * range.lowerBound, 100 * range.upperBound, found, count)
+    return [100 * range.lowerBound, 100 * range.upperBound]
+  }
+
+  var description: String {
+    String(format: "%.1f %% (%.1f to %.1f), %d of %d", percent, interval[0], interval[1], found, count)
   }
 }
 
@@ -34,14 +37,19 @@ struct WordShare {
     return words == 0 ? 0 : Double(texts.reduce(0) { $0 + $1.errors }) / Double(words)
   }
 
-  /// With an interval by drawing texts anew (bootstrap): errors of one text come together.
-  var description: String {
-    guard !texts.isEmpty else { return "-" }
+  var percent: Double { 100 * Self.rate(texts) }
+
+  /// Percent, by drawing texts anew (bootstrap): errors of one text come together.
+  var interval: [Double] {
+    guard !texts.isEmpty else { return [0, 100] }
     var random = SplitMix(state: 1)
     let rates = (0..<1_000).map { _ in
       Self.rate(texts.map { _ in texts[Int(random.next() % UInt64(texts.count))] })
     }.sorted()
-    return String(
-      format: "%.1f %% (%.1f to %.1f)", 100 * Self.rate(texts), 100 * rates[25], 100 * rates[974])
+    return [100 * rates[25], 100 * rates[974]]
+  }
+
+  var description: String {
+    String(format: "%.1f %% (%.1f to %.1f)", percent, interval[0], interval[1])
   }
 }
