@@ -94,7 +94,8 @@ package struct OmniAnswers: Codable, Sendable {
     do {
       self = try JSONDecoder().decode(Self.self, from: data)
     } catch {
-      throw BenchError("\(folder)/\(Self.file) is not what antiphon-bench omni ask writes: \(QuestionSet.problem(error))")
+      let problem = QuestionSet.problem(error)
+      throw BenchError("\(folder)/\(Self.file) is not what antiphon-bench omni ask writes: \(problem)")
     }
     let files = try FileManager.default.contentsOfDirectory(atPath: folder).sorted()
     for file in files where file.hasPrefix("heard-") && file.hasSuffix(".json") {
