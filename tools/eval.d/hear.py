@@ -33,7 +33,7 @@ class Unknown(Exception):
 def start(sentences):
     """In each process: the recognizer with its grammar."""
     global decoder
-    made = pocketsphinx.Decoder(lm=None, loglevel="FATAL", beam=1e-80, wbeam=1e-60, pbeam=1e-80)
+    made = pocketsphinx.Decoder(lm=None, loglevel="FATAL")
     for word in sorted({word for sentence in sentences for word in sentence}):
         if made.lookup_word(word) is None:
             if word not in PRONOUNCED:
