@@ -5,7 +5,8 @@ import unittest
 
 import grammar
 
-ANSWERS = ["The star is red.", "The star is blue.", "The heart is blue.", "Yes.", "Yes, there is a star.", "It is twelve o'clock."]
+ANSWERS = ["The star is red.", "The star is blue.", "The heart is blue.", "Yes.", "Yes, there is a star.",
+           "It is twelve o'clock."]  # fmt: skip
 
 
 def sentences(states, transitions, final, longest=8):
