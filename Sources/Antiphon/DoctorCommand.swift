@@ -82,7 +82,7 @@ struct DoctorCommand: ParsableCommand {
       parameter.form == ParameterReader.formOfModel ? parameter.defaultValue?.description : nil
     }
     let folders = (try? FileManager.default.contentsOfDirectory(atPath: ModelFolder.root)) ?? []
-    return Set(defaults + folders.filter { !$0.hasPrefix(".") }).sorted()
+    return Set(defaults + folders.filter { !$0.hasPrefix(".") }).subtracting([KeywordModel.builtInName]).sorted()
   }
 
   private func state(ofModel name: String) -> String {

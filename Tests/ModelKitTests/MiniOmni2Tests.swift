@@ -172,6 +172,34 @@ import Testing
     #expect(answer.wrongCodes == 2)
   }
 
+  @Test func anAnswerMayEndBeforeItHasBegun() throws {
+    let ids = try OmniCases(goldens, store: store).model.embedding.ids
+    var spoken = MiniOmni2Answer(ids, speaks: true)
+    let step = spoken.advance([0, 0, 0, 0, 0, 0, ids.endOfAudio, 5])
+    #expect(step.word == nil && !step.hasFrame && step.isLast)
+    #expect(spoken.positions == 0 && spoken.frames == 0)
+    var written = MiniOmni2Answer(ids, speaks: false)
+    let end = written.advance([ids.endOfText])
+    #expect(end.word == nil && end.isLast)
+  }
+
+  @Test(arguments: ["lit_model.pth", "model_config.yaml"]) func aSpoiltReleaseDoesNoHarm(spoilt: String) throws {
+    let names = ["lit_model.pth", "model_config.yaml", "tokenizer.json"]
+    var files: [String: [UInt8]] = [:]
+    for name in names { files[name] = Array(try Data(contentsOf: URL(fileURLWithPath: "\(release)/\(name)"))) }
+    let whole = try #require(files[spoilt])
+    try Fixtures.hostileVariants(of: whole, seed: 23) { bytes in
+      files[spoilt] = bytes
+      do {
+        try withFolder(files) { folder in
+          let model = try ModelStore().miniOmni2(at: folder)
+          _ = MiniOmni2HeadRunner(try ModelStore().miniOmni2Head(at: folder))
+          _ = MiniOmni2Runner(model)
+        }
+      } catch is ModelError {}
+    }
+  }
+
   // The file's matrices are bf16. Products of bf16 round what goes in, 8 bits lose about 1/256 of a block's greatest
   // number of both, 4 bits 1/16 of the weights' (random ones: trained ones are measured by tools/bench quality).
   @Test(arguments: [(WeightPrecision.f32, 1e-5 as Float), (.bf16, 0.02), (.int8, 0.05), (.int4, 0.5)])

@@ -67,7 +67,8 @@ package struct MiniOmni2Weights {
 extension CheckpointNeeds {
   /// Mini-Omni2's language model as ``MiniOmni2Weights`` finds it; its configuration lies beside the checkpoint.
   package static let miniOmni2 = CheckpointNeeds(
-    kinds: ["llm-step", "omni-prompt", "audio-token-head"], formats: [.pyTorch, .safetensors],
+    kinds: ["llm-step", "omni-prompt", "audio-token-head"], files: [MiniOmni2Weights.file],
+    formats: [.pyTorch, .safetensors],
     model: "Mini-Omni2's language model", ignoredPrefixes: ["whisper_adapter.", "vision_adapter."]
   ) { checkpoint in
     let folder = checkpoint.file.lastIndex(of: "/").map { String(checkpoint.file[..<$0]) } ?? "."
