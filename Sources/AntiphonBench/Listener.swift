@@ -11,10 +11,12 @@ struct Listener {
   private let decoder: WhisperDecoder
   private let mel: LogMel
 
-  /// - Parameter model: its name in the model cache, or its folder.
-  init(model: String) throws {
+  /// - Parameters:
+  ///   - model: its name in the model cache, or its folder.
+  ///   - weights: how the encoder's matrices are kept and multiplied.
+  init(model: String, weights: WeightPrecision = .stored) throws {
     let path = try ModelFolder.path(model)
-    let model = try ModelStore.shared.whisperEncoder(at: path)
+    let model = try ModelStore.shared.whisperEncoder(at: path, weights: weights)
     encoder = WhisperEncoder(model)
     mel = LogMel(bins: model.configuration.melBins)
     decoder = try WhisperDecoder(ModelStore.shared.whisperDecoder(at: path))

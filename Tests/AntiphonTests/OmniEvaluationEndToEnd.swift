@@ -43,6 +43,8 @@
         ["omni", "ask", ".", "--out", "answers", "--graph", Command.graph("omni.yaml"), "--recordings", "1.wav"],
         program: Command.bench, in: folder)
       #expect(await ask.ends() == Command.Exit(status: 0), "\(ask.errors)")
+      let listen = try Command(["omni", "listen", "answers"], program: Command.bench, in: folder)
+      #expect(await listen.ends() == Command.Exit(status: 0), "\(listen.errors)")
       let table = try Command(
         ["omni", "table", "answers", "--json", "--markdown", "table.md"], program: Command.bench, in: folder)
       #expect(await table.ends() == Command.Exit(status: 0), "\(table.errors)")

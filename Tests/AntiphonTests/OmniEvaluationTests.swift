@@ -93,8 +93,7 @@ import Testing
 
   private static func course(_ answers: [OmniAnswer]) -> OmniAnswers {
     var course = OmniAnswers(
-      machine: "m", kernels: "k", graph: "g", settings: [], about: ["phrasings": "known voices"],
-      judge: "whisper-base", ears: "whisper-tiny.en")
+      machine: "m", kernels: "k", graph: "g", settings: [], questions: "q", about: ["phrasings": "known voices"])
     course.answers = answers
     return course
   }

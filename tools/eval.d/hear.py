@@ -72,7 +72,8 @@ def main():
     try:
         answers = json.loads((options.folder / "answers.json").read_text())["answers"]
         sentences = sorted({tuple(grammar.words(line)) for line in options.domain.read_text().splitlines()} - {()})
-        sounds = sorted({answer["sound"] for answer in answers if answer.get("sound")})
+        asked = [answer for answer in answers if answer["condition"] == "asked"]
+        sounds = sorted({answer["sound"] for answer in asked if answer.get("sound")})
         found = {}
         with ProcessPoolExecutor(options.processes, initializer=start, initargs=(sentences,)) as pool:
             for sound, text in zip(sounds, pool.map(heard, [options.folder / sound for sound in sounds], chunksize=4)):

@@ -44,32 +44,37 @@ package struct OmniRecording: Codable, Sendable {
   /// What the model answers, and what a recognizer hears of that.
   package var answer = ""
   package var answerHeard = ""
+
+  /// The file of the spoken answer to a recording, by its number.
+  static func answerFile(_ index: Int) -> String { String(format: "people-%03d.wav", index) }
 }
 
-/// All answers to sets of questions: what `antiphon-bench omni ask` writes and `omni table` reads.
+/// All answers to sets of questions: what `antiphon-bench omni ask` writes, `omni listen` adds to and
+/// `omni table` reads.
 package struct OmniAnswers: Codable, Sendable {
   package var machine: String
   package var kernels: String
   package var graph: String
   package var settings: [String]
+  /// The folder of the questions.
+  package var questions: String
   /// What each set is, by its name.
   package var about: [String: String]
   package var answers: [OmniAnswer] = []
   package var recordings: [OmniRecording] = []
   /// The process at its largest while the graph ran, pages of mapped files included.
   package var peakBytes = 0
-  /// The recognizer of answers in this process, and that of questions.
-  package var judge: String
-  package var ears: String
+  /// The Whisper models that wrote down the answers, and the questions.
+  package var judge = "whisper-base"
+  package var ears = "whisper-tiny.en"
 
   package static let file = "answers.json"
 
   package init(
-    machine: String, kernels: String, graph: String, settings: [String], about: [String: String], judge: String,
-    ears: String
+    machine: String, kernels: String, graph: String, settings: [String], questions: String, about: [String: String]
   ) {
     (self.machine, self.kernels, self.graph, self.settings) = (machine, kernels, graph, settings)
-    (self.about, self.judge, self.ears) = (about, judge, ears)
+    (self.questions, self.about) = (questions, about)
   }
 
   package func write(to folder: String) throws {
@@ -85,8 +90,10 @@ package struct OmniAnswers: Codable, Sendable {
     var heard: [String: String]
   }
 
-  /// Reads the answers of a folder, with what other recognizers have heard of them.
-  package init(folder: String) throws {
+  /// Reads the answers of a folder.
+  ///
+  /// - Parameter withOthers: with what other recognizers have heard of them.
+  package init(folder: String, withOthers: Bool = true) throws {
     let place = URL(fileURLWithPath: folder)
     guard let data = try? Data(contentsOf: place.appendingPathComponent(Self.file)) else {
       throw BenchError("\(folder)/\(Self.file) cannot be read; antiphon-bench omni ask writes it")
@@ -97,12 +104,13 @@ package struct OmniAnswers: Codable, Sendable {
       let problem = QuestionSet.problem(error)
       throw BenchError("\(folder)/\(Self.file) is not what antiphon-bench omni ask writes: \(problem)")
     }
+    guard withOthers else { return }
     let files = try FileManager.default.contentsOfDirectory(atPath: folder).sorted()
     for file in files where file.hasPrefix("heard-") && file.hasSuffix(".json") {
       guard let data = try? Data(contentsOf: place.appendingPathComponent(file)),
         let other = try? JSONDecoder().decode(Heard.self, from: data)
       else { throw BenchError("\(folder)/\(file) does not tell of what a recognizer heard") }
-      for index in answers.indices where answers[index].condition != .transcribed {
+      for index in answers.indices where answers[index].condition == .asked {
         // What said nothing was heard as nothing.
         answers[index].heard[other.recognizer] = answers[index].sound.flatMap { other.heard[$0] } ?? ""
       }

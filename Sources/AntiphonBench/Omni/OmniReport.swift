@@ -28,7 +28,7 @@ package struct OmniReport: Sendable {
   package init(_ course: OmniAnswers) {
     self.course = course
     sets = course.answers.reduce(into: []) { if !$0.contains($1.question.set) { $0.append($1.question.set) } }
-    let others = Set(course.answers.filter { $0.condition != .transcribed }.flatMap(\.heard.keys))
+    let others = Set(course.answers.filter { $0.condition == .asked }.flatMap(\.heard.keys))
       .subtracting([course.judge])
     recognizers = [course.judge] + others.sorted()
     for set in sets { addRight(set) }
@@ -177,13 +177,13 @@ package struct OmniReport: Sendable {
       [kind.name]
         + sets.map { set in
           let share = right(asked.filter { $0.question.set == set && Kind($0.question) == kind }, by: recognizer)
-          return share.count == 0 ? "-" : String(format: "%.0f of %d", share.percent, share.count)
+          return share.count == 0 ? "-" : String(format: "%.0f %% of %d", share.percent, share.count)
         }
     }
     let by = recognizer.map { "spoken answer, \(Self.title($0))" } ?? "written answer"
     grids.append(
       Grid(
-        title: "Right by topic, % of how many; \(by)", columns: ["topic"] + sets.map { course.about[$0] ?? $0 },
+        title: "Right by topic; \(by)", columns: ["topic"] + sets.map { course.about[$0] ?? $0 },
         rows: rows))
   }
 
