@@ -42,7 +42,8 @@ import Testing
     let folder = try Self.folder(
       manifest?.replacing("QUESTION", with: Self.question).replacing("PICTURE", with: pictured))
     let error = #expect(throws: QuestionSetError.self) { try QuestionSet(folder: folder.path) }
-    #expect("\(error?.description ?? "")".contains(expected), "\(error?.description ?? "")")
+    let description = try #require(error).description
+    #expect(description.contains(expected), "\(description)")
   }
 }
 

@@ -17,6 +17,14 @@ package struct QuestionSet: Sendable {
     package var topic: String
     package var kind: String
     package var voice: String
+
+    package init(
+      set: String, sound: String, picture: String?, question: String, answer: String, guess: String?, topic: String,
+      kind: String, voice: String
+    ) {
+      (self.set, self.sound, self.picture, self.question) = (set, sound, picture, question)
+      (self.answer, self.guess, self.topic, self.kind, self.voice) = (answer, guess, topic, kind, voice)
+    }
   }
 
   private struct Manifest: Decodable {
