@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from . import signal
+from . import answering, signal
 
 PROGRAMS = {"espeak": "espeak-ng", "flite": "flite", "festival": "text2wave"}
 PACKAGES = {
@@ -63,7 +63,7 @@ def all_voices():
     voices = [Voice("espeak", f"{accent}+{variant}") for accent in ACCENTS for variant in VARIANTS]
     voices += [Voice("flite", name) for name in FLITE]
     voices += [Voice("festival", name) for name in FESTIVAL]
-    return voices + [Voice("hibari", "heart")]
+    return voices + [Voice("hibari", answering.VOICE)]
 
 
 def check(engines):
@@ -130,17 +130,8 @@ def _festival(text, name, manner, seed):
         return _read(out.read_bytes())
 
 
-_hibari_voice = None
-
-
 def _hibari(text, name, manner, seed):
-    global _hibari_voice
-    if _hibari_voice is None:
-        from hibari import Hibari
-
-        _hibari_voice = Hibari(voice=name)
-    samples = np.asarray(_hibari_voice(text, speed=max(0.5, min(2, manner.speed)), seed=seed), dtype=np.float32)
-    return signal.to_rate(samples, 24_000)
+    return signal.to_rate(answering.say(text, max(0.5, min(2, manner.speed)), seed, name), answering.RATE)
 
 
 # Its own Python, as it wants an old TensorFlow. What it prints goes elsewhere; nothing but the sound is left on its output.
