@@ -13,9 +13,9 @@ from pathlib import Path
 import numpy as np
 
 from .domain.scenes import COLORS, MOST, PLACES, SHAPES, Thing, packed
-from .domain.words import SMALL, plural
+from .domain.words import number, plural
 
-COUNTS = {"a": 1, "an": 1, **{word: count for count, word in enumerate(SMALL[: MOST + 1]) if count}}
+COUNTS = {"a": 1, "an": 1, **{number(count): count for count in range(1, MOST + 1)}}
 NOUNS = {form: shape for shape in SHAPES for form in (shape, plural(shape))}
 EXAMPLE = '"two red circles and a blue star", or with places, "a red circle on the left and a pink heart at the top"'
 
