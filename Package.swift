@@ -198,7 +198,8 @@ let package = Package(
     .testTarget(
       name: "AntiphonTests",
       dependencies: [
-        "Antiphon", "AntiphonBench", "Catalog", "DataflowRuntime", "GraphFile", "Messages", "Tensors", "ZeroMQ",
+        "Antiphon", "AntiphonBench", "Catalog", "DataflowRuntime", "GraphFile", "Messages", "ModelKit", "Tensors",
+        "ZeroMQ",
       ],
       swiftSettings: strict),
     .testTarget(

@@ -1,9 +1,6 @@
 import ArgumentParser
-import Catalog
 import DataflowRuntime
 import Foundation
-import GraphFile
-import Messages
 import Tensors
 
 /// How soon an assistant answers, and how fast it goes on, with everything in one process.
@@ -64,14 +61,8 @@ struct AssistantCommand: AsyncParsableCommand {
 
   private func measure(_ result: inout AssistantResult) async throws {
     let directory = try RunDirectory()
-    let catalog = NodeCatalog(nodes: Catalog.nodes, messages: MessageTypes.all)
-    let plan = try Planner.plan(
-      GraphDescription.load(path: graph, overrides: ["answer=\(directory.path)/answer.wav"] + settings),
-      catalog: catalog,
-      options: Planner.Options(
-        settings: RunSettings(threads: threads, kernels: Compute.description), runDirectory: directory.path))
-    let summary = try await GraphRun(plan: plan, catalog: catalog, options: GraphRun.Options()).run { _ in }
-    if let failure = summary.failure { throw BenchError(failure) }
+    let summary = try await WholeGraph.run(
+      graph, overrides: ["answer=\(directory.path)/answer.wav"] + settings, threads: threads, in: directory)
     guard let turn = summary.timings.first, let first = turn.firstAudio, let answered = turn.answered,
       let audio = turn.audio
     else { throw BenchError("\(graph) answers with no sound") }

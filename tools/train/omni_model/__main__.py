@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 STEPS = ("all domain gather ears speech codec eyes text stage1 stage2 answers listener stage3 joint export evaluate"
-         " compare").split()  # fmt: skip
+         " compare sets").split()  # fmt: skip
 # How --hours are spent, of which domain, answers, export and what is measured take the rest: parts of a hundred.
 HOURS = {"speech": 8, "codec": 24, "eyes": 7, "text": 8, "stage1": 8, "stage2": 14, "listener": 4, "stage3": 22, "joint": 44}
 REST = 8
@@ -17,7 +17,7 @@ def parse(arguments=None):
     parser.add_argument("step", nargs="+", choices=STEPS, help="one or several, in this order")
     parser.add_argument("--size", default="nano", help="micro, nano, full, or a file of settings (default: %(default)s)")
     parser.add_argument("--work", type=Path, help="where everything is made (default: antiphon/omni-SIZE in the cache)")
-    parser.add_argument("--out", type=Path, help="the release folder (default: mini-omni2 in the work folder)")
+    parser.add_argument("--out", type=Path, help="the release folder (default: mini-omni2 in the work folder), or that of the sets")
     parser.add_argument("--codec", type=Path, help="the codec's folder; without it, a stand-in that says nothing")
     parser.add_argument("--data", type=Path, help="the folder of published sets and models that a size's section `data` names")
     parser.add_argument("--skip-broken", type=int, default=0, metavar="N", help="leave out up to N broken records of them")
@@ -30,6 +30,7 @@ def parse(arguments=None):
     parser.add_argument("--joint", action="store_true", help="one stage in place of three")
     parser.add_argument("--stage", help="what to export or evaluate (default: the last there is)")
     parser.add_argument("--test", type=int, default=600, help="clips of each test (default: %(default)s)")
+    parser.add_argument("--questions", type=int, default=200, help="of each of the sets (default: %(default)s)")
     parser.add_argument("--device", choices=["cpu", "cuda"], help="default: what is there")
     parser.add_argument("--fuse", action="store_true", help="with torch.compile, which takes a while to start")
     parser.add_argument("--processes", type=int, default=os.cpu_count() or 2, help="that speak (default: %(default)s)")
@@ -63,7 +64,7 @@ def run(arguments):
     import torch
     from common import folders
 
-    from . import comparison, ears, interrupting, learning, network, pipeline, settings
+    from . import comparison, ears, interrupting, learning, network, pipeline, sets, settings
     from .published import steps as published
 
     device = torch.device(arguments.device or ("cuda" if torch.cuda.is_available() else "cpu"))
@@ -126,6 +127,8 @@ def run(arguments):
             learning.write_release(work, last, arguments.out or work.path("mini-omni2"))
         elif step == "evaluate":
             learning.evaluate(work, last, arguments.test)
+        elif step == "sets":
+            sets.write(work, arguments.out or work.path("sets"), arguments.questions)
         elif step == "text":
             learning.train(work, step, begin=begin)
             begin = None
@@ -136,6 +139,10 @@ def run(arguments):
 
 
 def main():
+    if sys.argv[1:2] == ["picture"]:
+        from . import pictures
+
+        sys.exit(pictures.main(sys.argv[2:]))
     arguments = parse()
     try:
         run(arguments)

@@ -126,13 +126,8 @@ def make_speech(work):
     domain, settings = work.domain(), work.settings["speech"]
     heard = ears.Ears(ears_path(work), work.device)
     todo = []
-    for name, (shares, unseen) in TESTS.items():
-        chosen = {engine: share for engine, share in settings[shares].items() if spoken_by(engine)}
-        if not chosen:
-            print(f"speech: none of {', '.join(settings[shares])} is there: no test '{name}'", flush=True)
-            continue
-        wanted = speech.wanted(domain, settings, chosen, work.seed, held_out=True, unseen=unseen)
-        jobs = speech.jobs(wanted, 1, False, work.seed + 1)
+    for name in TESTS:
+        jobs = speech.jobs(held_out(work, domain, name, settings["test"]), 1, False, work.seed + 1)
         todo += [(f"test-{name}-{place:03}.pt", job) for place, job in enumerate(jobs)]
     engines.check(settings["engines"])
     wanted = speech.wanted(domain, settings, settings["engines"], work.seed)
@@ -162,6 +157,17 @@ def make_speech(work):
     print(f"speech: {clips} clips, {seconds / 3600:.1f} h in {time.monotonic() - begun:.0f} s", flush=True)
     if failed:
         print(f"speech: {len(failed)} clips failed; the first: {failed[0]}", flush=True)
+
+
+def held_out(work, domain, name, count):
+    """About `count` questions of a test, to be spoken; none where none of its engines is there."""
+    shares, unseen = TESTS[name]
+    settings = {**work.settings["speech"], "test": count}
+    chosen = {engine: share for engine, share in settings[shares].items() if spoken_by(engine)}
+    if not chosen:
+        print(f"speech: none of {', '.join(settings[shares])} is there: no test '{name}'", flush=True)
+        return []
+    return speech.wanted(domain, settings, chosen, work.seed, held_out=True, unseen=unseen)
 
 
 def spoken_by(engine):
