@@ -127,6 +127,7 @@ let package = Package(
         "ConversationRecorder",
         "KeywordDetector",
         "LLMStep",
+        "ListenerDetector",
         "Microphone",
         "OmniPrompt",
         "PlaybackGate",
@@ -166,6 +167,7 @@ let package = Package(
       ]),
     node("KeywordDetector", ["ModelKit"]),
     node("LLMStep", ["ModelKit", "Tensors"]),
+    node("ListenerDetector", ["ModelKit", "Sound", "Tensors"]),
     node("Microphone", ["Sound"]),
     node("OmniPrompt", ["ModelKit", "Tensors"]),
     node("PlaybackGate"),
@@ -233,8 +235,8 @@ let package = Package(
     .testTarget(
       name: "DetectorTests",
       dependencies: [
-        "Dataflow", "DataflowRuntime", "DataflowTesting", "Messages", "ModelKit", "SpeechDetector",
-        "TranscriptDetector",
+        "Dataflow", "DataflowRuntime", "DataflowTesting", "GraphFile", "ListenerDetector", "Messages", "ModelKit",
+        "Parity", "SpeechDetector", "Tensors", "TranscriptDetector",
         .target(name: "FliteSpeech", condition: .when(traits: ["Flite"])),
       ],
       swiftSettings: strict),

@@ -6,6 +6,7 @@ internal import ConversationRecorder
 public import Dataflow
 internal import KeywordDetector
 internal import LLMStep
+internal import ListenerDetector
 internal import Microphone
 internal import OmniPrompt
 internal import PlaybackGate
@@ -46,6 +47,7 @@ public enum Catalog {
     ConversationRecorderNode.self,
     KeywordDetectorNode.self,
     LLMStepNode.self,
+    ListenerDetectorNode.self,
     MicrophoneNode.self,
     OmniPromptNode.self,
     PlaybackGateNode.self,

@@ -28,6 +28,7 @@ import Testing
       [ids.endOfAudio, ids.padAudio, ids.inputAudio, ids.answerAudio, ids.image, ids.endOfImage]
         == ["eoa", "pad", "input", "answer", "image", "eoimage"].map { expected.audio[$0] })
     #expect(expected.codes == shape.codebookSize)
+    #expect([ids.interrupt, ids.noInterrupt] == [ids.transcribe + 1, ids.transcribe + 2])
   }
 
   @Test(arguments: [

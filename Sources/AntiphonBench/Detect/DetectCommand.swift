@@ -46,7 +46,7 @@ struct DetectCommand: AsyncParsableCommand {
     try await markOwnWords(in: &outcomes, of: recordings, set)
     var result = DetectResult(
       machine: machine, about: set.about, detector: ([kind] + settings).joined(separator: " "),
-      commandWords: set.commandWords)
+      known: set.commands, words: set.commandWords)
     for (recording, outcome) in zip(recordings, outcomes) { result.add(recording, outcome, faults) }
     json ? try print(result.json()) : print(result.description)
   }
@@ -109,7 +109,7 @@ struct DetectResult: Codable {
     /// Utterances, and those with a detection.
     var count = 0
     var found = 0
-    /// Found, but as another command.
+    /// Found, but as another command; a detector that does not tell them apart mistakes none.
     var mistaken = 0
     /// Detections where no utterance was.
     var alarms = 0
@@ -117,10 +117,13 @@ struct DetectResult: Codable {
     init(name: String) { self.name = name }
   }
 
+  /// Commands, and the words that they are made of.
+  private let known: Set<String>
   private let commandWords: Set<String>
 
-  init(machine: Machine, about: String, detector: String, commandWords: Set<String>) {
-    (self.machine, self.about, self.detector, self.commandWords) = (machine, about, detector, commandWords)
+  init(machine: Machine, about: String, detector: String, known: Set<String>, words: Set<String>) {
+    (self.machine, self.about, self.detector) = (machine, about, detector)
+    (self.known, commandWords) = (known, words)
   }
 
   /// Seconds after an utterance's end at which a detection is still its own.
@@ -144,7 +147,8 @@ struct DetectResult: Codable {
         if recording.kind == .commands {
           fromEnd.add((first.heard - utterance.end) * 1e3)
           fromStart.add((first.heard - utterance.start) * 1e3)
-          if first.detection.kind == .command, first.detection.label != utterance.text { group.mistaken += 1 }
+          let label = first.detection.label
+          if first.detection.kind == .command, label != utterance.text, known.contains(label) { group.mistaken += 1 }
         }
       }
       if keepsFaults, own.isEmpty == (recording.kind == .commands) {

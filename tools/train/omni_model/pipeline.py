@@ -248,7 +248,8 @@ def make_codec(work):
     texts = work.needed("answers.txt", "domain")
     corpus.make(folder, wished.corpus.minutes, wished.corpus.held_out, work.seed, texts, work.processes)
     within = max(0.05, minutes - (time.monotonic() - begun) / 60) if minutes else None
-    training.fit(folder, wished, work.seed, work.device, within=within, fuses=work.device.type == "cuda")
+    # To compile takes a minute or two.
+    training.fit(folder, wished, work.seed, work.device, within=within, fuses=within is None or within > 10)
     export.write(training.trained(folder, wished), folder / "snac")
 
 
