@@ -125,6 +125,7 @@ let package = Package(
         "AudioTokenHead",
         "ChatPrompt",
         "ConversationRecorder",
+        "DetectionCheck",
         "KeywordDetector",
         "LLMStep",
         "Microphone",
@@ -156,6 +157,7 @@ let package = Package(
     node("AudioTokenHead", ["ModelKit", "Tensors"]),
     node("ChatPrompt", ["ModelKit"]),
     node("ConversationRecorder", ["Sound"]),
+    node("DetectionCheck", ["ModelKit", "Tensors"]),
     node("EchoCanceller", [.target(name: "CSpeexDSP", condition: .when(traits: ["EchoCancelling"]))]),
     node("FliteSpeech", [.target(name: "CFlite", condition: .when(traits: ["Flite"]))]),
     node(
@@ -196,7 +198,8 @@ let package = Package(
     .testTarget(
       name: "AntiphonTests",
       dependencies: [
-        "Antiphon", "AntiphonBench", "Catalog", "DataflowRuntime", "GraphFile", "Messages", "Tensors", "ZeroMQ",
+        "Antiphon", "AntiphonBench", "Catalog", "DataflowRuntime", "GraphFile", "Messages", "ModelKit", "Tensors",
+        "ZeroMQ",
       ],
       swiftSettings: strict),
     .testTarget(
@@ -232,7 +235,7 @@ let package = Package(
     .testTarget(
       name: "DetectorTests",
       dependencies: [
-        "Dataflow", "DataflowRuntime", "DataflowTesting", "Messages", "ModelKit", "SpeechDetector",
+        "Dataflow", "DataflowRuntime", "DataflowTesting", "DetectionCheck", "Messages", "ModelKit", "SpeechDetector",
         "TranscriptDetector",
         .target(name: "FliteSpeech", condition: .when(traits: ["Flite"])),
       ],

@@ -4,6 +4,7 @@ internal import AudioTokenHead
 internal import ChatPrompt
 internal import ConversationRecorder
 public import Dataflow
+internal import DetectionCheck
 internal import KeywordDetector
 internal import LLMStep
 internal import Microphone
@@ -44,6 +45,7 @@ public enum Catalog {
     AudioTokenHeadNode.self,
     ChatPromptNode.self,
     ConversationRecorderNode.self,
+    DetectionCheckNode.self,
     KeywordDetectorNode.self,
     LLMStepNode.self,
     MicrophoneNode.self,
