@@ -30,7 +30,7 @@ public struct DetectionCheckNode: Node {
         "weights", default: .bf16, help: "How the encoder's matrices are kept and multiplied; see whisper-encoder.")
       language = read("language", default: "en", help: "Code of the commands' language, such as en or zh.")
       threshold = read(
-        "threshold", default: -7.0, in: -60...0,
+        "threshold", default: -6.5, in: -60...0,
         help: """
           A detection passes if the text is at least so likely to begin with the command, beside its likeliest \
           beginning, as a natural logarithm: nearer to 0, and more is dropped.
