@@ -128,6 +128,7 @@ let package = Package(
         "DetectionCheck",
         "KeywordDetector",
         "LLMStep",
+        "ListenerDetector",
         "Microphone",
         "OmniPrompt",
         "PlaybackGate",
@@ -168,6 +169,7 @@ let package = Package(
       ]),
     node("KeywordDetector", ["ModelKit"]),
     node("LLMStep", ["ModelKit", "Tensors"]),
+    node("ListenerDetector", ["ModelKit", "Sound", "Tensors"]),
     node("Microphone", ["Sound"]),
     node("OmniPrompt", ["ModelKit", "Tensors"]),
     node("PlaybackGate"),
@@ -235,8 +237,8 @@ let package = Package(
     .testTarget(
       name: "DetectorTests",
       dependencies: [
-        "Dataflow", "DataflowRuntime", "DataflowTesting", "DetectionCheck", "Messages", "ModelKit", "SpeechDetector",
-        "TranscriptDetector",
+        "Dataflow", "DataflowRuntime", "DataflowTesting", "DetectionCheck", "GraphFile", "ListenerDetector", "Messages",
+        "ModelKit", "Parity", "SpeechDetector", "Tensors", "TranscriptDetector",
         .target(name: "FliteSpeech", condition: .when(traits: ["Flite"])),
       ],
       swiftSettings: strict),

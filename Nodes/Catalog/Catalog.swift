@@ -7,6 +7,7 @@ public import Dataflow
 internal import DetectionCheck
 internal import KeywordDetector
 internal import LLMStep
+internal import ListenerDetector
 internal import Microphone
 internal import OmniPrompt
 internal import PlaybackGate
@@ -48,6 +49,7 @@ public enum Catalog {
     DetectionCheckNode.self,
     KeywordDetectorNode.self,
     LLMStepNode.self,
+    ListenerDetectorNode.self,
     MicrophoneNode.self,
     OmniPromptNode.self,
     PlaybackGateNode.self,

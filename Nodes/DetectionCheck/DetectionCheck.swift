@@ -18,6 +18,7 @@ public struct DetectionCheckNode: Node {
     public let model: String
     public let weights: WeightPrecision
     public let language: String
+    public let commands: [String]
     public let threshold: Double
     let window: Int
     let after: Int
@@ -29,6 +30,9 @@ public struct DetectionCheckNode: Node {
       weights = read(
         "weights", default: .bf16, help: "How the encoder's matrices are kept and multiplied; see whisper-encoder.")
       language = read("language", default: "en", help: "Code of the commands' language, such as en or zh.")
+      commands = read(
+        "commands", default: CommandSet.defaults[language],
+        help: "What a detection may be that is not called by its command; one that is need not be among them.")
       threshold = read(
         "threshold", default: -6.5, in: -60...0,
         help: """
@@ -75,6 +79,8 @@ public struct DetectionCheckNode: Node {
   private let mel: LogMel
   private let encoder: WhisperEncoder
   private let decoder: WhisperDecoder
+  /// What the text may begin with for a detection that is called by none of the commands.
+  private let anyOpening: Set<Int32>
   private var tracks: [Session: CheckTrack] = [:]
 
   public init(_ parameters: Parameters, _ context: NodeContext) throws {
@@ -88,6 +94,10 @@ public struct DetectionCheckNode: Node {
     mel = LogMel(bins: model.configuration.melBins)
     encoder = WhisperEncoder(model)
     decoder = try WhisperDecoder(ModelStore.shared.whisperDecoder(at: folder, checkCancelled: checkCancelled))
+    let tokenizer = decoder.model.tokenizer
+    anyOpening = parameters.commands.reduce(into: []) {
+      $0.formUnion(CommandOpenings.tokens($1, language: parameters.language, tokenizer))
+    }
   }
 
   public mutating func run(_ ports: Ports) async throws {
@@ -135,9 +145,11 @@ public struct DetectionCheckNode: Node {
     let samples = sound + [Float](repeating: 0, count: Self.samples(parameters.padding))
     let frames = mel.features(samples).prefix(min(samples.count / 160 / 2 * 2, LogMel.windowFrames))
     guard frames.rows > 0 else { return false }
+    let tokenizer = decoder.model.tokenizer
+    var openings = CommandOpenings.tokens(detection.label, language: parameters.language, tokenizer)
+    if !parameters.commands.contains(detection.label) { openings.formUnion(anyOpening) }
     let likelihood = try decoder.likelihood(
-      of: CommandOpenings.tokens(detection.label, language: parameters.language, decoder.model.tokenizer),
-      openingTextOf: encoder.encode(frames, checkCancelled: checkCancelled), language: parameters.language,
+      of: openings, openingTextOf: encoder.encode(frames, checkCancelled: checkCancelled), language: parameters.language,
       checkCancelled: checkCancelled)
     return Double(likelihood) >= parameters.threshold
   }

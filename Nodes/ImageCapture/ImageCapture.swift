@@ -28,7 +28,11 @@
 
       public init(_ read: inout ParameterReader) {
         paths = read.paths(
-          "path", help: "JPEG or PNG file, or a list of them; it is read when a turn begins. The last one stays.")
+          "path",
+          help: """
+            JPEG or PNG file, or a list of them; it is read when a turn begins. The last one stays. A program that keeps a \
+            camera's newest frame there, replacing the file by renaming, makes it a camera.
+            """)
         follows = read(
           "follows", default: .speech, help: "Whose turns get the pictures; the input is called 'speech' or 'text'.")
         each = read(

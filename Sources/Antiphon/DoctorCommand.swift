@@ -76,13 +76,14 @@ struct DoctorCommand: ParsableCommand {
     return found.isEmpty ? "none" : found.map { "\(folder)/\($0)" }.joined(separator: ", ")
   }
 
-  /// The models that nodes ask for by default, and those in the model cache.
+  /// The models that nodes ask for by default, but for those beside a graph, and those in the model cache.
   private var models: [String] {
     let defaults = Catalog.nodes.flatMap { $0.manifest().manifest.parameters }.compactMap { parameter in
       parameter.form == ParameterReader.formOfModel ? parameter.defaultValue?.description : nil
     }
+    let names = defaults.filter { !$0.isEmpty && !$0.contains("/") }
     let folders = (try? FileManager.default.contentsOfDirectory(atPath: ModelFolder.root)) ?? []
-    return Set(defaults + folders.filter { !$0.hasPrefix(".") }).sorted()
+    return Set(names + folders.filter { !$0.hasPrefix(".") }).subtracting([KeywordModel.builtInName]).sorted()
   }
 
   private func state(ofModel name: String) -> String {

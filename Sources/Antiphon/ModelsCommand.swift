@@ -31,7 +31,7 @@ struct ModelsCommand: ParsableCommand {
       }
       do {
         let path = FileManager.default.fileExists(atPath: file) ? file : try ModelFolder.path(file)
-        let checkpoint = try Checkpoints.open(path)
+        let checkpoint = try Checkpoints.open(path, names: kind.map(CheckpointNeeds.files(ofKind:)) ?? [])
         var report = CheckpointReport(checkpoint)
         if let kind, let needs = try CheckpointNeeds.of(kind: kind, for: checkpoint) {
           try report.compare(checkpoint, with: needs, kind: kind)

@@ -1,9 +1,6 @@
 import ArgumentParser
-import Catalog
 import DataflowRuntime
 import Foundation
-import GraphFile
-import Messages
 import Tensors
 
 /// How soon an assistant answers, and how fast it goes on, with everything in one process.
@@ -24,6 +21,12 @@ struct AssistantCommand: AsyncParsableCommand {
   var rounds = 5
   @Option(help: "Threads that compute.")
   var threads = 2
+  @Option(help: "What to judge by: at most so many seconds to the first sound.")
+  var firstSoundGoal: Double?
+  @Option(help: "What to judge by: so many times as fast as playback, from the first sound on.")
+  var aheadGoal: Double?
+  @Option(help: "What to judge by: at most so many GB of memory.")
+  var memoryGoal: Double?
   @Flag(help: "Print everything as JSON.")
   var json = false
 
@@ -39,19 +42,27 @@ struct AssistantCommand: AsyncParsableCommand {
     var usage = rusage()
     getrusage(__rusage_who_t(RUSAGE_SELF.rawValue), &usage)
     result.peakBytes = Int(usage.ru_maxrss) * 1024
+    judge(&result)
     json ? try print(result.json()) : print(result.description)
+  }
+
+  private func judge(_ result: inout AssistantResult) {
+    func add(_ name: String, _ unit: String, goal: Double?, found: Double, isMost: Bool = true) {
+      guard let goal else { return }
+      result.verdicts.append(
+        StageReport.Verdict(
+          name: name, goal: (isMost ? "at most " : "at least ") + String(format: "%.1f \(unit)", goal),
+          found: String(format: "%.2f", found), isMet: isMost ? found <= goal : found >= goal))
+    }
+    add("first sound", "s", goal: firstSoundGoal, found: result.firstAudio.median)
+    add("from then on", "x as fast as playback", goal: aheadGoal, found: result.ahead.median, isMost: false)
+    add("peak memory", "GB", goal: memoryGoal, found: Double(result.peakBytes) / 1e9)
   }
 
   private func measure(_ result: inout AssistantResult) async throws {
     let directory = try RunDirectory()
-    let catalog = NodeCatalog(nodes: Catalog.nodes, messages: MessageTypes.all)
-    let plan = try Planner.plan(
-      GraphDescription.load(path: graph, overrides: ["answer=\(directory.path)/answer.wav"] + settings),
-      catalog: catalog,
-      options: Planner.Options(
-        settings: RunSettings(threads: threads, kernels: Compute.description), runDirectory: directory.path))
-    let summary = try await GraphRun(plan: plan, catalog: catalog, options: GraphRun.Options()).run { _ in }
-    if let failure = summary.failure { throw BenchError(failure) }
+    let summary = try await WholeGraph.run(
+      graph, overrides: ["answer=\(directory.path)/answer.wav"] + settings, threads: threads, in: directory)
     guard let turn = summary.timings.first, let first = turn.firstAudio, let answered = turn.answered,
       let audio = turn.audio
     else { throw BenchError("\(graph) answers with no sound") }
@@ -79,6 +90,7 @@ struct AssistantResult: Codable {
   var ahead = Samples()
   /// The process at its largest, pages of mapped files included.
   var peakBytes = 0
+  var verdicts: [StageReport.Verdict] = []
 
   init(machine: Machine, kernels: String) { (self.machine, self.kernels) = (machine, kernels) }
 
@@ -92,7 +104,7 @@ struct AssistantResult: Codable {
     func seconds(_ samples: Samples) -> String {
       String(format: "%.2f s (%.2f-%.2f)", samples.median, samples.least, samples.most)
     }
-    return """
+    let lines = """
       # \(machine.description)
       # \(kernels)
       loading      \(seconds(loading))
@@ -101,5 +113,6 @@ struct AssistantResult: Codable {
       from then on \(String(format: "%.1f x (%.1f-%.1f)", ahead.median, ahead.least, ahead.most)) as fast as playback
       peak memory  \(String(format: "%.2f GB", Double(peakBytes) / 1e9))
       """
+    return ([lines] + verdicts.map(\.description)).joined(separator: "\n")
   }
 }

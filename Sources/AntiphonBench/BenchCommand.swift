@@ -8,7 +8,7 @@ struct BenchCommand: AsyncParsableCommand {
     abstract: "Measures the graph runtime and the model's stages.",
     subcommands: [
       RuntimeCommand.self, InterruptCommand.self, OverheadCommand.self, CodecCommand.self, SessionsCommand.self,
-      StagesCommand.self, AssistantCommand.self, DetectCommand.self,
+      StagesCommand.self, AssistantCommand.self, DetectCommand.self, OmniCommand.self,
       PartCommand.self,
     ] + synthetic)
 

@@ -181,7 +181,8 @@ public struct ParameterReader: Sendable {
     }
   }
 
-  /// A model: its name in the model cache, or a path to it, which has a slash in it and counts from where it was written.
+  /// A model: its name in the model cache, or a path to it, which has a slash in it and counts from where it was written;
+  /// a default from the graph file.
   /// ``formOfModel`` marks it in the catalogue.
   public mutating func model(_ name: String, default standard: String, help: String) -> String {
     let value: String = self(name, default: standard, help: help)

@@ -14,7 +14,7 @@ public struct Detection: Message, Equatable {
   }
 
   public let kind: Kind
-  /// The command as it was configured; `speech` for speech.
+  /// The command as it was configured, or `irq` where a detector does not tell its commands apart; `speech` for speech.
   public let label: String
   /// Where it begins and ends in the sound, nanoseconds since the session began. What somebody still says has no end yet:
   /// then it is how far the sound has been heard.

@@ -150,6 +150,18 @@ import Testing
     }
   }
 
+  /// A release's folder serves every kind of node, each with its own file.
+  @Test(arguments: [
+    ("mini-omni2", "llm-step"), ("mini-omni2", "adapter"), ("mini-omni2", "audio-token-head"),
+    ("mini-omni2", "whisper-encoder"), ("mini-omni2", "vision-encoder"), ("snac_24khz", "snac-decoder"),
+  ]) func aFolderIsInspectedForAKindOfNode(name: String, kind: String) async throws {
+    let folder = try Scratch()
+    let checkpoint = Command.root.appendingPathComponent("Tests/Goldens/mini-omni2/checkpoint/\(name)").path
+    let command = try Command(["models", "inspect", checkpoint, "--for", kind], in: folder)
+    #expect(await command.ends() == Command.Exit(status: 0), "\(command.errors)\(command.output)")
+    #expect(command.output.contains("all there"), "\(command.output)")
+  }
+
   @Test(arguments: ["nan", "inf", "1e300", "-1", "0"])
   func aTimeToStartThatCannotBeIsRefused(time: String) async throws {
     let folder = try Scratch()

@@ -123,6 +123,29 @@
       #expect(course.answers.last?.heard == "The capital of France is Paris.")
     }
 
+    /// With random weights, at a threshold that the very first frame reaches: what is tested is the graph.
+    @Test(.timeLimit(.minutes(5))) func theModelsOwnListenerTakesTheDetectorsPlace() async throws {
+      let (files, path) = (FileManager.default, NSTemporaryDirectory() + "listening-\(UUID().uuidString)")
+      try files.createDirectory(atPath: path, withIntermediateDirectories: true)
+      defer { try? files.removeItem(atPath: path) }
+      let goldens = Self.root.appendingPathComponent("Tests/Goldens/mini-omni2/checkpoint").path
+      for (name, source) in [
+        ("lit_model.pth", "mini-omni2/lit_model.pth"), ("model_config.yaml", "mini-omni2/model_config.yaml"),
+        ("snac", "snac_24khz"),
+      ] { try files.createSymbolicLink(atPath: "\(path)/\(name)", withDestinationPath: "\(goldens)/\(source)") }
+      let listener = """
+        {"format": "antiphon-listener-1", "language": "en", "commands": ["stop", "wait"], "threshold": 0.01,
+         "average": 1, "frames": 24}
+        """
+      try Data(listener.utf8).write(to: URL(fileURLWithPath: "\(path)/listener.json"))
+      let (course, run, _) = try await Self.talk(
+        [(1.5, Self.france.text, "slt")], seconds: 8, settings: ["interrupt-detector.model=\(path)"],
+        swaps: ["interrupt-detector=listener-detector"])
+      #expect(course.commands.map(\.label) == ["irq"])
+      #expect(course.answers.map(\.outcome) == ["finished"])
+      #expect(run.turns.map(\.outcome) == [.completed])
+    }
+
     @Test(.timeLimit(.minutes(5))) func aFalseAlarmIsForgiven() async throws {
       let (course, run, _) = try await Self.talk(
         [(0.5, Self.france.text, "slt"), (3.4, "Stop.", "slt")], seconds: 14,

@@ -123,6 +123,17 @@ import Testing
       }
     }
 
+    @Test(.needs("whisper-tiny.en")) func whatIsNotCalledByItsCommandMayBeAny() async throws {
+      let sound = try Self.spoken("Stop.")
+      let irq = Self.command("irq", endingAt: sound.count)
+      #expect(try await passed([.sound(sound), .detection(irq), .sound(Self.quiet)]) == [irq])
+      let top = try Self.spoken("My friend was at the top.")
+      let other = Self.command("irq", endingAt: top.count)
+      #expect(try await passed([.sound(top), .detection(other), .sound(Self.quiet)]).isEmpty)
+      let wait = Self.command("wait", endingAt: sound.count)
+      #expect(try await passed([.sound(sound), .detection(wait), .sound(Self.quiet)], ["threshold": .int(-3)]).isEmpty)
+    }
+
     @Test(.needs("whisper-tiny.en")) func theyKeepTheirOrder() async throws {
       let sound = try Self.spoken("Stop.")
       let stop = Self.command(endingAt: sound.count)

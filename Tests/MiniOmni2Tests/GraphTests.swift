@@ -83,15 +83,13 @@ private struct WholeTurnNode: Node {
     _ name: String, _ overrides: [String] = [], parts: [[String]] = [], over carrier: Carrier = .direct,
     clock: any TimeSource = SystemTime()
   ) throws -> TestRun {
-    let models = [
-      "model=\(goldens.release)", "codec=\(goldens.codec)", "answer=\(path("answer.wav"))", "decoder.noise=0",
-      "weights=stored",
-    ]
-    let senses = name.hasSuffix("text") ? [] : ["encoder-weights=stored"]
+    let voice = ["codec=\(goldens.codec)", "answer=\(path("answer.wav"))", "decoder.noise=0"]
+    let models = ["model=\(goldens.release)", "weights=stored"] + (name == "mini-omni2-picture" ? [] : voice)
+    let senses = name == "mini-omni2-text" ? [] : ["encoder-weights=stored"]
     let file = Goldens.shippedFolder + "/../../../Graphs/\(name).yaml"
     return try TestRun(
       file: file, overrides: models + senses + overrides,
-      swaps: name.hasSuffix("text") ? [] : ["voice-activity=whole-turn"],
+      swaps: ["mini-omni2-text", "mini-omni2-picture"].contains(name) ? [] : ["voice-activity=whole-turn"],
       parts: parts, over: carrier, catalog: catalog, clock: clock)
   }
 
@@ -155,6 +153,16 @@ private struct WholeTurnNode: Node {
         "mini-omni2-vision",
         ["question=\(try question(number))", "picture=\(goldens.folder)/\(picture)", "task=\(task)"])
       #expect(run.printed == line(try goldens.answer("\(task).\(number)").text, label: "answer: "), "\(run.turns)")
+    }
+  }
+
+  @Test(arguments: ["image-t1t2", "caption"]) func typedQuestionsAboutPicturesAreAnswered(task: String) async throws {
+    for (number, picture) in [(0, "picture.png"), (2, "transparent.png")] {
+      let expected = try goldens.answer("\(task).\(number)")
+      let question = expected.question.map { ["question.text=[\"\($0.replacing("\n", with: "\\n"))\"]"] } ?? []
+      let run = try await ask(
+        "mini-omni2-picture", ["picture=\(goldens.folder)/\(picture)", "task=\(task)"] + question)
+      #expect(run.printed == line(expected.text))
     }
   }
 

@@ -28,6 +28,7 @@ import Testing
       [ids.endOfAudio, ids.padAudio, ids.inputAudio, ids.answerAudio, ids.image, ids.endOfImage]
         == ["eoa", "pad", "input", "answer", "image", "eoimage"].map { expected.audio[$0] })
     #expect(expected.codes == shape.codebookSize)
+    #expect([ids.interrupt, ids.noInterrupt] == [ids.transcribe + 1, ids.transcribe + 2])
   }
 
   @Test(arguments: [
@@ -170,6 +171,34 @@ import Testing
     }
     #expect(frames.map { $0[2] } == [3, 3, 5, 5, 7])
     #expect(answer.wrongCodes == 2)
+  }
+
+  @Test func anAnswerMayEndBeforeItHasBegun() throws {
+    let ids = try OmniCases(goldens, store: store).model.embedding.ids
+    var spoken = MiniOmni2Answer(ids, speaks: true)
+    let step = spoken.advance([0, 0, 0, 0, 0, 0, ids.endOfAudio, 5])
+    #expect(step.word == nil && !step.hasFrame && step.isLast)
+    #expect(spoken.positions == 0 && spoken.frames == 0)
+    var written = MiniOmni2Answer(ids, speaks: false)
+    let end = written.advance([ids.endOfText])
+    #expect(end.word == nil && end.isLast)
+  }
+
+  @Test(arguments: ["lit_model.pth", "model_config.yaml"]) func aSpoiltReleaseDoesNoHarm(spoilt: String) throws {
+    let names = ["lit_model.pth", "model_config.yaml", "tokenizer.json"]
+    var files: [String: [UInt8]] = [:]
+    for name in names { files[name] = Array(try Data(contentsOf: URL(fileURLWithPath: "\(release)/\(name)"))) }
+    let whole = try #require(files[spoilt])
+    try Fixtures.hostileVariants(of: whole, seed: 23) { bytes in
+      files[spoilt] = bytes
+      do {
+        try withFolder(files) { folder in
+          let model = try ModelStore().miniOmni2(at: folder)
+          _ = MiniOmni2HeadRunner(try ModelStore().miniOmni2Head(at: folder))
+          _ = MiniOmni2Runner(model)
+        }
+      } catch is ModelError {}
+    }
   }
 
   // The file's matrices are bf16. Products of bf16 round what goes in, 8 bits lose about 1/256 of a block's greatest

@@ -51,6 +51,20 @@ import Testing
     return try SnacDecoder(model).decode(goldens.frames("random"))
   }
 
+  @Test(arguments: ["pytorch_model.bin", "config.json"]) func aSpoiltCodecDoesNoHarm(spoilt: String) throws {
+    var files: [String: [UInt8]] = [:]
+    for name in ["pytorch_model.bin", "config.json"] {
+      files[name] = Array(try Data(contentsOf: URL(fileURLWithPath: "\(SnacGoldens.modelFolder)/\(name)")))
+    }
+    let whole = try #require(files[spoilt])
+    try Fixtures.hostileVariants(of: whole, seed: 24) { bytes in
+      files[spoilt] = bytes
+      do {
+        _ = try withFolder(files) { try SnacDecoder(ModelStore().snac(at: $0)) }
+      } catch is ModelError {}
+    }
+  }
+
   @Test func everySpellingOfTheWeightNormIsTheSameModel() throws {
     let goldens = try SnacGoldens()
     let expected = try goldens.floats("random.wave")

@@ -55,7 +55,7 @@ struct DetectCommand: AsyncParsableCommand {
     var result = DetectResult(
       machine: machine, about: set.about,
       detector: ([kind] + settings + (check.map { ["and", $0] + checkSettings } ?? [])).joined(separator: " "),
-      commandWords: set.commandWords)
+      known: set.commands, words: set.commandWords)
     for (recording, outcome) in zip(recordings, outcomes) { result.add(recording, outcome, faults) }
     json ? try print(result.json()) : print(result.description)
   }
@@ -120,7 +120,7 @@ struct DetectResult: Codable {
     /// Utterances, and those with a detection.
     var count = 0
     var found = 0
-    /// Found, but as another command.
+    /// Found, but as another command; a detector that does not tell them apart mistakes none.
     var mistaken = 0
     /// Detections where no utterance was.
     var alarms = 0
@@ -128,10 +128,13 @@ struct DetectResult: Codable {
     init(name: String) { self.name = name }
   }
 
+  /// Commands, and the words that they are made of.
+  private let known: Set<String>
   private let commandWords: Set<String>
 
-  init(machine: Machine, about: String, detector: String, commandWords: Set<String>) {
-    (self.machine, self.about, self.detector, self.commandWords) = (machine, about, detector, commandWords)
+  init(machine: Machine, about: String, detector: String, known: Set<String>, words: Set<String>) {
+    (self.machine, self.about, self.detector) = (machine, about, detector)
+    (self.known, commandWords) = (known, words)
   }
 
   /// Seconds after an utterance's end at which a detection is still its own.
@@ -156,7 +159,8 @@ struct DetectResult: Codable {
           fromEnd.add((first.heard + first.computing - utterance.end) * 1e3)
           fromStart.add((first.heard + first.computing - utterance.start) * 1e3)
           computing.add(first.computing * 1e3)
-          if first.detection.kind == .command, first.detection.label != utterance.text { group.mistaken += 1 }
+          let label = first.detection.label
+          if first.detection.kind == .command, label != utterance.text, known.contains(label) { group.mistaken += 1 }
         }
       }
       if keepsFaults, own.isEmpty == (recording.kind == .commands) {

@@ -36,11 +36,11 @@ struct SoundSet: Decodable {
     var end: Double
   }
 
-  /// The words that its commands are made of.
-  var commandWords: Set<String> {
-    let commands = recordings.filter { $0.kind == .commands }.flatMap(\.utterances)
-    return commands.reduce(into: []) { $0.formUnion(Self.words($1.text)) }
-  }
+  /// Its commands.
+  var commands: Set<String> { Set(recordings.filter { $0.kind == .commands }.flatMap(\.utterances).map(\.text)) }
+
+  /// The words that they are made of.
+  var commandWords: Set<String> { commands.reduce(into: []) { $0.formUnion(Self.words($1)) } }
 
   static func words(_ text: String) -> Set<String> {
     Set(text.lowercased().split { !$0.isLetter && $0 != "'" }.map(String.init))

@@ -50,7 +50,7 @@
     func run() async throws {
       Compute.setThreads(threads)
       let scripts = try DuplexScript.all(conversations, from: sounds, condition: condition)
-      let listener = try DuplexListener(model: listener)
+      let listener = try Listener(model: listener)
       var result = DuplexResult(
         machine: Machine.current(), kernels: Compute.description,
         time: realTime ? "the machine's own time" : "simulated time, charged with what nodes compute",

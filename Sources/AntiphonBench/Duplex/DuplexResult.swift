@@ -1,7 +1,5 @@
 #if Flite
   import Foundation
-  import ModelKit
-  import Tensors
 
   /// What the conversations of `antiphon-bench duplex` gave. Times in seconds.
   struct DuplexResult: Codable {
@@ -35,7 +33,7 @@
       (self.machine, self.kernels, self.time, self.condition) = (machine, kernels, time, condition)
     }
 
-    mutating func add(_ course: DuplexCourse, of script: DuplexScript, _ listener: DuplexListener) throws {
+    mutating func add(_ course: DuplexCourse, of script: DuplexScript, _ listener: Listener) throws {
       guard let answered = course.answered, answered < script.start, course.finished.map({ $0 > script.end }) ?? true
       else {
         missed += 1
@@ -84,26 +82,6 @@
         \(heard.errors) of \(heard.words) words that the context holds as heard are not those that Whisper hears of the \
         recording (\(String(format: "%.1f %%", 100 * heard.rate)))
         """
-    }
-  }
-
-  /// Writes down what can be heard.
-  struct DuplexListener {
-    private let encoder: WhisperEncoder
-    private let decoder: WhisperDecoder
-    private let mel: LogMel
-
-    init(model: String) throws {
-      let path = try ModelFolder.path(model)
-      let model = try ModelStore.shared.whisperEncoder(at: path)
-      encoder = WhisperEncoder(model)
-      mel = LogMel(bins: model.configuration.melBins)
-      decoder = try WhisperDecoder(ModelStore.shared.whisperDecoder(at: path))
-    }
-
-    /// - Parameter samples: at 16 kHz; what is beyond 30 s is not heard.
-    func transcribe(_ samples: [Float]) throws -> String {
-      try decoder.transcribe(try encoder.encode(mel.features(samples))).text
     }
   }
 #endif

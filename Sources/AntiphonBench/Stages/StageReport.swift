@@ -19,6 +19,8 @@ struct StageReport: Codable {
     var goal: String
     var found: String
     var isMet: Bool
+
+    var description: String { "\(isMet ? "met   " : "missed") \(name): \(goal); \(found)" }
   }
   struct Result: Codable {
     var stage: Stage
@@ -67,8 +69,7 @@ extension StageReport.Result {
           entry.bound.map { String(format: "%.0f %%", $0 / values.median * 100) } ?? "",
         ] + peers.map { entry.isOurs ? String(format: "%.2f", $0.values.median / values.median) : "" })
     }
-    let verdicts = verdicts.map { "\($0.isMet ? "met   " : "missed") \($0.name): \($0.goal); \($0.found)" }
-    return ([stage.title, table.description] + verdicts).joined(separator: "\n")
+    return ([stage.title, table.description] + verdicts.map(\.description)).joined(separator: "\n")
   }
 
   /// What the targets say of the entries; of what was not measured, nothing.

@@ -79,6 +79,9 @@ INLINE vi vi_all_bytes(const signed char *p) {
 #define TILED_BATCH 2
 #endif
 
+/// With so few inputs memory takes the time, not arithmetic, and it is read fastest in one stream: a group at a time.
+#define STREAMED_BATCH 4
+
 /// Groups [group, group + groups) times `batch` inputs from `first` on.
 INLINE void tiled_tile(
     const ck_tiled_product *job, long group, long first, const int groups, const int batch, const int is_nibbles) {
@@ -161,7 +164,7 @@ INLINE void tiled_tile(
     if (b < end) tiled_tile(job, group, b, groups, 1, IS_NIBBLES);                                       \
   }                                                                                                      \
   static void NAME(const ck_tiled_product *job, long group, long last, long begin, long end) {           \
-    for (; group + TILED_GROUPS <= last; group += TILED_GROUPS)                                          \
+    for (; end - begin > STREAMED_BATCH && group + TILED_GROUPS <= last; group += TILED_GROUPS)          \
       NAME##_groups(job, group, begin, end, TILED_GROUPS);                                               \
     for (; group < last; group++) NAME##_groups(job, group, begin, end, 1);                              \
   }

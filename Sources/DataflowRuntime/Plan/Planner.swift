@@ -76,7 +76,7 @@ public struct Planner {
 
   private mutating func node(_ described: NodeDescription, _ parts: [PartLayout]) -> PlannedNode? {
     let part = parts.firstIndex { $0.nodes.contains(described.id) } ?? 0
-    let reader = Self.reader(of: described.with)
+    let reader = Self.reader(of: described.with, in: described.directory)
     if let external = described.external { return self.external(described, external, reader, part) }
     guard let type = catalog.node(described.kind.value) else {
       faults.append(
@@ -149,16 +149,18 @@ public struct Planner {
     return nil
   }
 
-  /// A relative path counts from the file it was written in, or from the working directory for the command line.
-  private static func reader(of parameters: ParameterMap) -> ParameterReader {
+  /// A relative path counts from the file it was written in, or from the working directory for the command line; what
+  /// nobody wrote, a default, from the file that declares the node.
+  private static func reader(of parameters: ParameterMap, in folder: String) -> ParameterReader {
     let directories = parameters.entries.reduce(into: [String: String]()) { all, entry in
       let location = entry.value.location
-      if location.line > 0 { all[entry.key.value] = (location.file as NSString).deletingLastPathComponent }
+      all[entry.key.value] = location.line > 0 ? (location.file as NSString).deletingLastPathComponent : ""
     }
     return ParameterReader(parameters.plain) { name, path in
       if path.hasPrefix("/") || path == "-" { return path }
       if path.hasPrefix("~") { return (path as NSString).expandingTildeInPath }
-      guard let directory = directories[name], !directory.isEmpty else { return path }
+      let directory = directories[name] ?? folder
+      if directory.isEmpty { return path }
       return ((directory as NSString).appendingPathComponent(path) as NSString).standardizingPath
     }
   }

@@ -16,6 +16,8 @@ package struct NeededTensor: Sendable, Equatable {
 package struct CheckpointNeeds: Sendable {
   /// Kinds of node.
   package let kinds: [String]
+  /// What the file is called in a folder: the first of these that is there.
+  package let files: [String]
   /// Formats of the files that such nodes read it from.
   package let formats: Set<CheckpointFormat>
   /// What the model is, for messages.
@@ -26,10 +28,10 @@ package struct CheckpointNeeds: Sendable {
   package let tensors: @Sendable (any Checkpoint) throws -> [NeededTensor]
 
   package init(
-    kinds: [String], formats: Set<CheckpointFormat>, model: String, ignoredPrefixes: [String] = [],
+    kinds: [String], files: [String], formats: Set<CheckpointFormat>, model: String, ignoredPrefixes: [String] = [],
     tensors: @escaping @Sendable (any Checkpoint) throws -> [NeededTensor]
   ) {
-    (self.kinds, self.formats, self.model) = (kinds, formats, model)
+    (self.kinds, self.files, self.formats, self.model) = (kinds, files, formats, model)
     (self.ignoredPrefixes, self.tensors) = (ignoredPrefixes, tensors)
   }
 
@@ -37,6 +39,9 @@ package struct CheckpointNeeds: Sendable {
   package static let all: [CheckpointNeeds] = [
     .whisperEncoder, .whisperDecoder, .causalLM, .clip, .adapters, .miniOmni2, .snac, .silero,
   ]
+
+  /// What the files of a kind's models are called.
+  package static func files(ofKind kind: String) -> [String] { all.filter { $0.kinds.contains(kind) }.flatMap(\.files) }
 
   /// What a kind of node reads from a file of the checkpoint's format; nil for a kind that reads none.
   ///

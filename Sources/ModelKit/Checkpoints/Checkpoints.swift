@@ -10,9 +10,12 @@ internal import Tensors
 package enum Checkpoints {
   /// Opens a file, the index of a sharded checkpoint, or a folder that holds one of the usual names.
   ///
+  /// - Parameter names: names to look for in a folder before the usual ones.
   /// - Throws: ``ModelError``, or what `checkCancelled` throws.
-  package static func open(_ path: String, checkCancelled: CancellationCheck = {}) throws -> any Checkpoint {
-    let path = try isFolder(path) ? file(in: path) : path
+  package static func open(
+    _ path: String, names: [String] = [], checkCancelled: CancellationCheck = {}
+  ) throws -> any Checkpoint {
+    let path = try isFolder(path) ? file(in: path, names + usualNames) : path
     guard path.hasSuffix(".index.json") else { return try single(path, checkCancelled: checkCancelled) }
     return try ShardedCheckpoint(bytes: Bytes.ofModel(path), path: path, checkCancelled: checkCancelled)
   }
@@ -60,12 +63,12 @@ package enum Checkpoints {
 
   private static let usualNames = [
     "model.safetensors.index.json", "model.safetensors", "pytorch_model.bin.index.json", "pytorch_model.bin",
-    "model.gguf", "model.bin", "model.onnx",
+    "model.gguf", "model.bin", "model.onnx", "lit_model.pth",
   ]
 
-  private static func file(in folder: String) throws(ModelError) -> String {
-    guard let path = usualNames.map({ folder + "/" + $0 }).first(where: { access($0, R_OK) == 0 }) else {
-      throw ModelError(file: folder, part: usualNames.joined(separator: ", "), .missing)
+  private static func file(in folder: String, _ names: [String]) throws(ModelError) -> String {
+    guard let path = names.map({ folder + "/" + $0 }).first(where: { access($0, R_OK) == 0 }) else {
+      throw ModelError(file: folder, part: names.joined(separator: ", "), .missing)
     }
     return path
   }

@@ -2,7 +2,8 @@ extension CheckpointNeeds {
   /// SNAC as ``SnacReader`` finds it; the shape is that of the `config.json` beside the weights. Encoder and decoder nodes
   /// load the same model.
   package static let snac = CheckpointNeeds(
-    kinds: ["snac-decoder", "snac-encoder"], formats: [.pyTorch, .safetensors], model: "SNAC"
+    kinds: ["snac-decoder", "snac-encoder"], files: SnacModel.files.compactMap(\.last),
+    formats: [.pyTorch, .safetensors], model: "SNAC"
   ) { checkpoint in
     let folder = checkpoint.file.lastIndex(of: "/").map { String(checkpoint.file[..<$0]) } ?? "."
     return snacTensors(try SnacConfiguration(folder: folder), in: checkpoint)

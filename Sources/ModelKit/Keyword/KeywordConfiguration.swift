@@ -75,7 +75,7 @@ public struct KeywordConfiguration: Sendable, Equatable {
   }
 
   /// Its words in lower case.
-  private static func plain(_ phrase: String) -> [Substring] {
+  static func plain(_ phrase: String) -> [Substring] {
     phrase.lowercased().split { !$0.isLetter && !$0.isNumber && $0 != "'" }
   }
 

@@ -27,6 +27,13 @@ public struct KeywordDecision: Sendable {
     recent = [Float](repeating: 0, count: max(1, average) * wanted.count)
   }
 
+  /// Decides where there is one class.
+  ///
+  /// - Parameter probability: of a frame that a ``MiniOmni2ListenerRunner`` has read.
+  public mutating func feed(_ probability: Float) -> Hit? {
+    withUnsafePointer(to: probability) { feed(UnsafeBufferPointer(start: $0, count: 1)) }
+  }
+
   /// - Parameter probabilities: one row of a ``KeywordStream``.
   public mutating func feed(_ probabilities: UnsafeBufferPointer<Float>) -> Hit? {
     let place = row % average * wanted.count

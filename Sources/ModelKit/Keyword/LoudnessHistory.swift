@@ -26,18 +26,20 @@ struct LoudnessHistory {
 
   /// Ages, in frames, of the end and the beginning of the last thing that sounded: its end is at most 0.6 s ago, gaps of
   /// 0.15 s belong to it, and it is at most 1.5 s long.
-  func extent() -> Range<Int> {
+  ///
+  /// - Parameter now: the age of the frame at which it is asked; younger ones do not count.
+  func extent(asOf now: Int = 0) -> Range<Int> {
     let known = min(count, levels.count)
-    guard known > 0 else { return 0..<0 }
+    guard now >= 0, known > now else { return now..<now }
     var (lowest, highest) = (Float.infinity, -Float.infinity)
-    for age in 0..<known {
+    for age in now..<known {
       let level = level(age)
       lowest = min(lowest, level)
-      if age < frameRate { highest = max(highest, level) }
+      if age < now + frameRate { highest = max(highest, level) }
     }
     let loud = lowest + (highest - lowest) * 0.4
-    let latest = min(known - 1, frameRate * 6 / 10)
-    let end = (0...latest).first { level($0) >= loud } ?? 0
+    let latest = min(known - 1, now + frameRate * 6 / 10)
+    let end = (now...latest).first { level($0) >= loud } ?? now
     var (start, gap) = (end, 0)
     for age in end..<min(known, end + frameRate * 3 / 2) {
       if level(age) >= loud { (start, gap) = (age, 0) } else { gap += 1 }

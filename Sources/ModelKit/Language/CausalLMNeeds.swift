@@ -1,7 +1,7 @@
 extension CheckpointNeeds {
   /// A language model as ``CausalLM`` finds it in a GGUF file.
   package static let causalLM = CheckpointNeeds(
-    kinds: ["llm-step", "text-head"], formats: [.gguf], model: "causal language model, GGUF"
+    kinds: ["llm-step", "text-head"], files: CausalLM.files, formats: [.gguf], model: "causal language model, GGUF"
   ) { checkpoint in
     guard let file = checkpoint as? GGUF else {
       throw ModelError(file: checkpoint.file, .unexpected(expected: "a GGUF file", found: checkpoint.format.rawValue))

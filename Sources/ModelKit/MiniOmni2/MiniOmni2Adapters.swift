@@ -167,7 +167,8 @@ extension MiniOmni2Adapters {
 extension CheckpointNeeds {
   /// The adapters in Mini-Omni2's checkpoint; its configuration lies beside it.
   package static let adapters = CheckpointNeeds(
-    kinds: ["adapter"], formats: [.pyTorch, .safetensors], model: "Mini-Omni2's adapters",
+    kinds: ["adapter"], files: [MiniOmni2Weights.file], formats: [.pyTorch, .safetensors],
+    model: "Mini-Omni2's adapters",
     ignoredPrefixes: ["transformer.", "lm_head."]
   ) { checkpoint in
     let folder = checkpoint.file.lastIndex(of: "/").map { String(checkpoint.file[..<$0]) } ?? "."

@@ -61,12 +61,17 @@ public struct MiniOmni2Configuration: Sendable, Equatable {
 public struct MiniOmni2IDs: Sendable, Equatable {
   /// Of the text layer.
   public let endOfText, padText, inputText, answerText, transcribe: Int32
+  /// What a row that listens says, of the text layer too: `irq`, that a command was spoken, and `n-irq`, that none was. The
+  /// paper (section 3.4) names them and the release has none: this project's models say them by the ids behind the
+  /// release's.
+  public let interrupt, noInterrupt: Int32
   /// Of an audio layer, counted within the layer.
   public let endOfAudio, padAudio, inputAudio, answerAudio, image, endOfImage: Int32
 
   public init(_ configuration: MiniOmni2Configuration) {
     let text = Int32(configuration.textVocabularySize - MiniOmni2Configuration.reservedIDs)
     (endOfText, padText, inputText, answerText, transcribe) = (text, text + 1, text + 2, text + 3, text + 4)
+    (interrupt, noInterrupt) = (text + 5, text + 6)
     let audio = Int32(configuration.codebookSize)
     (endOfAudio, padAudio, inputAudio, answerAudio) = (audio, audio + 1, audio + 2, audio + 3)
     // Id 4 of an audio layer is "split", which nothing uses.

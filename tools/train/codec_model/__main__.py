@@ -5,17 +5,13 @@ import os
 import sys
 from pathlib import Path
 
+import torch
+from common import folders
+from common.settings import WrongSetting
 from synthesis.engines import MissingVoice
 
 from . import corpus, export, report, training
-from .settings import WrongSetting, load
-
-ROOT = Path(__file__).resolve().parents[3]
-
-
-def cache_folder():
-    cache = os.environ.get("XDG_CACHE_HOME") or os.path.join(os.path.expanduser("~"), ".cache")
-    return Path(cache) / "antiphon"
+from .settings import load
 
 
 def parse():
@@ -37,6 +33,7 @@ def parse():
     parser.add_argument("--device", choices=["cpu", "cuda"], help="default: what is there")
     parser.add_argument("--minutes", type=float, default=1e9, help="stop fitting after so many; the next call goes on")
     parser.add_argument("--within", type=float, help="fit for so many minutes in all, however many steps that makes")
+    parser.add_argument("--begin", type=Path, help="a release folder whose weights fitting begins with")
     parser.add_argument("--plain", action="store_true", help="without torch.compile")
     parser.add_argument("--clips", type=int, default=100, help="that the report is about (default: %(default)s)")
     parser.add_argument("--antiphon", type=Path, help="the program that recognizes speech, for word error rates")
@@ -46,8 +43,9 @@ def parse():
 
 def main():
     arguments = parse()
-    settings = load(arguments.size)
-    work = arguments.work or cache_folder() / f"codec-{Path(arguments.size).stem}"
+    device = arguments.device or ("cuda" if torch.cuda.is_available() else "cpu")
+    settings = load(arguments.size, device)
+    work = arguments.work or folders.cache() / f"codec-{Path(arguments.size).stem}"
     work.mkdir(parents=True, exist_ok=True)
     out = arguments.out or work / "snac"
 
@@ -59,7 +57,8 @@ def main():
         corpus.make(work, minutes, settings.corpus.held_out, arguments.seed, arguments.texts, arguments.processes)
     if is_wanted("fit"):
         fuses = not arguments.plain
-        training.fit(work, settings, arguments.seed, arguments.device, arguments.minutes, arguments.within, fuses)
+        training.fit(work, settings, arguments.seed, arguments.device, arguments.minutes, arguments.within, fuses,
+                     start=arguments.begin)  # fmt: skip
     if is_wanted("export"):
         export.write(training.trained(work, settings), out)
     if is_wanted("report"):

@@ -8,17 +8,14 @@ from concurrent.futures import ProcessPoolExecutor
 
 import numpy as np
 
-from synthesis import engines
+from common.settings import WrongSetting
+from synthesis import engines, signal
+from synthesis.answering import RATE, VOICE, say
 
 from . import texts
-from .settings import WrongSetting
 
-VOICE = "heart"
-RATE = 24_000
 LONGEST = 400
 MOST_TEXTS = 1_000_000
-
-_voice = None
 
 
 def shortened(samples, most=RATE // 8):
@@ -29,14 +26,7 @@ def shortened(samples, most=RATE // 8):
 
 def speak(request):
     """(text, speed, seed) as 16-bit samples; deterministic."""
-    global _voice
-    if _voice is None:
-        from hibari import Hibari
-
-        _voice = Hibari(voice=VOICE)
-    text, speed, seed = request
-    samples = np.asarray(_voice(text, speed=speed, seed=seed), dtype=np.float32)
-    return np.round(np.clip(samples, -1, 32767 / 32768) * 32768).astype("<i2")
+    return signal.pcm(say(*request))
 
 
 def read_texts(file):

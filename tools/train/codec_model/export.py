@@ -63,8 +63,8 @@ def read_shape(folder):
     if not isinstance(values, dict) or values.get("attn_window_size") is not None or not values.get("depthwise"):
         raise settings.WrongSetting(f"{file}: expected depthwise convolutions and no attention")
     known = {name: values[name] for name in vars(settings.Shape()) if name in values}
-    shape = settings._read(settings.Shape, known, str(file))
-    settings.check(shape, str(file))
+    shape = settings.checked(settings.Shape(), known, str(file))
+    settings.check_shape(shape, str(file))
     return shape
 
 

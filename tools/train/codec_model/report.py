@@ -1,7 +1,6 @@
 """How well a release folder's codec speaks again what it hears, on clips that it was not trained on."""
 
 import json
-import re
 import subprocess
 import tempfile
 import wave
@@ -11,11 +10,15 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from . import codebooks, codes, losses, texts
-from .corpus import RATE, Speech
-from .settings import WrongSetting
+from common.folders import ROOT
+from common.settings import WrongSetting
+from common.words import word_errors, words
+from synthesis import signal
 
-GRAPH = Path(__file__).resolve().parents[3] / "Graphs" / "transcribe.yaml"
+from . import codebooks, codes, losses
+from .corpus import RATE, Speech
+
+GRAPH = ROOT / "Graphs" / "transcribe.yaml"
 WINDOWS = (512, 1024, 2048)
 
 
@@ -31,26 +34,7 @@ def mel_distance(spectra, made, given):
 def write_wav(path, samples):
     with wave.open(str(path), "wb") as file:
         file.setparams((1, 2, RATE, 0, "NONE", ""))
-        file.writeframes(np.round(np.clip(samples, -1, 32767 / 32768) * 32768).astype("<i2").tobytes())
-
-
-def words(text):
-    """In small letters, numbers spelled as they are said."""
-    text = re.sub(r"(\d):(\d)", r"\1 \2", text.lower().replace("-", " "))
-    text = re.sub(
-        r"\d+", lambda found: " " + texts.number(int(found[0])) + " " if int(found[0]) < 1000 else found[0], text
-    )
-    return [word for word in re.sub(r"[^a-z0-9' ]", "", text).split() if word != "and"]
-
-
-def word_errors(said, heard):
-    """Words that are wrong, missing or too many (Levenshtein 1966)."""
-    row = list(range(len(heard) + 1))
-    for place, word in enumerate(said, 1):
-        diagonal, row[0] = row[0], place
-        for column, other in enumerate(heard, 1):
-            diagonal, row[column] = row[column], min(row[column] + 1, row[column - 1] + 1, diagonal + (word != other))
-    return row[-1]
+        file.writeframes(signal.pcm(samples).tobytes())
 
 
 def transcribe(antiphon, recognizer, files, at_once=1):

@@ -3,16 +3,8 @@
 import dataclasses
 import math
 from dataclasses import dataclass, field
-from pathlib import Path
 
-import yaml
-
-SIZES = Path(__file__).resolve().parents[1] / "sizes"
-
-
-class WrongSetting(Exception):
-    """What is wrong, where, and what would be right."""
-
+from common.settings import NUMBER, WrongSetting, check, document, parsed
 
 @dataclass(frozen=True)
 class Shape:
@@ -88,63 +80,46 @@ class Settings:
     fit: Fit = field(default_factory=Fit)
 
 
-MOST = 1_000_000
 # Where 0 makes sense.
-MAY_BE_NONE = {"fit.warmup", "fit.continuous"}
+MAY_BE_ZERO = {"warmup", "continuous"}
 
 
-def _value(found, expected, place):
-    """The value if it is of the default's kind and in a range that can be computed with."""
-    if isinstance(expected, bool):
-        if not isinstance(found, bool):
-            raise WrongSetting(f"{place}: expected true or false, found {found!r}")
-        return found
-    if isinstance(expected, tuple):
-        if not isinstance(found, list) or not 1 <= len(found) <= 8:
-            raise WrongSetting(f"{place}: expected a list of 1 to 8 whole numbers, found {found!r}")
-        return tuple(_value(each, 1, place) for each in found)
-    kinds = (int,) if isinstance(expected, int) else (int, float)
-    least = 0 if place.split(": ")[-1].removeprefix("codec.") in MAY_BE_NONE else 1 if kinds == (int,) else 1e-9
-    if isinstance(found, bool) or not isinstance(found, kinds) or not least <= found <= MOST:
-        kind = "whole number" if kinds == (int,) else "number"
-        raise WrongSetting(f"{place}: expected a {kind} from {least} to {MOST}, found {found!r}")
-    return type(expected)(found)
+def _kinds(default):
+    """What common.settings checks values against: they are of the default's kind."""
+    values = {each.name: getattr(default, each.name) for each in dataclasses.fields(default)}
+    kinds = {int: int, float: NUMBER, bool: bool, tuple: [int]}
+    return {name: kinds.get(type(value)) or _kinds(value) for name, value in values.items()}
 
 
-def _read(kind, found, place):
-    if not isinstance(found, dict):
-        raise WrongSetting(f"{place}: expected keys and values, found {found!r}")
-    known = {each.name: each for each in dataclasses.fields(kind)}
-    for name in found:
-        if name not in known:
-            raise WrongSetting(f"{place}.{name}: not a setting; there are {', '.join(known)}")
-    values, defaults = {}, kind()
-    for name in found:
-        default, where = getattr(defaults, name), f"{place}.{name}"
-        inner = dataclasses.is_dataclass(default)
-        values[name] = _read(type(default), found[name], where) if inner else _value(found[name], default, where)
-    return kind(**values)
+def checked(default, found, place):
+    """The defaults, with what was found in their place."""
+    check(found, _kinds(default), place, optional=None, may_be_zero=MAY_BE_ZERO)
+    return _built(default, found)
 
 
-def parse(text, file):
-    try:
-        document = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise WrongSetting(f"{file}: not YAML: {error}") from None
-    if not isinstance(document, dict) or "codec" not in document:
+def _built(default, found):
+    values = {}
+    for name, value in found.items():
+        old = getattr(default, name)
+        values[name] = _built(old, value) if dataclasses.is_dataclass(old) else type(old)(value)
+    return dataclasses.replace(default, **values)
+
+
+def read(sections, file):
+    if "codec" not in sections:
         raise WrongSetting(f"{file}: expected a section 'codec', found none")
-    settings = _read(Settings, document["codec"], f"{file}: codec")
-    check(settings.network, f"{file}: codec.network")
-    windows = settings.fit.windows
+    found = checked(Settings(), sections["codec"], f"{file}: codec")
+    check_shape(found.network, f"{file}: codec.network")
+    windows = found.fit.windows
     if any(window & (window - 1) or not 16 <= window <= 4096 for window in windows):
         raise WrongSetting(f"{file}: codec.fit.windows: expected powers of 2 from 16 to 4096, found {list(windows)}")
     # Discriminators hear half of a crop.
-    if 2 * max(2048, *windows) > settings.fit.frames * settings.network.frame:
+    if 2 * max(2048, *windows) > found.fit.frames * found.network.frame:
         raise WrongSetting(f"{file}: codec.fit.frames: crops are shorter than two of the longest windows")
-    return settings
+    return found
 
 
-def check(shape, place):
+def check_shape(shape, place):
     """What the release's code and the codec's readers here ask of a shape."""
     if math.prod(shape.encoder_rates) != shape.hop:
         found = list(shape.encoder_rates)
@@ -163,12 +138,10 @@ def check(shape, place):
         )
 
 
-def load(size):
+def parse(text, file):
+    return read(parsed(text, file), file)
+
+
+def load(size, device="cuda"):
     """The settings of a size, or of a file of such."""
-    file = Path(size) if size.endswith((".yaml", ".yml")) else SIZES / f"{size}.yaml"
-    try:
-        text = file.read_text()
-    except OSError as error:
-        there = ", ".join(sorted(path.stem for path in SIZES.glob("*.yaml")))
-        raise WrongSetting(f"{file}: {error.strerror}; sizes are {there}") from None
-    return parse(text, file)
+    return read(*document(size, device))

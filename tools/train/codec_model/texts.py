@@ -2,24 +2,8 @@
 
 import re
 
+from common.words import number
 from synthesis import talk
-
-ONES = (
-    "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen"
-    " eighteen nineteen"
-).split()
-TENS = "twenty thirty forty fifty sixty seventy eighty ninety".split()
-
-
-def number(value):
-    """In words, below 1000."""
-    if value < 20:
-        return ONES[value]
-    if value < 100:
-        return TENS[value // 10 - 2] + (f" {ONES[value % 10]}" if value % 10 else "")
-    rest = f" and {number(value % 100)}" if value % 100 else ""
-    return f"{ONES[value // 100]} hundred{rest}"
-
 
 WORDS = {
     "colour": "red|green|blue|yellow|orange|purple|black|white|pink|brown|grey|cyan",

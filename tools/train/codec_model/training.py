@@ -3,16 +3,17 @@
 import copy
 import math
 import os
-import platform
 import time
 
 import torch
 
-from . import codebooks, losses
+from common.report import machine
+from common.settings import WrongSetting
+
+from . import codebooks, export, losses
 from .corpus import Speech
 from .log import RunLog
 from .network import Codec, Kernels
-from .settings import WrongSetting
 
 CHECKPOINT = "checkpoint.pt"
 # Weights of the losses: DAC's (arXiv 2306.06546), but for what it has not.
@@ -62,14 +63,28 @@ class Trainer:
         )
         self.spectra = losses.Spectra(settings.network.sampling_rate, self.fit.windows).to(device)
         self.row_spectra = losses.RowSpectra(settings.network).to(device)
-        self.step, self.elapsed = 0, 0.0
+        self.step, self.elapsed, self.begun = 0, 0.0, 0
+
+    def begin(self, folder):
+        """From a release's weights, past the steps without codes."""
+        codec = export.read(folder)
+        if codec.shape != self.settings.network:
+            raise WrongSetting(f"{folder}: of another size than is asked for")
+        with torch.no_grad():
+            for level in codec.quantizer.quantizers:
+                book = level.codebook
+                book.counts.fill_(1 / len(book.weight))
+                book.sums.copy_(book.weight / len(book.weight))
+            self.codec.load_state_dict(codec.state_dict())
+        self.average = Average(self.codec, self.fit.average_memory)
+        self.step = self.begun = self.fit.continuous + 1
 
     PARTS = ("codec", "reader", "optimizer", "judges", "judges_optimizer")
 
     def save(self, file, history):
         saved = {name: getattr(self, name).state_dict() for name in self.PARTS}
         saved |= {"average": self.average.network.state_dict(), "updates": self.average.updates}
-        saved |= {"step": self.step, "elapsed": self.elapsed, "seed": self.seed, "history": history}
+        saved |= {"step": self.step, "elapsed": self.elapsed, "begun": self.begun, "seed": self.seed, "history": history}
         saved["network"] = self.settings.network.config()
         torch.save(saved, file.with_suffix(".part"))
         os.replace(file.with_suffix(".part"), file)
@@ -83,7 +98,7 @@ class Trainer:
             getattr(self, name).load_state_dict(saved[name])
         self.average.network.load_state_dict(saved["average"])
         self.average.updates = saved["updates"]
-        self.step, self.elapsed = saved["step"], saved["elapsed"]
+        self.step, self.elapsed, self.begun = saved["step"], saved["elapsed"], saved.get("begun", 0)
         return saved["history"]
 
     def autocast(self):
@@ -97,7 +112,7 @@ class Trainer:
         Returns the losses' names and a tensor of their values, on the device.
         """
         fit, is_coded = self.fit, self.step >= self.fit.continuous
-        warm = min(1, (self.step + 1) / max(1, fit.warmup))
+        warm = min(1, (self.step - self.begun + 1) / max(1, fit.warmup))
         ending = 0.02 + 0.98 * (0.5 + 0.5 * math.cos(math.pi * min(1, progress)))
         for group, part in zip(self.optimizer.param_groups, (fit.encoder_part, 1, 1)):
             group["lr"] = fit.rate * part * warm * ending
@@ -111,7 +126,7 @@ class Trainer:
         row = (told - wanted).abs().mean()
         loss = SPECTRA * spectra + ROWS * row + COMMITMENT * distance
         values = {"spectra": spectra, "rows": row, "distance": torch.as_tensor(distance, device=self.device)}
-        if progress >= fit.adversarial:
+        if progress >= fit.adversarial or self.begun and fit.adversarial < 1:
             # Half of each crop does, and costs half.
             half = crops.shape[1] // 2
             first = int(torch.randint(half, (1,)))
@@ -197,12 +212,13 @@ def held_out_crops(work, settings, device):
     return (samples[: count * length].reshape(count, length).float() / 32768).to(device)
 
 
-def fit(work, settings, seed=1, device=None, minutes=1e9, within=None, fuses=True, until=math.inf):
+def fit(work, settings, seed=1, device=None, minutes=1e9, within=None, fuses=True, until=math.inf, start=None):
     """
     Goes on from work/checkpoint.pt, if it is there, and leaves it behind.
 
     minutes: stop after so many; the next call goes on. until: stop before this step. within: make the whole schedule
-    fit so many minutes, over all calls, rather than the settings' number of steps. fuses: try to compile.
+    fit so many minutes, over all calls, rather than the settings' number of steps. fuses: try to compile. start: a release's
+    folder, whose weights it begins with where there is no checkpoint yet.
     """
     device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = torch.backends.cudnn.benchmark = True
@@ -214,7 +230,9 @@ def fit(work, settings, seed=1, device=None, minutes=1e9, within=None, fuses=Tru
         print(f"compiled, {time.monotonic() - begun:.0f} s", flush=True)
     file = work / CHECKPOINT
     log = RunLog(work, trainer.load(file) if file.exists() else [])
-    before, sums, count, names = trainer.elapsed, None, 0, []
+    if start and not file.exists():
+        trainer.begin(start)
+    before, first, sums, count, names = trainer.elapsed, trainer.step, None, 0, []
     told = saved = was_checked = time.monotonic()
 
     def progress():
@@ -243,7 +261,7 @@ def fit(work, settings, seed=1, device=None, minutes=1e9, within=None, fuses=Tru
         trainer.step += 1
         now = time.monotonic()
         trainer.elapsed = before + now - begun
-        if now - told > TELL_EVERY:
+        if now - told > TELL_EVERY or trainer.step % max(1, settings.fit.steps // 10) == 0:
             tell()
             if now - was_checked > CHECK_EVERY:
                 check()
@@ -253,14 +271,13 @@ def fit(work, settings, seed=1, device=None, minutes=1e9, within=None, fuses=Tru
                 saved = time.monotonic()
     if count:
         tell()
+    if trainer.step > first:
         check()
     trainer.save(file, log.history)
-    machine = torch.cuda.get_device_name(device) if device.type == "cuda" else platform.machine()
     log.card(
         "codec", step=trainer.step, steps=settings.fit.steps, within=within, seconds=round(trainer.elapsed), seed=seed,
         is_done=progress() >= 1, batch=settings.fit.batch, crop=crops.length, corpus=len(crops.samples),
-        machine=f"{machine}, {os.cpu_count()} cores", torch=torch.__version__, network=settings.network.config(),
-        fit=vars(settings.fit),
+        machine=machine(device), network=settings.network.config(), fit=vars(settings.fit),
     )  # fmt: skip
 
 

@@ -1,27 +1,21 @@
 """tools/train/keyword"""
 
 import argparse
-import os
 import sys
 from pathlib import Path
 
+from common.folders import ROOT, cache
 from synthesis.engines import MissingVoice
 
 from . import clips, export, scenes, training
 
-ROOT = Path(__file__).resolve().parents[3]
 MODEL = ROOT / "Graphs" / "models" / "keyword-en.safetensors"
-
-
-def work_folder():
-    cache = os.environ.get("XDG_CACHE_HOME") or os.path.join(os.path.expanduser("~"), ".cache")
-    return Path(cache) / "antiphon" / "keyword"
 
 
 def parse():
     parser = argparse.ArgumentParser(prog="tools/train/keyword", description="Trains the keyword detector's network.")
     parser.add_argument("step", choices=["all", "clips", "scenes", "mine", "fit", "export", "goldens"])
-    parser.add_argument("--work", type=Path, default=work_folder(), help="where everything is made (default: %(default)s)")
+    parser.add_argument("--work", type=Path, default=cache() / "keyword", help="where all is made (default: %(default)s)")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--scale", type=float, default=1.0, help="of the pool of clips; less for a trial")
     parser.add_argument("--shards", type=int, default=46, help="of 512 scenes each (default: %(default)s)")

@@ -35,28 +35,31 @@ def voices(rng, kind):
     return engines.Voice("flite", rng.choice(engines.FLITE)) if share < 0.8 else engines.Voice("hibari", "heart")
 
 
-def command_text(rng, command):
+def command_text(rng, command, unseen=False):
+    if unseen:
+        return rng.choice(held_out.SPELLINGS).format(command)
     if command in talk.REPEATED and rng.random() < 0.08:
         return rng.choice(talk.REPEATED[command])
     text = rng.choice(talk.SPELLINGS).format(command)
     return text[0].upper() + text[1:] if rng.random() < 0.5 else text
 
 
-def requests(seed, scale=1.0):
-    """What to speak, in an order that does not matter."""
+def requests(seed, scale=1.0, pick=voices, unseen=False):
+    """What to speak, in an order that does not matter. pick: a voice for a kind of clip; unseen: what training never has."""
     rng = random.Random(seed)
     wanted = []
 
     def add(kind, count, text):
         for _ in range(round(count * scale)):
             manner = engines.Manner.drawn(rng, wide=kind != "own")
-            wanted.append(Request(kind, text(), voices(rng, kind), manner, rng.randrange(1 << 30)))
+            wanted.append(Request(kind, text(), pick(rng, kind), manner, rng.randrange(1 << 30)))
 
     for command in talk.COMMANDS:
-        add(command, 4200, lambda command=command: command_text(rng, command))
-    add("near", 9000, lambda: rng.choice(talk.SPELLINGS).format(rng.choice(talk.NEAR_MISSES)))
-    add("talk", 9600, lambda: talk.talk(rng))
-    add("own", 1350, lambda: talk.talk(rng))
+        add(command, 4200, lambda command=command: command_text(rng, command, unseen))
+    near = talk.HELD_OUT_NEAR_MISSES if unseen else talk.NEAR_MISSES
+    add("near", 9000, lambda: rng.choice(talk.SPELLINGS).format(rng.choice(near)))
+    add("talk", 9600, lambda: talk.talk(rng, unseen))
+    add("own", 1350, lambda: talk.talk(rng, unseen))
     return wanted
 
 
@@ -66,13 +69,14 @@ def speak(request):
     return None if heard is None else signal.pcm(signal.scaled(heard, -22))
 
 
-def make(path, seed, scale=1.0, processes=2):
-    engines.check(["espeak", "flite", "hibari"])
-    wanted = requests(seed, scale)
-    with ProcessPoolExecutor(processes) as pool:
+def make(path, seed, scale=1.0, processes=2, wanted=None, context=None):
+    """wanted: requests, in place of the keyword detector's; context: of the processes that speak."""
+    wanted = wanted or requests(seed, scale)
+    engines.check(sorted({request.voice.engine for request in wanted}))
+    with ProcessPoolExecutor(processes, mp_context=context) as pool:
         spoken = list(pool.map(speak, wanted, chunksize=50))
     kept = [(request, samples) for request, samples in zip(wanted, spoken) if samples is not None]
-    temporary = path.with_name("clips.part.npz")
+    temporary = path.with_name(f"{path.stem}.part.npz")
     np.savez(
         temporary,
         samples=np.concatenate([samples for _, samples in kept]),

@@ -52,6 +52,11 @@ class Stage:
 
     def scene(self, rng, shares=SHARES):
         """Samples as int16, and a label for each row."""
+        samples, ends = self.placed(rng, shares)
+        return samples, _labels(ends)
+
+    def placed(self, rng, shares=SHARES):
+        """Samples as int16, and the commands in them: (name, seconds at which it ends)."""
         kind = rng.choice(KINDS, p=shares)
         speech, ends = np.zeros(COUNT, np.float32), []
         getattr(self, "_" + kind)(rng, speech, ends)
@@ -65,7 +70,7 @@ class Stage:
         sound = sound * min(level, 1.5 / peak)
         if rng.random() < 0.85:
             sound = sound + rng.standard_normal(COUNT).astype(np.float32) * 10 ** (rng.uniform(-95, -60) / 20)
-        return signal.pcm(sound), _labels(ends)
+        return signal.pcm(sound), ends
 
     def _over_background(self, rng, speech, kind):
         level = signal.speech_level(speech) if kind != "quiet" else 0.08

@@ -5,27 +5,36 @@ import os
 import sys
 from pathlib import Path
 
-STEPS = "all domain ears speech eyes text stage1 stage2 answers stage3 joint export evaluate".split()
+STEPS = ("all domain gather ears speech codec eyes text stage1 stage2 answers listener stage3 joint export evaluate"
+         " compare sets").split()  # fmt: skip
+# How --hours are spent, of which domain, answers, export and what is measured take the rest: parts of a hundred.
+HOURS = {"speech": 7, "codec": 20, "eyes": 5, "text": 6, "stage1": 8, "stage2": 16, "listener": 3, "stage3": 30, "joint": 54}
+REST = 8
 
 
-def parse():
+def parse(arguments=None):
     parser = argparse.ArgumentParser(prog="tools/train/omni", description="Trains a Mini-Omni2, step by step.")
     parser.add_argument("step", nargs="+", choices=STEPS, help="one or several, in this order")
     parser.add_argument("--size", default="nano", help="micro, nano, full, or a file of settings (default: %(default)s)")
     parser.add_argument("--work", type=Path, help="where everything is made (default: antiphon/omni-SIZE in the cache)")
-    parser.add_argument("--out", type=Path, help="the release folder (default: mini-omni2 in the work folder)")
+    parser.add_argument("--out", type=Path, help="the release folder (default: mini-omni2 in the work folder), or that of the sets")
     parser.add_argument("--codec", type=Path, help="the codec's folder; without it, a stand-in that says nothing")
+    parser.add_argument("--data", type=Path, help="the folder of published sets and models that a size's section `data` names")
+    parser.add_argument("--skip-broken", type=int, default=0, metavar="N", help="leave out up to N broken records of them")
     parser.add_argument("--wait", type=float, default=0, help="minutes for the codec and its codes to appear (default: none)")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--minutes", type=budgets, metavar="[STEP=]N,...", help="steps that train or speak end after so many")
+    parser.add_argument("--hours", type=above_none, metavar="N", help="steps that train or speak share so many; `all` the codec's, too")
+    parser.add_argument("--begin", type=Path, metavar="FILE", help="weights that the first stage begins with: lit_model.pth")
     parser.add_argument("--skip", action="append", default=[], choices=["stage1", "stage2"], help="leave this stage out")
     parser.add_argument("--joint", action="store_true", help="one stage in place of three")
     parser.add_argument("--stage", help="what to export or evaluate (default: the last there is)")
     parser.add_argument("--test", type=int, default=600, help="clips of each test (default: %(default)s)")
+    parser.add_argument("--questions", type=int, default=200, help="of each of the sets (default: %(default)s)")
     parser.add_argument("--device", choices=["cpu", "cuda"], help="default: what is there")
     parser.add_argument("--fuse", action="store_true", help="with torch.compile, which takes a while to start")
     parser.add_argument("--processes", type=int, default=os.cpu_count() or 2, help="that speak (default: %(default)s)")
-    return parser.parse_args()
+    return parser.parse_args(arguments)
 
 
 def budgets(text):
@@ -39,32 +48,63 @@ def budgets(text):
     return found
 
 
+def above_none(text):
+    if not 0 < float(text) < 10_000:
+        raise ValueError(text)
+    return float(text)
+
+
+def shared(hours, steps):
+    """Minutes of each of the steps that share so many hours."""
+    parts = {step: HOURS[step] for step in steps if step in HOURS}
+    return {step: f"{60 * hours * part / (sum(parts.values()) + REST):.2f}" for step, part in parts.items()}
+
+
 def run(arguments):
     import torch
+    from common import folders
 
-    from . import ears, learning, network, pipeline, settings
+    from . import comparison, ears, interrupting, learning, network, pipeline, sets, settings
+    from .published import steps as published
 
     device = torch.device(arguments.device or ("cuda" if torch.cuda.is_available() else "cpu"))
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "antiphon"
-    folder = arguments.work or cache / f"omni-{Path(arguments.size).stem}"
+    folder = arguments.work or folders.cache() / f"omni-{Path(arguments.size).stem}"
     folder.mkdir(parents=True, exist_ok=True)
-    work = pipeline.Work(folder, settings.load(arguments.size), arguments.seed, device, arguments.processes, arguments.minutes)
+    work = pipeline.Work(folder, settings.load(arguments.size, device.type), arguments.seed, device, arguments.processes,
+                         arguments.minutes, arguments.data)  # fmt: skip
     if arguments.fuse:
         network.compiled()
     if device.type == "cuda":
         torch.set_float32_matmul_precision("high")
-    trains = ["joint"] if arguments.joint else ["stage1", "stage2", "answers", "stage3"]
-    order = [step for step in STEPS[1:] if step not in ("ears", "stage1", "stage2", "answers", "stage3", "joint")]
-    order = order[:4] + (["answers", "joint"] if arguments.joint else trains) + order[4:]
+    trains = ["answers", "listener", "joint"] if arguments.joint else ["stage1", "stage2", "answers", "listener", "stage3"]
+    makes_codec = arguments.hours and not arguments.codec and not work.is_published
+    before = ["domain", "speech", *(["codec"] if makes_codec else []), "eyes", "text"]
+    if work.is_published:
+        before, trains = ["gather", "text"], [step for step in trains if step != "answers"]
+    if "listener" not in work.settings:
+        trains.remove("listener")
+    order = before + trains + ["export", "evaluate"]
     steps = order if "all" in arguments.step else arguments.step
+    if arguments.hours:
+        work.budgets = shared(arguments.hours, [step for step in steps if step not in arguments.skip]) | (work.budgets or {})
+    own = work.path("codec") / "snac"
+    codec = arguments.codec or (own if makes_codec or own.exists() else None)
     suffix = "".join(f"-without-{name}" for name in arguments.skip)
     last = arguments.stage or ("joint" if arguments.joint else f"stage3{suffix}")
-    given = None
+    # Weights that are given are the first stage's to begin with.
+    given, begin = None, arguments.begin
+    unfit = {"domain", "speech", "codec", "eyes", "answers"} if work.is_published else {"gather"}
+    for step in unfit.intersection(steps):
+        raise pipeline.NotReady(f"{step}: not a step of this size; there are {', '.join(order)}")
     for step in steps:
         if step in arguments.skip:
             continue
         if step == "domain":
             pipeline.make_domain(work)
+        elif step == "gather":
+            published.gather(work, arguments.codec, arguments.skip_broken)
+        elif step == "text" and work.is_published:
+            published.text(work)
         elif step == "ears":
             out = arguments.out or work.path("ears.safetensors")
             ears.save(pipeline.ears_path(work), out)
@@ -73,19 +113,36 @@ def run(arguments):
         elif step == "eyes":
             pipeline.make_eyes(work)
         elif step == "answers":
-            pipeline.make_answers(work, arguments.codec, arguments.wait)
+            pipeline.make_answers(work, codec, arguments.wait)
+        elif step == "codec":
+            pipeline.make_codec(work)
+        elif step == "listener":
+            if "listener" not in work.settings:
+                raise pipeline.NotReady("listener: this size has no section of that name")
+            given_codec = codec or (work.published("codec") if work.is_published else None)
+            interrupting.make(work, given_codec, arguments.wait)
+        elif step == "compare":
+            comparison.compare(work, work.minutes("compare") or 10, arguments.test)
         elif step == "export":
             learning.write_release(work, last, arguments.out or work.path("mini-omni2"))
         elif step == "evaluate":
             learning.evaluate(work, last, arguments.test)
+        elif step == "sets":
+            sets.write(work, arguments.out or work.path("sets"), arguments.questions)
         elif step == "text":
-            learning.train(work, step)
+            learning.train(work, step, begin=begin)
+            begin = None
         else:
             given = given or learning.load_data(work)
-            learning.train(work, step, given, arguments.skip, arguments.test, arguments.wait)
+            learning.train(work, step, given, arguments.skip, arguments.test, arguments.wait, begin)
+            begin = None
 
 
 def main():
+    if sys.argv[1:2] == ["picture"]:
+        from . import pictures
+
+        sys.exit(pictures.main(sys.argv[2:]))
     arguments = parse()
     try:
         run(arguments)
@@ -93,11 +150,12 @@ def main():
         print("tools/train/omni: interrupted; run the same command again to go on", file=sys.stderr)
         sys.exit(130)
     except Exception as problem:
+        from codec_model.training import Diverged
         from synthesis.engines import MissingVoice
 
         from . import pipeline, settings, training, voice
 
-        expected = (MissingVoice, pipeline.NotReady, settings.WrongSetting, training.Diverged, voice.WrongCodec)
+        expected = (MissingVoice, pipeline.NotReady, settings.WrongSetting, training.Diverged, Diverged, voice.WrongCodec)
         if not isinstance(problem, expected):
             raise
         print(f"tools/train/omni: {problem}", file=sys.stderr)

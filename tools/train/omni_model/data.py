@@ -7,13 +7,15 @@ import torch
 
 from .layout import Batch
 
-BUCKETS = 4  # of spoken questions by their length, so that little of a batch is padding
+BUCKETS = 8  # of spoken questions by their length, so that little of a batch is padding
+
+SLOWEST, FASTEST = 0.88, 1.14  # of what is spoken, when it is heard once more
 
 
 def padded(lists):
-    """Lists of ids as a matrix int16, and their lengths."""
+    """Lists of ids as a matrix int32, and their lengths."""
     lengths = np.array([len(ids) for ids in lists], np.int64)
-    matrix = np.zeros((len(lists), max(1, lengths.max(initial=0))), np.int16)
+    matrix = np.zeros((len(lists), max(1, lengths.max(initial=0))), np.int32)
     for row, ids in enumerate(lists):
         matrix[row, : len(ids)] = ids
     return torch.from_numpy(matrix), torch.from_numpy(lengths)
@@ -30,9 +32,10 @@ class Texts:
         return Texts(ids.to(device), length.to(device))
 
     def __call__(self, chosen):
-        """Rows, cut to the longest of them."""
+        """Rows. On a processor they are cut to the longest of them; elsewhere to look would make it wait for the device."""
         length = self.length[chosen]
-        return self.ids[chosen].long(), length
+        ids = self.ids if length.is_cuda else self.ids[:, : max(1, int(length.max()))]
+        return ids[chosen].long(), length
 
 
 @dataclass
@@ -72,19 +75,30 @@ class Speech:
     def __len__(self):
         return len(self.text)
 
-    def __call__(self, chosen, most=None):
-        """most: rows of the longest, where that is known; to look would make the processor wait for the device."""
+    def __call__(self, chosen, most=None, speed=None):
+        """most: rows of the longest, where that is known; to look would make the processor wait for the device.
+        speed: how many times as fast each clip is to be, not below SLOWEST."""
         length = self.length[chosen]
-        most = most or int(length.max())
-        place = torch.arange(most, device=chosen.device)[None]
-        index = self.start[chosen][:, None] + torch.minimum(place, length[:, None] - 1)
-        return self.features[index].float(), length
+        most, start = most or int(length.max()), self.start[chosen][:, None]
+        if speed is None:
+            place = torch.arange(most, device=chosen.device)[None]
+            return self.features[start + torch.minimum(place, length[:, None] - 1)].float(), length
+        heard = ((length - 1) / speed).long() + 1
+        most = int(heard.max()) if not heard.is_cuda else int((most - 1) / SLOWEST) + 1
+        place = torch.arange(most, device=chosen.device)[None] * speed[:, None]
+        place = torch.minimum(place, length[:, None] - 1.0)
+        row = torch.minimum(place.long(), (length[:, None] - 2).clamp_min(0))
+        after = torch.minimum(row + 1, length[:, None] - 1)
+        # Between two rows.
+        features = (self.features[start + at].float() for at in (row, after))
+        return torch.lerp(*features, (place - row)[..., None]), heard
 
 
 class Data:
     """What training draws from. Parts that a stage does not need may be None.
 
-    scenes: tables of pictures, their `pairs` [n, 3] of picture, intent, answer; looks: what the eyes see of each.
+    scenes: tables of pictures, their `pairs` [n, 3] of picture, intent, answer; looks: what the eyes see of each; sounds: what
+    the row that listens hears, listening.Sounds.
     """
 
     def __init__(self, config, domain, tokenizer, device, speech=None, scenes=None, looks=None, codes=None):
@@ -115,6 +129,13 @@ class Data:
             talk = self.answer_of[intent] >= 0
             about = ~talk & (self.pairs_of.count[intent] > 0) if scenes is not None else torch.zeros_like(talk)
             self.talk_clips, self.picture_clips = self._buckets(talk), self._buckets(about)
+            self.said_clips = self._buckets(~talk & ~about)
+
+    # Clips that can only be written down: (clips, rows of the longest), as those below. What the row that listens hears.
+    said_clips, sounds = (), None
+
+    def hold(self, step):
+        """Called before each step; here, all there is, is held from the start."""
 
     def _buckets(self, chosen):
         """Clips by length, in parts of equal number: each part, and the rows of its longest."""
@@ -149,20 +170,20 @@ class Data:
         """Codes of answers, and their frames; none for none."""
         return (self.codes["codes"][answers], self.codes["frames"][answers]) if len(answers) else (None, None)
 
-    def heard(self, clips, speaking, asr, most=None):
+    def heard(self, clips, speaking, asr, most=None, speed=None):
         """Spoken questions without a picture; rows of `asr` write down what was said, the first `speaking` rows speak."""
         text = self.speech.text[clips]
         answers = self.answer_of[self.intent_of[text]]
         audio, last = self.marks(len(clips), speaking, asr)
         answer, length = either(asr, self.asked(text), self.answers(answers.clamp_min(0)))
-        speech, heard = self.speech(clips, most)
+        speech, heard = self.speech(clips, most, speed)
         codes, frames = self.spoken(answers[:speaking])
         return Batch(audio, last, answer, length, speech, heard, codes=codes, frames=frames)
 
-    def seen(self, clips, pictures, answers, speaking=0, most=None):
+    def seen(self, clips, pictures, answers, speaking=0, most=None, speed=None):
         """Spoken questions, each with a picture."""
         audio, last = self.marks(len(clips), speaking)
-        speech, heard = self.speech(clips, most)
+        speech, heard = self.speech(clips, most, speed)
         codes, frames = self.spoken(answers[:speaking])
         image = self.looks[pictures].float()
         return Batch(audio, last, *self.answers(answers), speech, heard, image=image, codes=codes, frames=frames)

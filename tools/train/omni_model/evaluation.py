@@ -1,15 +1,22 @@
 """How often answers are right, in PyTorch, while training goes on. The proof proper is made with the Swift graph."""
 
 import torch
-from codec_model.report import word_errors
+from common.words import word_errors
 
-from .layout import Batch, greedy, undelayed
+from .decoding import greedy
+from .layout import Batch, undelayed
+from .training import autocast
 
 CHUNK = 128
 
 
 def plain(text):
     return "".join(c for c in text.lower() if c.isalnum() or c == " ").split()
+
+
+def mean(items):
+    """Of items (found, of how many)."""
+    return sum(found for found, _ in items) / max(1, sum(of for _, of in items))
 
 
 class Test:
@@ -34,9 +41,9 @@ class Test:
         self.pairs = pairs[of_pictures]
 
     @torch.no_grad()
-    def measured(self, model, hide=False):
-        """Right answers in text, by topic; `beside` are those to questions that have nothing to do with the picture shown.
-        hide: with another's picture and another's question, which is chance."""
+    def judged(self, model, hide=False):
+        """Answers in text by topic, right or wrong, (1, 1) or (0, 1); `beside` are those to questions that have nothing to do
+        with the picture shown. hide: with another's picture and another's question, which is chance."""
         found = {}
         for kind, all_clips in (("talk", self.talk), ("pictures", self.pictures), ("beside", self.talk[: 2 * CHUNK])):
             for first in range(0, len(all_clips), CHUNK):
@@ -45,11 +52,11 @@ class Test:
                 for text, said, clip in zip(self._texts(model, batch), wanted, clips.tolist()):
                     topic = self.data.domain.intents[int(self.data.intent_of[self.data.speech.text[clip]])][0]
                     for name in [kind] if kind == "beside" else {topic, kind, "all"}:
-                        found.setdefault(name, []).append(plain(text) == plain(said))
+                        found.setdefault(name, []).append((int(plain(text) == plain(said)), 1))
         prefix = f"{self.name}{', shuffled' if hide else ''}: "
         if hide:
             found = {name: values for name, values in found.items() if name in ("pictures", "talk")}
-        return {prefix + name: sum(values) / len(values) for name, values in sorted(found.items())}
+        return {prefix + name: values for name, values in sorted(found.items())}
 
     def _batch(self, kind, clips, first, hide=False):
         """Some of the clips, from `first` of their kind on, and what should be answered."""
@@ -75,17 +82,16 @@ class Test:
 
     @torch.no_grad()
     def transcribed(self, model, most=256):
-        """Word error rate of the task A1T1."""
+        """The task A1T1: of each clip wrong words, of how many."""
         clips = torch.cat([self.talk, self.pictures])[:most]
-        wrong = total = 0
+        found = []
         for first in range(0, len(clips), CHUNK):
             part = clips[first : first + CHUNK]
             batch = self.data.heard(part, 0, torch.ones(len(part), dtype=torch.bool, device=self.data.device))
             said = [self.data.domain.texts[int(number)] for number in self.data.speech.text[part]]
             for text, wanted in zip(self._texts(model, batch), said):
-                wrong += word_errors(plain(wanted), plain(text))
-                total += len(plain(wanted))
-        return {f"{self.name}: word errors": wrong / max(1, total)}
+                found.append((word_errors(plain(wanted), plain(text)), len(plain(wanted))))
+        return {f"{self.name}: word errors": found}
 
     @torch.no_grad()
     def answers(self, model, count, steps):
@@ -115,9 +121,3 @@ def twice(batch):
 
 def until(ids, end):
     return ids[: ids.index(end)] if end in ids else ids
-
-
-def autocast(device):
-    return torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda")
-
-

@@ -1,7 +1,9 @@
 """Writes what was trained in the layout of the release, so that the graphs run it as they run that."""
 
 import copy
+import json
 import shutil
+from pathlib import Path
 
 import torch
 import yaml
@@ -10,13 +12,19 @@ from mini_omni2.checkpoint import drop_call_stacks
 MOST = 16_000_000  # bytes of a file
 
 
-def write(folder, model, values, clip, tokenizer):
-    """values: what model_config.yaml says; tokenizer: the file."""
+def write(folder, model, values, clip, tokenizer, listener=None):
+    """values: what model_config.yaml says; clip: the eyes, or the file that they came from; tokenizer: the file; listener: what
+    listener.json says, the project's addition to the release's files, where the model has learned to listen."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "model_config.yaml").write_text(yaml.dump(values))
     shutil.copyfile(tokenizer, folder / "tokenizer.json")
+    if listener:
+        (folder / "listener.json").write_text(json.dumps(listener, indent=1) + "\n")
     language(folder / "lit_model.pth", model)
-    eyes(folder / "ViT-B-32.pt", clip)
+    if isinstance(clip, Path):
+        shutil.copyfile(clip, folder / "ViT-B-32.pt")
+    else:
+        eyes(folder / "ViT-B-32.pt", clip)
     for path in sorted(folder.iterdir()):
         size = path.stat().st_size
         print(f"{path}: {size} bytes{'' if size <= MOST else ', too many for the repository'}", flush=True)

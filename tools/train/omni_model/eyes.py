@@ -11,6 +11,7 @@ from torch.nn import functional
 
 from .domain.scenes import COLORS, SHAPES
 from .drawing import draw
+from .training import autocast
 
 PATCH, GRID = 32, 7
 NOTHING = "nothing"
@@ -82,7 +83,7 @@ class Contrast:
         with torch.no_grad():
             pictures = normalized(draw(things, self.scenes["grounds"][chosen]))
             seen = targets(things)
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.device.type == "cuda"):
+        with autocast(self.device):
             tokens = self.clip(pictures)
             texts = read(self.clip, captions)
             words = [read(self.clip, kind) for kind in self.words]

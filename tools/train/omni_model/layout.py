@@ -134,7 +134,9 @@ def embedded(model, batch, fed_text, fed_audio):
     text = torch.where(behind, fed_text.gather(1, index), text)
     if fed_audio is not None:
         rows = len(fed_audio)
-        spoken = sum(functional.embedding(fed_audio[:, layer], layers[layer]) for layer in range(LAYERS))
+        shift = config.audio_vocab_size * torch.arange(LAYERS, device=text.device)
+        ids = config.text_vocab_size + shift + fed_audio.transpose(1, 2)
+        spoken = functional.embedding_bag(ids.flatten(0, 1), table, mode="sum").view(rows, steps, -1)
         spoken = spoken.gather(1, index[:rows, :, None].expand(-1, -1, spoken.shape[-1]))
         first = torch.where(behind[:rows, :, None], spoken.to(sound.dtype), sound[:rows])
         sound = torch.cat([first, sound[rows:]])
@@ -161,61 +163,17 @@ def _laid(sound, model, batch):
     return sound
 
 
+def places(length, steps):
+    """The columns [batch, steps] from which position 0 on is put out; the last that is fed decides nothing."""
+    return length[:, None] - 1 + torch.arange(steps, device=length.device)
+
+
 def answered(model, batch, fed_text, fed_audio):
-    """States [batch, steps, n_embd] from which position 0 on is put out; the last that is fed decides nothing."""
+    """States [batch, steps, n_embd] from which position 0 on is put out."""
     x, length = embedded(model, batch, fed_text, fed_audio)
-    states = model.hidden(x)
-    place = (length[:, None] - 1 + torch.arange(fed_text.shape[1], device=length.device)[None])[..., None]
-    return states.gather(1, place.expand(-1, -1, states.shape[-1]))
+    return picked(model.hidden(x), places(length, fed_text.shape[1]))
 
 
-def losses(model, batch):
-    """Cross-entropy of text, and of each layer of those that speak: a sum over the eight heads, and its parts."""
-    config, table = model.config, model.transformer["wte"].weight
-    fed, wanted = written(config, batch)
-    tokens = None
-    if batch.codes is not None:
-        tokens, sounds = delayed(config, batch.codes, batch.frames, batch.steps)
-    states = answered(model, batch, fed, tokens)
-    words = batch.answer.shape[1] + 1
-    logits = functional.linear(states[:, :words], table[: config.text_vocab_size])
-    text = functional.cross_entropy(logits.flatten(0, 1).float(), wanted[:, :words].flatten(), ignore_index=IGNORED)
-    if batch.codes is None:
-        return text, {"text": text}
-    logits = functional.linear(states[: batch.speaking], table[config.text_vocab_size :])
-    logits = logits.unflatten(-1, (LAYERS, config.audio_vocab_size)).float()
-    audio = sum(
-        functional.cross_entropy(logits[:, :, layer].flatten(0, 1), sounds[:, layer].flatten(), ignore_index=IGNORED)
-        for layer in range(LAYERS)
-    )
-    return text + audio, {"text": text, "audio": audio / LAYERS}
-
-
-@torch.no_grad()
-def greedy(model, batch, steps, writers=False):
-    """The likeliest answers: text ids [rows, steps] as they are fed on, and the layers' tokens [rows, 7, steps] where rows
-    speak. With `writers` the batch's first half speaks and its second half, of the same questions, writes for both, as the
-    release decodes.
-    """
-    config, table = model.config, model.transformer["wte"].weight
-    rows = batch.size // 2 if writers else batch.size
-    device = batch.last_audio.device
-    text = torch.full((rows, steps), config.text["pad"], device=device)
-    audio = torch.full((rows, LAYERS, steps), config.audio["pad"], device=device) if writers else None
-    ended = torch.zeros(rows, dtype=torch.bool, device=device)
-    over = torch.zeros(rows, dtype=torch.bool, device=device)
-    for step in range(steps):
-        fed, spoken = text[:, : step + 1], None
-        if writers:
-            fed, spoken = torch.cat([fed, fed]), audio[:, :, : step + 1]
-        state = answered(model, batch, fed, spoken)[:, step]
-        word = functional.linear(state[-rows:], table[: config.text_vocab_size]).argmax(-1)
-        text[:, step] = torch.where(ended, config.text["pad"], word)
-        ended |= word == config.text["eot"]
-        if writers:
-            logits = functional.linear(state[:rows], table[config.text_vocab_size :])
-            audio[:, :, step] = logits.unflatten(-1, (LAYERS, -1)).argmax(-1)
-            over |= audio[:, -1, step] == config.audio["eoa"]
-        if bool((over if writers else ended).all()):
-            break
-    return text, audio
+def picked(states, columns):
+    """Of each row's states [rows, any, n_embd] those of its columns [rows, count]."""
+    return states.gather(1, columns[..., None].expand(-1, -1, states.shape[-1]))

@@ -1,15 +1,22 @@
 """The steps in which the language model learns, and what is made of it; like pipeline.py's, from file to file."""
 
+import pickle
 
-from . import data, evaluation, export, report, stages, training
+import torch
+from common import report
+
+from . import data, evaluation, export, interrupting, listening, stages, training
 from .network import Model, configuration
 from .pipeline import TESTS, NotReady, finish, load_clip, load_speech, wait_for
+from .published import steps as published
 
 PREVIOUS = {"stage1": "text", "stage2": "stage1", "stage3": "stage2", "joint": "text"}
 
 
 def load_data(work, test=None):
     """What stages draw from; test: the name of a test instead."""
+    if work.is_published:
+        return published.load_data(work)
     domain, codes = work.domain(), load_codes(work)
     suffix = "-test" if test else ""
     heard = load_speech(work, f"test-{test}-*.pt" if test else "speech-*.pt")
@@ -30,49 +37,89 @@ def text_data(work):
 
 
 def load_tests(work, most):
+    if work.is_published:
+        return published.load_tests(work, most)
     there = [name for name in TESTS if list(work.folder.glob(f"test-{name}-*.pt"))]
     return [evaluation.Test(load_data(work, name), name, most=most) for name in there]
 
 
-def measured(model, tests, stage):
+def judged(model, tests, stage):
+    """What came of each clip, by measure."""
     found = {}
     for test in tests:
         found.update(test.transcribed(model))
         if stage != "stage1":
-            found.update(test.measured(model))
+            found.update(test.judged(model))
     if stage != "stage1" and tests:
-        found.update(tests[0].measured(model, hide=True))
+        found.update(tests[0].judged(model, hide=True))
     return found
 
 
-def train(work, stage, given=None, skip=(), most=600, wait=0):
+def measured(work, model, stage, most):
+    """Figures by name."""
+    found = {name: evaluation.mean(items) for name, items in judged(model, load_tests(work, most), stage).items()}
+    sounds, unseen = interrupting.load(work), interrupting.load(work, "listener-test")
+    if speaks(stage) and sounds and unseen:
+        found.update(listening.measured(model, sounds[1], unseen[0]))
+    return found
+
+
+def speaks(stage):
+    return stage.startswith(("stage3", "joint"))
+
+
+def train(work, stage, given=None, skip=(), most=600, wait=0, begin=None, measures=True):
     """One of stages.NAMES, from what the stage before left. given: what load_data made; most: clips of each test; wait:
-    minutes for the answers' codes to appear."""
+    minutes for the answers' codes to appear; begin: a file of weights to begin with in place of the stage before;
+    measures: whether to measure at the end."""
     suffix = "".join(f"-without-{name}" for name in skip if name != stage)
     before = PREVIOUS.get(stage)
     while before in skip:
         before = PREVIOUS[before]
     model = Model(work.config, work.seed).to(work.device)
-    if before:
+    if begin:
+        load_weights(model, begin)
+    elif before:
         old = before if PREVIOUS.get(before) is None or before == "stage1" else before + suffix
         saved = work.load(f"{old}.pt", old)
         if not saved["done"]:
             raise NotReady(f"the step '{old}' is not finished; run it again to go on")
         model.load_state_dict(saved["model"])
     found = given or (text_data(work) if stage == "text" else load_data(work))
-    if stage in ("stage3", "joint"):
+    if speaks(stage) and not work.is_published:
         wait_for(work.path("codes.pt"), wait)
         found.codes = load_codes(work)
-    if stage in ("stage3", "joint") and found.codes is None:
+    if speaks(stage) and found.codes is None:
         raise NotReady(f"{work.path('codes.pt')} is not there; make it with the step 'answers'")
     settings = work.settings["stages"][stage]
+    if speaks(stage) and settings.get("listens", 0) > 0:
+        wait_for(work.path("listener.pt"), wait)
+        sounds = interrupting.load(work)
+        if sounds is None:
+            print(f"{stage}: listener.pt is not there, so the row that listens is not trained", flush=True)
+        found.sounds = sounds and sounds[0]
     run = training.Run(work.folder, stage + suffix, model, stages.trained(model, stage), settings, work.seed, work.device,
                        work.minutes(stage))  # fmt: skip
-    run.fit(stages.Stage(stage, model, found, {"ctc": 0, **settings}),
-            None if stage == "text" else lambda: measured(model, load_tests(work, most), stage))  # fmt: skip
+    loss = stages.Stage(stage, model, found, settings)
+
+    def held_loss(generator):
+        found.hold(run.step)
+        return loss(generator)
+
+    run.fit(held_loss, None if stage == "text" or not measures else lambda: measured(work, model, stage, most))
     finish(work, run, {"questions": len(found.domain.texts), "clips": len(found.speech or ()), "batch": settings["batch"],
-                       "pairs of picture and question": len(found.pairs), "after": before})  # fmt: skip
+                       "pairs of picture and question": len(found.pairs), "after": str(begin or before),
+                       "sounds to listen to": len(found.sounds.codes) if found.sounds else 0})  # fmt: skip
     return model
+
+
+def load_weights(model, path):
+    """Of a stage's file, or of a release's lit_model.pth."""
+    try:
+        saved = torch.load(path, weights_only=True, map_location="cpu")
+        model.load_state_dict(saved.get("model", saved))
+    except (OSError, RuntimeError, pickle.UnpicklingError, AttributeError) as problem:
+        raise NotReady(f"{path}: no weights of this size: {str(problem).splitlines()[0]}") from None
 
 
 def load_model(work, stage):
@@ -83,16 +130,25 @@ def load_model(work, stage):
 
 def evaluate(work, stage, most):
     """Prints, and writes to measured-STAGE.json."""
-    model, tests = load_model(work, stage), load_tests(work, most)
-    found = measured(model, tests, stage)
+    model = load_model(work, stage)
+    found = measured(work, model, stage, most)
     for name, value in found.items():
         print(f"{name}: {value:.3f}", flush=True)
     report.card(work.folder, f"measured-{stage}", found)
-    if stage in ("stage3", "joint"):
-        for question, text, codes in tests[0].answers(model, 4, 64):
+    for test in load_tests(work, most)[:1] if speaks(stage) else ():
+        for question, text, codes in test.answers(model, 4, 64):
             print(f"{question} -> {text} ({len(codes)} frames)", flush=True)
+
+
+def listener(work, stage):
+    """What listener.json says of a stage in which the row that listens was trained, otherwise None."""
+    sounds = interrupting.load(work)
+    if sounds is None or '"listens state"' not in work.load(f"{stage}.pt", stage)["history"]:
+        return None
+    return listening.release(listening.chosen(load_model(work, stage), sounds[1]))
 
 
 def write_release(work, stage, out):
     values = configuration(work.settings["language"])
-    export.write(out, load_model(work, stage), values, load_clip(work), work.path("tokenizer.json"))
+    seeing = work.published("eyes") if work.is_published else load_clip(work)
+    export.write(out, load_model(work, stage), values, seeing, work.path("tokenizer.json"), listener(work, stage))

@@ -63,15 +63,24 @@ class Model(LanguageModel):
 
     def rotation(self, device):
         if self.turns is None or self.turns[0].device != device:
-            self.turns = (self.cos.to(device), self.sin.to(device))
+            first, second = self.sin.to(device).chunk(2, dim=-1)
+            self.turns = (self.cos.to(device), torch.cat([-first, second], dim=-1))
         return self.turns
 
-    def hidden(self, x):
-        """[batch, count, n_embd], from the first position on: normed states of every position."""
-        cos, sin = (table[: x.shape[1]].to(x.device) for table in self.rotation(x.device))
-        for block in self.transformer["h"]:
-            x = _block(block, x, cos, sin, self.config)
+    def hidden(self, x, past=None):
+        """[batch, count, n_embd], from the first position on: normed states of every position. past: fills a Past."""
+        cos, sin = (table[: x.shape[1], None, None] for table in self.rotation(x.device))
+        for layer, block in enumerate(self.transformer["h"]):
+            x = _block(block, x, cos, sin, self.config, past.begun(layer) if past else _causal)
         return _norm(self.transformer["ln_f"], x)
+
+    def following(self, x, past, places):
+        """One more position of each row, x [batch, n_embd] at its place [batch]: the normed states."""
+        x = x[:, None]
+        cos, sin = (table[places][:, None, None, None] for table in self.rotation(x.device))
+        for layer, block in enumerate(self.transformer["h"]):
+            x = _block(block, x, cos, sin, self.config, past.following(layer, places))
+        return _norm(self.transformer["ln_f"], x)[:, 0]
 
     @property
     def adapters(self):
@@ -84,26 +93,55 @@ class Model(LanguageModel):
         return [value for value in self.parameters() if id(value) not in aside]
 
 
+class Past:
+    """Keys and values of what rows have read, up to so many columns. What stands behind a row's last place is not seen."""
+
+    def __init__(self, columns):
+        self.columns, self.kept = columns, {}
+
+    def begun(self, layer):
+        def attend(q, k, v):
+            missing = (0, 0, 0, self.columns - k.shape[2])
+            self.kept[layer] = (functional.pad(k, missing), functional.pad(v, missing))
+            return _causal(q, k, v)
+
+        return attend
+
+    def following(self, layer, places):
+        def attend(q, k, v):
+            rows = torch.arange(len(places), device=places.device)
+            for all_, one in zip(self.kept[layer], (k, v)):
+                all_[rows, :, places] = one[:, :, 0]
+            seen = torch.arange(self.columns, device=places.device) <= places[:, None]
+            return functional.scaled_dot_product_attention(q, *self.kept[layer], attn_mask=seen[:, None, None])
+
+        return attend
+
+
+def _causal(q, k, v):
+    return functional.scaled_dot_product_attention(q, k, v, is_causal=True)
+
+
 def _norm(norm, x):
     return functional.rms_norm(x.float(), (x.shape[-1],), norm.weight.float(), norm.eps)
 
 
 def _rotated(x, cos, sin):
-    first, second = x.chunk(2, dim=-1)
-    return x * cos + torch.cat([-second, first], dim=-1) * sin
+    """sin: of the first half of dimensions negative."""
+    return torch.addcmul(x * cos, x.roll(x.shape[-1] // 2, -1), sin)
 
 
-def _block(block, x, cos, sin, config):
+def _block(block, x, cos, sin, config, attend):
     batch, count, _ = x.shape
     groups, size = config.n_query_groups, config.head_size
     heads = config.n_head // groups
     qkv = block.attn.attn(_norm(block.norm_1, x)).view(batch, count, groups, heads + 2, size)
     # Rows stand group by group: a group's query heads, its key head, its value head.
-    q, k, v = qkv[:, :, :, :heads].flatten(2, 3), qkv[:, :, :, heads], qkv[:, :, :, -1]
+    turned = _rotated(qkv[:, :, :, :-1].float(), cos, sin).to(qkv.dtype)
+    q, k, v = turned[:, :, :, :heads].flatten(2, 3), turned[:, :, :, heads], qkv[:, :, :, -1]
     q, k, v = (part.transpose(1, 2) for part in (q, k, v))
-    q, k = (_rotated(part.float(), cos, sin).to(part.dtype) for part in (q, k))
     k, v = (part.repeat_interleave(heads, dim=1) for part in (k, v))
-    y = functional.scaled_dot_product_attention(q, k, v, is_causal=True)
+    y = attend(q, k, v)
     x = x + block.attn.proj(y.transpose(1, 2).reshape(batch, count, -1))
     mlp, y = block.mlp, _norm(block.norm_2, x)
     return x + mlp.proj(functional.silu(mlp.fc_1(y)) * mlp.fc_2(y))
@@ -115,4 +153,4 @@ def compiled():
     _block = torch.compile(_block, dynamic=True)
 
 
-__all__ = ["Config", "LAYERS", "Model", "SPECIALS", "STATES", "compiled", "configuration", "states"]
+__all__ = ["Config", "LAYERS", "Model", "Past", "SPECIALS", "STATES", "compiled", "configuration", "states"]

@@ -10,14 +10,14 @@ from multiprocessing import get_context
 from pathlib import Path
 
 import torch
+from common import folders, report
 from synthesis import engines
 
-from . import data, ears, eyes, report, speech, tokenizer, training, voice
+from . import data, ears, eyes, speech, tokenizer, training, voice
 from .domain import collected
 from .domain.scenes import COLORS, SHAPES
 from .network import Config, configuration
 
-ROOT = Path(__file__).resolve().parents[3]
 TESTS = {"phrasings": ("engines", False), "voices": ("unseen_voices", True), "engine": ("unseen_engines", True)}
 
 
@@ -33,6 +33,7 @@ class Work:
     device: torch.device
     processes: int
     budgets: dict | None = None  # minutes by step as text, or the time of its end behind an @; for all others under ""
+    root: Path | None = None  # the folder that paths of the section `data` begin at
 
     def minutes(self, step):
         budgets = self.budgets or {}
@@ -53,9 +54,20 @@ class Work:
         return torch.load(self.needed(name, step), weights_only=True)
 
     @property
+    def is_published(self):
+        """Whether published sets are trained on, not the domain that is generated."""
+        return "data" in self.settings
+
+    @property
     def config(self):
         values = configuration(self.settings["language"])
         return Config(**{name: values[name] for name in Config.__dataclass_fields__})
+
+    def published(self, name):
+        """A file or folder that the section `data` names."""
+        if self.root is None:
+            raise NotReady("--data FOLDER is wanted: the folder that paths of the section `data` begin at")
+        return self.root / self.settings["data"][name]
 
     def domain(self):
         return collected.Domain(**json.loads(self.needed("domain.json", "domain").read_text()))
@@ -99,11 +111,11 @@ def make_domain(work):
 
 
 def ears_path(work):
-    """The encoder's file: a path from the repository's root, one in the work folder, or a model of the cache."""
+    """The encoder's file: one in the work folder, with the data, in the repository, or a model of the cache."""
     name = work.settings["speech"]["ears"]
-    cache = os.environ.get("XDG_CACHE_HOME") or os.path.join(os.path.expanduser("~"), ".cache")
-    for path in (Path(os.environ.get("ANTIPHON_EARS", work.path("ears.safetensors"))), ROOT / name,
-                 Path(cache) / "antiphon" / "models" / name):  # fmt: skip
+    given = Path(os.environ.get("ANTIPHON_EARS", work.path("ears.safetensors")))
+    there = [root / name for root in (work.root, folders.ROOT, folders.cache() / "models") if root]
+    for path in (given, *there):
         if path.exists():
             return path
     raise NotReady(f"Whisper's encoder is not there; tools/models fetch {name} brings it, or ANTIPHON_EARS says where it is")
@@ -114,13 +126,8 @@ def make_speech(work):
     domain, settings = work.domain(), work.settings["speech"]
     heard = ears.Ears(ears_path(work), work.device)
     todo = []
-    for name, (shares, unseen) in TESTS.items():
-        chosen = {engine: share for engine, share in settings[shares].items() if spoken_by(engine)}
-        if not chosen:
-            print(f"speech: none of {', '.join(settings[shares])} is there: no test '{name}'", flush=True)
-            continue
-        wanted = speech.wanted(domain, settings, chosen, work.seed, held_out=True, unseen=unseen)
-        jobs = speech.jobs(wanted, 1, False, work.seed + 1)
+    for name in TESTS:
+        jobs = speech.jobs(held_out(work, domain, name, settings["test"]), 1, False, work.seed + 1)
         todo += [(f"test-{name}-{place:03}.pt", job) for place, job in enumerate(jobs)]
     engines.check(settings["engines"])
     wanted = speech.wanted(domain, settings, settings["engines"], work.seed)
@@ -150,6 +157,17 @@ def make_speech(work):
     print(f"speech: {clips} clips, {seconds / 3600:.1f} h in {time.monotonic() - begun:.0f} s", flush=True)
     if failed:
         print(f"speech: {len(failed)} clips failed; the first: {failed[0]}", flush=True)
+
+
+def held_out(work, domain, name, count):
+    """About `count` questions of a test, to be spoken; none where none of its engines is there."""
+    shares, unseen = TESTS[name]
+    settings = {**work.settings["speech"], "test": count}
+    chosen = {engine: share for engine, share in settings[shares].items() if spoken_by(engine)}
+    if not chosen:
+        print(f"speech: none of {', '.join(settings[shares])} is there: no test '{name}'", flush=True)
+        return []
+    return speech.wanted(domain, settings, chosen, work.seed, held_out=True, unseen=unseen)
 
 
 def spoken_by(engine):
@@ -208,14 +226,31 @@ def finish(work, run, about):
     """Curves and the card of a run."""
     card = {"run": run.name, "seed": run.seed, "steps": run.step, "minutes": round(run.spent / 60, 2), "done": run.is_done,
             "budget": None if math.isinf(run.budget) else run.budget / 60,
-            "data": about, "settings": run.settings, "machine": training.machine(work.device),
+            "data": about, "settings": run.settings, "machine": report.machine(work.device),
             "parameters": sum(value.numel() for value in run.module.parameters()),
             "trained": sum(value.numel() for value in run.trained), "history": run.history}  # fmt: skip
     report.card(work.folder, run.name, card)
-    report.curves(work.folder, run.name, run.history)
+    report.curves(work.folder, run.name, [(run.name, report.series(run.history))])
 
 
 # MARK: Voice
+
+
+def make_codec(work):
+    """codec/snac: the answering voice's codec, as tools/train/codec makes it, fitted to the domain's answers among others."""
+    from codec_model import corpus, export, settings, training
+
+    folder, begun = work.path("codec"), time.monotonic()
+    folder.mkdir(exist_ok=True)
+    if (folder / "snac" / "config.json").exists():
+        return
+    wished, minutes = settings.read(work.settings, "codec"), work.minutes("codec")
+    texts = work.needed("answers.txt", "domain")
+    corpus.make(folder, wished.corpus.minutes, wished.corpus.held_out, work.seed, texts, work.processes)
+    within = max(0.05, minutes - (time.monotonic() - begun) / 60) if minutes else None
+    # To compile takes a minute or two.
+    training.fit(folder, wished, work.seed, work.device, within=within, fuses=within is None or within > 10)
+    export.write(training.trained(folder, wished), folder / "snac")
 
 
 def wait_for(path, minutes):

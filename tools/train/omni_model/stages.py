@@ -13,8 +13,10 @@ import random
 import torch
 from torch.nn import functional
 
-from . import layout
+from .data import FASTEST, SLOWEST
 from .layout import Batch
+from .losses import losses
+from .training import autocast
 
 NAMES = ["text", "stage1", "stage2", "stage3", "joint"]
 
@@ -29,55 +31,62 @@ def trained(model, stage):
     return chosen
 
 
+# How a clip is varied each time that it is heard: gaps, rows of the widest, noise, and the share of features left out.
+GAPS, WIDEST, NOISE, LEFT_OUT = 3, 14, 0.15, 0.08
+# Batches pass the layers together that need at most so many times their columns of padding: where telling the device what to
+# do takes longer than that it does it, padding is cheap.
+WASTE = {"cuda": 2.0, "cpu": 0.1}
+
+
 class Stage:
-    """settings: batch, rows of a step; ctc, the weight of the adapter's own loss."""
+    """settings: batch, rows of a step; ctc, the weight of the adapter's own loss; listens, that of the row that listens."""
 
     def __init__(self, name, model, data, settings):
         self.model, self.data, self.settings = model, data, settings
-        self.rows = settings["batch"]
-        self.half = data.device.type == "cuda"
+        self.rows, self.waste = settings["batch"], WASTE.get(data.device.type, 0.1)
         self.mixture = {"text": self._text, "stage1": self._align, "stage2": self._understand}.get(name, self._speak)
 
     def __call__(self, generator):
         # What decides on shapes is drawn here, not on the device.
         self.dice = random.Random(generator.initial_seed())
-        with torch.autocast(self.data.device.type, torch.bfloat16, enabled=self.half):
-            total, parts = 0, {}
-            for name, weight, loss in self.mixture(generator):
-                total = total + weight * loss[0]
-                parts.update({f"{name} {part}": value for part, value in loss[1].items()})
+        with autocast(self.data.device):
+            mixture = list(self.mixture(generator))
+            found = losses(self.model, [batch for _, _, batch in mixture], self.waste)
+            total = sum(weight * loss for (_, weight, _), (loss, _) in zip(mixture, found))
+            parts = {f"{name} {part}": value for (name, _, _), (_, each) in zip(mixture, found) for part, value in each.items()}
+            if self.settings.get("ctc", 0) > 0 and mixture[0][0] == "transcribed":
+                parts["spelled"] = self._spelled(mixture[0][2])
+                total = total + self.settings["ctc"] * parts["spelled"]
             return total, parts
 
-    def loss(self, batch):
-        return layout.losses(self.model, batch)
-
-    # MARK: Mixtures: names, weights and losses
+    # MARK: Mixtures: names, weights and batches. Voices and ways to ask are soon learned, pictures last: most rows are theirs.
 
     def _text(self, generator):
-        yield "read", 1, self.loss(self._read(self.rows // 2, generator))
-        yield "copied", 0.5, self.loss(self._copied(self.rows // 4, generator))
-        yield "told", 1, self.loss(self._told(self.rows // 2, generator))
+        yield "read", 1, self._read(self.rows // 2, generator)
+        yield "copied", 0.5, self._copied(self.rows // 4, generator)
+        yield "told", 1, self._told(self.rows // 2, generator)
 
     def _align(self, generator):
-        batch = self._transcribed(self.rows, generator)
-        yield "transcribed", 1, self.loss(batch)
-        if self.settings["ctc"] > 0:
-            yield "spelled", self.settings["ctc"], self._spelled(batch)
-        yield "described", 1, self.loss(self._described(self.rows // 2, generator, 0.4))
+        yield "transcribed", 1, self._transcribed(self.rows, generator)
+        yield "described", 1, self._described(self.rows // 2, generator, 0.3)
 
     def _understand(self, generator):
-        yield "heard", 1, self.loss(self._heard(self.rows, 0, 0.25, generator))
-        yield "transcribed", 0.5, self.loss(self._transcribed(self.rows // 4, generator))
-        yield "seen", 1, self.loss(self._seen(self.rows, 0, generator))
-        yield "described", 0.3, self.loss(self._described(self.rows // 4, generator, 0.3))
-        yield "read", 0.3, self.loss(self._read(self.rows // 4, generator))
+        rows = self.rows
+        yield "heard", 1, self._heard(rows * 2 // 3, 0, 0.2, generator)
+        yield "transcribed", 0.5, self._transcribed(rows // 4, generator)
+        yield "seen", 1.5, self._seen(rows, 0, generator)
+        yield "described", 1, self._described(rows * 3 // 4, generator, 0.1)
+        yield "read", 0.3, self._read(rows // 6, generator)
 
     def _speak(self, generator):
         rows = self.rows
-        yield "heard", 1, self.loss(self._heard(rows, rows // 2, 0.2, generator))
-        yield "seen", 1, self.loss(self._seen(rows, rows // 2, generator))
-        yield "read", 0.7, self.loss(self._read(rows // 2, generator, speaking=rows // 3))
-        yield "described", 0.3, self.loss(self._described(rows // 8, generator, 0.3))
+        yield "heard", 1, self._heard(rows * 2 // 3, rows // 3, 0.2, generator)
+        yield "transcribed", 0.5, self._transcribed(rows // 6, generator)
+        yield "seen", 1.5, self._seen(rows, rows * 3 // 8, generator)
+        yield "described", 1, self._described(rows // 2, generator, 0.1)
+        yield "read", 0.7, self._read(rows // 3, generator, speaking=rows // 4)
+        if self.data.sounds is not None and self.settings.get("listens", 0) > 0:
+            yield "listens", self.settings["listens"], self.data.sounds.drawn(rows // 2, generator)
 
     # MARK: Batches
 
@@ -87,16 +96,20 @@ class Stage:
         return self.data.drawn(clips, count, generator), most
 
     def _varied(self, batch, generator):
-        """The features with some noise and two gaps: clips are heard many times, and should not be known by heart."""
+        """The features with some noise, gaps in time, and a few left out throughout (SpecAugment, Park et al. 2019): clips are
+        heard many times, and should not be known by heart."""
         speech, device = batch.speech, self.data.device
         noise = torch.randn(speech.shape, generator=generator, device=device)
-        place = torch.arange(speech.shape[1], device=device)[None]
-        for _ in range(2):
-            start = torch.rand(len(speech), 1, generator=generator, device=device) * batch.speech_length[:, None]
-            width = torch.rand(len(speech), 1, generator=generator, device=device) * 10
-            speech = speech.masked_fill(((place >= start) & (place < start + width))[..., None], 0)
-        batch.speech = speech + 0.1 * noise
+        drawn = torch.rand(2, len(speech), GAPS, 1, generator=generator, device=device)
+        start, width = drawn[0] * batch.speech_length[:, None, None], drawn[1] * WIDEST
+        place = torch.arange(speech.shape[1], device=device)
+        gap = ((place >= start) & (place < start + width)).any(1)[..., None]
+        left_out = torch.rand(len(speech), 1, speech.shape[2], generator=generator, device=device) < LEFT_OUT
+        batch.speech = torch.where(gap | left_out, 0, speech) + NOISE * noise
         return batch
+
+    def _speed(self, count, generator):
+        return SLOWEST + (FASTEST - SLOWEST) * torch.rand(count, generator=generator, device=self.data.device)
 
     def _heard(self, count, speaking, transcribed, generator):
         """Questions without a picture; a part of the rows that do not speak write down what they hear."""
@@ -104,14 +117,15 @@ class Stage:
         share = transcribed * count / max(1, count - speaking)
         asr = torch.rand(count, generator=generator, device=self.data.device) < share
         asr[:speaking] = False
-        return self._varied(self.data.heard(clips, speaking, asr, most), generator)
+        return self._varied(self.data.heard(clips, speaking, asr, most, self._speed(count, generator)), generator)
 
     def _transcribed(self, count, generator):
         """Questions of any kind, written down."""
-        kinds = [buckets for buckets in (self.data.talk_clips, self.data.picture_clips) if buckets]
+        data = self.data
+        kinds = [buckets for buckets in (data.talk_clips, data.picture_clips, data.said_clips) if buckets]
         clips, most = self._clips(self.dice.choice(kinds), count, generator)
         asr = torch.ones(count, dtype=torch.bool, device=self.data.device)
-        return self._varied(self.data.heard(clips, 0, asr, most), generator)
+        return self._varied(self.data.heard(clips, 0, asr, most, self._speed(count, generator)), generator)
 
     def _seen(self, count, speaking, generator):
         """Questions about a picture, and a third as many that have nothing to do with it."""
@@ -124,7 +138,8 @@ class Stage:
         clips, pictures = torch.cat([clips, others]), torch.cat([pairs[:, 0], pictures])
         answers = torch.cat([pairs[:, 2], data.answer_of[data.intent_of[data.speech.text[others]]]])
         mixed = torch.randperm(count, generator=generator, device=data.device)
-        batch = data.seen(clips[mixed], pictures[mixed], answers[mixed], speaking, max(most, longest))
+        speed = self._speed(count, generator)
+        batch = data.seen(clips[mixed], pictures[mixed], answers[mixed], speaking, max(most, longest), speed)
         return self._varied(batch, generator)
 
     def _described(self, count, generator, share):
@@ -154,10 +169,11 @@ class Stage:
         inside = torch.arange(ids.shape[1], device=data.device)[None] < length[:, None]
         ends = (gaps * inside).cumsum(1)
         starts = ends - gaps
-        question = torch.full((len(ids), int(ends.max())), data.config.text["pad"], device=data.device)
-        rows = torch.arange(len(ids), device=data.device)[:, None].expand_as(ids)
-        question[rows[inside], starts[inside]] = ids[inside]
-        return question, ends[:, -1]
+        columns = 7 * ids.shape[1] if ids.is_cuda else int(ends.max())
+        question = torch.full((len(ids), columns + 1), data.config.text["pad"], device=data.device)
+        # What is no token goes into a column that is cut off.
+        question.scatter_(1, torch.where(inside, starts, columns), ids)
+        return question[:, :columns], ends[:, -1]
 
     def _told(self, count, generator):
         """Pictures in words, and a question about each."""
@@ -180,8 +196,7 @@ class Stage:
         norm = model.transformer["ln_f"]
         adapted = functional.rms_norm(model.whisper_adapter(batch.speech).float(), (config.n_embd,), norm.weight, norm.eps)
         logits = functional.linear(adapted, model.transformer["wte"].weight[: config.text_vocab_size])
-        loss = functional.ctc_loss(
+        return functional.ctc_loss(
             logits.float().log_softmax(-1).transpose(0, 1), batch.answer, batch.speech_length, batch.answer_length,
             blank=config.text["pad"], zero_infinity=True,
         )  # fmt: skip
-        return loss, {"loss": loss}

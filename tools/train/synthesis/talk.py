@@ -42,6 +42,14 @@ HELD_OUT_NEAR_MISSES = [
     "does it stop", "nonstop", "pit stop", "an omni", "weigh it", "waste", "stab", "stub", "staff", "steps", "sharp",
 ]  # fmt: skip
 
+# Mandarin, on which nothing is trained: the transcript detector's default commands, and what contains or resembles them.
+MANDARIN_COMMANDS = ["停", "打断一下", "换个话题"]
+MANDARIN_NEAR_MISSES = [
+    "不要停", "别停下来", "停车场在哪里", "雨停了", "我们在门口停车", "他停了一下", "请不要打断我", "他打断了老师的话", "打开电视", "打扫一下房间",
+    "我们换个地方吧", "换一件衣服", "这个话题很有意思", "他换了电话", "等一下", "听", "听一下", "挺好的", "你好", "好的", "对", "谢谢", "今天天气很好",
+    "再说一遍", "明天见",
+]  # fmt: skip
+
 WORDS = {
     "person": "my mother|my father|the teacher|a friend|our neighbour|the doctor|Anna|Peter|the driver|somebody|the boss|"
     "your sister|the children|the people next door|Thomas|Mary|my colleague|the waiter|a stranger|the whole team",

@@ -12,8 +12,9 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from codec_model import codebooks, codes, corpus, export, losses, report, settings, texts, training
+from codec_model import codebooks, codes, corpus, export, losses, settings, texts, training
 from codec_model.network import Codec
+from common import falling, words
 
 MICRO = settings.load("micro")
 
@@ -190,7 +191,22 @@ class Training(WithFolder):
         self.assertLess(card["last"]["held out"], 0.8 * before)
         self.assertGreater(card["last"]["perplexity 2"], 3)
         self.assertTrue(card["is_done"])
-        self.assertIn("<svg", (self.folder / "curves.svg").read_text())
+        self.assertTrue(list(self.folder.glob("curves.*")))
+
+    def test_fitting_begins_with_a_releases_weights(self):
+        export.write(random_codec(), self.folder / "snac")
+        trainer = training.Trainer(self.settings, 1, torch.device("cpu"))
+        trainer.begin(self.folder / "snac")
+        sound, codec = torch.from_numpy(tones(1, 3))[None] / 32768, export.read(self.folder / "snac")
+        for found, expected in zip(trainer.codec.encode(sound), codec.encode(sound)):
+            self.assertTrue(torch.equal(found, expected))
+        saved = self.run_fit(until=10, start=self.folder / "snac")
+        self.assertEqual((saved["step"], saved["begun"]), (10, 7))
+        # The discriminators are there from the start.
+        self.assertIn("verdict", saved["history"][-2])
+        other = dataclasses.replace(self.settings, network=dataclasses.replace(MICRO.network, codebook_size=16))
+        with self.assertRaisesRegex(settings.WrongSetting, "of another size"):
+            training.Trainer(other, 1, torch.device("cpu")).begin(self.folder / "snac")
 
     def test_silence_has_bounded_gradients(self):
         trainer = training.Trainer(self.settings, 1, torch.device("cpu"))
@@ -288,15 +304,28 @@ class Settings(WithFolder):
 class Measures(unittest.TestCase):
     def test_words(self):
         self.assertEqual(
-            report.words("It's 7:05, 21 red-hot stars."), "it's seven five twenty one red hot stars".split()
+            words.words("It's 7:05, 21 red-hot stars."), "it's seven five twenty one red hot stars".split()
         )
-        self.assertEqual(texts.number(342), "three hundred and forty two")
+        self.assertEqual(words.number(342), "three hundred and forty two")
 
     def test_word_errors(self):
         said = "there are two red circles".split()
-        self.assertEqual(report.word_errors(said, said), 0)
-        self.assertEqual(report.word_errors(said, "there are too circles now".split()), 3)
-        self.assertEqual(report.word_errors(said, []), 5)
+        self.assertEqual(words.word_errors(said, said), 0)
+        self.assertEqual(words.word_errors(said, "there are too circles now".split()), 3)
+        self.assertEqual(words.word_errors(said, []), 5)
+
+    def test_whether_a_loss_fell_is_told_by_tenths_of_the_steps(self):
+        history = [{"step": 1, "loss": 9.0}, {"step": 10, "loss": 4.0}, {"step": 90, "loss": 1.0}, {"step": 100, "loss": 5.0}]
+        self.assertEqual(falling.means(history, "loss"), (4.5, 5.0))
+        with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stdout(io.StringIO()) as told:
+            card = Path(folder) / "stage.json"
+            card.write_text(json.dumps({"history": history}))
+            with contextlib.redirect_stderr(told):
+                self.assertEqual(falling.main([str(card)]), 1)
+                self.assertEqual(falling.main([f"{card}:other"]), 1)
+            self.assertIn("loss did not fall", told.getvalue())
+            card.write_text(json.dumps({"history": history[:3]}))
+            self.assertEqual(falling.main([str(card)]), 0)
 
     def test_mel_filters_leave_no_band_empty(self):
         for window in (16, 64, 2048):

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import torch
 import yaml
+from common.folders import SIZES
 from omni_model import ears, export, eyes, network, settings, speech, tokenizer, training
 from omni_model.domain import collected
 from safetensors.torch import load_file
@@ -99,7 +100,7 @@ class Release(Files):
 
 class Sizes(Files):
     def wrong(self, change, expected):
-        values = yaml.safe_load((settings.SIZES / "micro.yaml").read_text())
+        values = yaml.safe_load((SIZES / "micro.yaml").read_text())
         change(values)
         path = self.folder / "size.yaml"
         path.write_text(yaml.dump(values))
@@ -107,7 +108,7 @@ class Sizes(Files):
             settings.load(str(path))
 
     def test_every_size_is_sound(self):
-        for path in settings.SIZES.glob("*.yaml"):
+        for path in SIZES.glob("*.yaml"):
             settings.load(path.stem)
 
     def test_mistakes_are_told(self):

@@ -6,7 +6,8 @@ from pathlib import Path
 import torch
 from mini_omni2 import tasks
 from mini_omni2.language import Config
-from omni_model import evaluation, layout, network
+from omni_model import decoding, evaluation, layout, network
+from omni_model.losses import losses
 from omni_model.layout import Batch
 
 GOLDENS = Path(__file__).resolve().parents[3] / "Tests" / "Goldens" / "mini-omni2" / "checkpoint" / "mini-omni2"
@@ -91,7 +92,7 @@ class Inputs(unittest.TestCase):
         one = batch("answer", speech=True)
         both = evaluation.twice(one)
         both.last_audio = torch.tensor([CONFIG.audio["answer"]] * 2 + [CONFIG.audio["pad"]] * 2)
-        text, audio = layout.greedy(self.model, both, 12, writers=True)
+        text, audio = decoding.greedy(self.model, both, 12, writers=True)
         for row, frames in enumerate(FRAMES):
             features = tasks.speech_features(self.model.whisper_adapter(one.speech[row, :frames]))
             ids = [tasks.spoken(CONFIG, frames, last, "answer") for last in ("answer", "pad")]
@@ -124,10 +125,10 @@ class Delay(unittest.TestCase):
         model = network.Model(CONFIG, seed=2)
         both = batch("answer", speech=True)
         both.codes, both.frames = torch.randint(9, (2, 5, 7)), torch.tensor([5, 3])
-        loss, _ = layout.losses(model, both)
+        loss, _ = losses(model, [both])[0]
         both.speech = torch.nn.functional.pad(both.speech, (0, 0, 0, 9), value=7.0)
         both.codes = torch.nn.functional.pad(both.codes, (0, 0, 0, 3))
-        torch.testing.assert_close(layout.losses(model, both)[0], loss)
+        torch.testing.assert_close(losses(model, [both])[0][0], loss)
 
 
 if __name__ == "__main__":

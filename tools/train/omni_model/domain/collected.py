@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from synthesis.talk import sentence
+
 from . import asking, scenes, talk
 
 
@@ -38,6 +40,10 @@ def collected(settings, seed):
     for topic in [*topics, talk.repeated(settings["sentences"], settings["held_out_sentences"], seed)]:
         for intent in topic:
             domain.add(intent.topic, intent.key, intent.answer, intent.asked, intent.held_out)
+    # What is only written down, so that hearing is more than to know all that may be said.
+    rng = random.Random(f"{seed} dictated")
+    for text in dict.fromkeys(sentence(rng) for _ in range(settings.get("dictated", 0))):
+        domain.add("dictated", text, None, [text], ())
     for kind, about in asking.intents():
         known, unknown = asking.asked(kind, about)
         if asking.is_held_out(about):

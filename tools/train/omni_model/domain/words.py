@@ -1,28 +1,15 @@
-"""Numbers, times and plurals as they are spoken."""
+"""Times and plurals as they are spoken."""
 
-SMALL = (
-    "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen"
-    " eighteen nineteen"
-).split()
-TENS = "twenty thirty forty fifty sixty seventy eighty ninety".split()
+from common.words import number
+
 QUARTERS = ["{} o'clock", "quarter past {}", "half past {}", "quarter to {}"]
-
-
-def number(value):
-    """0 to 100 in words."""
-    if value < 20:
-        return SMALL[value]
-    if value == 100:
-        return "one hundred"
-    tens = TENS[value // 10 - 2]
-    return tens if value % 10 == 0 else f"{tens} {SMALL[value % 10]}"
 
 
 def time(quarters):
     """The time so many quarters of an hour after twelve."""
     hour, quarter = divmod(quarters % 48, 4)
     named = hour + (quarter == 3)
-    return QUARTERS[quarter].format(SMALL[(named - 1) % 12 + 1])
+    return QUARTERS[quarter].format(number((named - 1) % 12 + 1))
 
 
 def plural(noun):

@@ -1,0 +1,98 @@
+"""What a step of training costs: batches of several kinds go through the layers together, and each keeps its own loss.
+
+On a device that is fast, a step takes as long as it takes to tell it what to do, and that is told once for all batches.
+"""
+
+from dataclasses import dataclass, field
+
+import torch
+from torch.nn import functional
+
+from . import layout, listening
+from .network import LAYERS, states
+
+IGNORED = layout.IGNORED
+# What the row that listens should say of a command counts so many times: there is little of it.
+INTERRUPTS = 3.0
+
+
+@dataclass
+class Laid:
+    """A batch as the layers read it [rows, columns, n_embd], and what is asked of which columns: by head, columns
+    [rows, count] and what is wanted there [rows, count, ...]. Rows that a head asks nothing of stand last."""
+
+    x: torch.Tensor
+    asked: dict = field(default_factory=dict)
+
+
+def laid(model, batch):
+    if isinstance(batch, listening.Windows):
+        columns = torch.arange(1, batch.wanted.shape[1] + 1, device=batch.wanted.device)
+        asked = {"state": (columns.expand(len(batch.wanted), -1), batch.wanted)}
+        return Laid(listening.embedded(model, batch.codes), asked)
+    fed, wanted = layout.written(model.config, batch)
+    tokens = sounds = None
+    if batch.codes is not None:
+        tokens, sounds = layout.delayed(model.config, batch.codes, batch.frames, batch.steps)
+    x, length = layout.embedded(model, batch, fed, tokens)
+    columns, words = layout.places(length, batch.steps), batch.answer.shape[1] + 1
+    found = Laid(x, {"text": (columns[:, :words], wanted[:, :words])})
+    if sounds is not None:
+        found.asked["audio"] = (columns[: batch.speaking], sounds.transpose(1, 2))
+    return found
+
+
+def together(model, inputs, waste):
+    """States of each of the inputs [rows, columns, n_embd]. Those pass the layers together whose columns need at most
+    `waste` times their number of padding."""
+    groups = []
+    for number in sorted(range(len(inputs)), key=lambda number: -inputs[number].shape[1]):
+        longest = groups[-1][0] if groups else 0
+        columns = inputs[number].shape[1]
+        if longest > (1 + waste) * columns or not groups:
+            groups.append((columns, []))
+        groups[-1][1].append(number)
+    found = [None] * len(inputs)
+    for longest, members in groups:
+        rows = [len(inputs[number]) for number in members]
+        parts = [functional.pad(inputs[number], (0, 0, 0, longest - inputs[number].shape[1])) for number in members]
+        passed = model.hidden(torch.cat(parts) if len(parts) > 1 else parts[0])
+        for number, part in zip(members, passed.split(rows)):
+            found[number] = part
+    return found
+
+
+def _costs(model, head, picked, wanted):
+    """Cross-entropy of each state [count, n_embd] at a head, 0 where nothing is wanted: as `wanted` [count, ...]."""
+    config, table = model.config, model.transformer["wte"].weight
+    if head == "text":
+        logits = functional.linear(picked, table[: config.text_vocab_size])
+    elif head == "audio":
+        logits = functional.linear(picked, table[config.text_vocab_size :]).unflatten(-1, (LAYERS, -1)).flatten(0, 1)
+    else:
+        first = states(config)["irq"]
+        logits = functional.linear(picked, table[first : first + 2])
+    costs = functional.cross_entropy(logits.float(), wanted.flatten(), ignore_index=IGNORED, reduction="none")
+    return costs.view_as(wanted)
+
+
+def losses(model, batches, waste=0.0):
+    """Of each batch its loss and the parts that are logged. Text, and each audio layer of those that speak, count by their
+    mean; a batch's loss is the sum over the eight heads."""
+    all_laid = [laid(model, batch) for batch in batches]
+    passed = together(model, [one.x for one in all_laid], waste)
+    found = [{} for _ in batches]
+    for head in ("text", "audio", "state"):
+        asked = [(number, *one.asked[head]) for number, one in enumerate(all_laid) if head in one.asked]
+        if not asked:
+            continue
+        picked = [layout.picked(passed[number][: len(columns)], columns).flatten(0, 1) for number, columns, _ in asked]
+        wanted = [each.flatten(0, 1) for _, _, each in asked]
+        costs = _costs(model, head, torch.cat(picked), torch.cat(wanted))
+        for (number, _, _), one, cost in zip(asked, wanted, costs.split([len(each) for each in wanted])):
+            weights = (one != IGNORED).float()
+            if head == "state":
+                weights = weights + (INTERRUPTS - 1) * (one == listening.INTERRUPTS)
+            found[number][head] = (cost * weights).sum() / weights.sum().clamp_min(1)
+    sums = [sum(LAYERS * value if head == "audio" else value for head, value in parts.items()) for parts in found]
+    return list(zip(sums, found))

@@ -1,0 +1,155 @@
+"""A step's batches at once against each by itself, and the row that listens against the reference."""
+
+import math
+import unittest
+
+import numpy as np
+import torch
+from omni_model import listening, network
+from omni_model.losses import losses, together
+
+from .test_omni_layout import CONFIG, batch
+
+
+def windows(count=3, frames=48):
+    generator = torch.Generator().manual_seed(4)
+    codes = torch.randint(CONFIG.audio["eoa"], (count, frames, 7), generator=generator)
+    wanted = torch.randint(2, (count, frames), generator=generator)
+    wanted[:, :5] = listening.IGNORED
+    return listening.Windows(codes, wanted)
+
+
+def step():
+    """One of each kind, some of whose rows speak."""
+    spoken = batch("answer", speech=True)
+    spoken.codes, spoken.frames = torch.randint(9, (1, 5, 7)), torch.tensor([5])
+    seen = batch("answer", speech=True, image=True)
+    seen.codes, seen.frames = torch.randint(9, (2, 8, 7)), torch.tensor([8, 3])
+    return [spoken, seen, batch("pad", question=True), windows()]
+
+
+def gradients(model, loss):
+    model.zero_grad()
+    loss.backward()
+    return {name: value.grad.clone() for name, value in model.named_parameters() if value.grad is not None}
+
+
+class AtOnce(unittest.TestCase):
+    def setUp(self):
+        self.model = network.Model(CONFIG, seed=2)
+        torch.nn.init.normal_(self.model.lm_head.weight)
+
+    def test_losses_and_gradients_are_those_of_separate_passes(self):
+        batches = step()
+        weights = [1, 1.5, 0.7, 2]
+        alone = [losses(self.model, [one])[0] for one in batches]
+        expected = gradients(self.model, sum(weight * loss for weight, (loss, _) in zip(weights, alone)))
+        for waste in (0, 1, 100):
+            found = losses(self.model, batches, waste)
+            for (loss, parts), (own, own_parts) in zip(found, alone):
+                torch.testing.assert_close(loss, own)
+                self.assertEqual(parts.keys(), own_parts.keys())
+            at_once = gradients(self.model, sum(weight * loss for weight, (loss, _) in zip(weights, found)))
+            self.assertEqual(at_once.keys(), expected.keys())
+            for name, value in at_once.items():
+                torch.testing.assert_close(value, expected[name], rtol=1e-4, atol=1e-5, msg=name)
+
+    def test_what_is_padded_little_passes_together(self):
+        passes = []
+        hidden = self.model.hidden
+        self.model.hidden = lambda x: passes.append(tuple(x.shape[:2])) or hidden(x)
+        inputs = [torch.randn(rows, columns, CONFIG.n_embd) for rows, columns in ((2, 10), (3, 40), (1, 36), (5, 19))]
+        for waste, expected in ((0, 4), (0.2, 3), (1, 2), (9, 1)):
+            passes.clear()
+            found = together(self.model, inputs, waste)
+            self.assertEqual(len(passes), expected)
+            self.assertEqual(sum(rows for rows, _ in passes), 11)
+            for x, states in zip(inputs, found):
+                torch.testing.assert_close(states[:, : x.shape[1]], hidden(x))
+
+
+class Listens(unittest.TestCase):
+    def setUp(self):
+        self.model = network.Model(CONFIG, seed=2)
+        torch.nn.init.normal_(self.model.lm_head.weight)
+
+    def reference(self, codes):
+        """The probability of an interruption after each frame of a row, column by column as the reference reads them."""
+        ids = network.states(CONFIG)
+        columns = [[CONFIG.shifted(CONFIG.audio["pad"], layer) for layer in range(7)] + [ids["n-irq"]]]
+        columns += [[CONFIG.shifted(code, layer) for layer, code in enumerate(frame)] + [CONFIG.text["pad"]] for frame in codes]
+        past, found = None, []
+        for column in columns:
+            state, past = self.model(self.model.embed(torch.tensor(column)[:, None])[None], past)
+            logits = self.model.heads(state[0])[0]
+            found.append(float(logits[[ids["irq"], ids["n-irq"]]].softmax(0)[0]))
+        return found[1:]
+
+    @torch.no_grad()
+    def test_a_frame_is_judged_as_the_reference_judges_it(self):
+        codes = windows(1, 100).codes
+        found = listening.probabilities(self.model, codes)[0]
+        expected = self.reference(codes[0, :48].tolist())
+        expected += self.reference(codes[0, 24:72].tolist())[24:] + self.reference(codes[0, 48:96].tolist())[24:]
+        expected += self.reference(codes[0, 72:].tolist())[24:]
+        torch.testing.assert_close(found, torch.tensor(expected), rtol=1e-4, atol=1e-6)
+
+    def test_labels_follow_the_ends_of_commands(self):
+        found = listening.labels([1.0], 30)
+        for end, label in zip(listening.ends(30), found):
+            after = end - 1.0
+            expected = listening.GOES_ON
+            if 0.12 <= after <= 0.5:
+                expected = listening.INTERRUPTS
+            elif -0.08 <= after < 0.12:
+                expected = listening.IGNORED
+            self.assertEqual(label, expected, after)
+        self.assertEqual((found == listening.INTERRUPTS).sum(), 4)
+
+    def test_windows_ask_nothing_of_frames_that_have_too_few_before_them(self):
+        codes = torch.arange(90)[None, :, None].expand(4, -1, 7)
+        sounds = listening.Sounds(codes, torch.full((4, 90), listening.GOES_ON))
+        drawn = sounds.drawn(64, torch.Generator().manual_seed(1))
+        begins = drawn.codes[:, 0, 0]
+        self.assertTrue((begins == 0).any() and (begins > 0).any() and begins.max() <= 42)
+        asked = drawn.wanted != listening.IGNORED
+        self.assertTrue(asked[begins == 0].all())
+        self.assertFalse(asked[begins > 0, :24].any())
+        self.assertTrue(asked[:, 24:].all())
+        self.assertTrue((drawn.codes[:, :, 0] == begins[:, None] + torch.arange(48)).all())
+
+    def test_what_is_heard_is_counted(self):
+        wanted = torch.from_numpy(np.stack([listening.labels(ends, 80) for ends in ([2.0, 4.5], [])]))
+        scores = torch.zeros(2, 80)
+        first, second = (math.ceil((end + 0.12) * 24000 / 2048) for end in (2.0, 4.5))
+        scores[0, first], scores[0, first + 1], scores[1, 7], scores[1, 9], scores[1, 40] = 0.9, 0.9, 0.9, 0.9, 0.6
+        self.assertEqual(listening.counted(scores, wanted, 0.5), (1, 2, 2))
+        self.assertEqual(listening.counted(scores, wanted, 0.7), (1, 2, 1))
+        scores[0, second] = 0.8
+        self.assertEqual(listening.counted(scores, wanted, 0.7), (2, 2, 1))
+        self.assertGreater(listening.threshold_for(scores, wanted, hours=1), 0.6)
+
+    def test_the_area_is_that_of_all_pairs(self):
+        scores = torch.rand(3, 20, generator=torch.Generator().manual_seed(3))
+        wanted = windows(3, 20).wanted
+        right, wrong = scores[wanted == 0], scores[wanted == 1]
+        expected = float((right[:, None] > wrong[None]).float().mean())
+        self.assertAlmostEqual(listening.area(scores, wanted), expected, places=5)
+
+    def test_it_learns(self):
+        made = windows(2)
+        # A command is that the first code is small.
+        made.wanted = (made.codes[:, :, 0] >= 5).long()
+        optimizer = torch.optim.Adam(self.model.parameters(), 0.003)
+        costs = []
+        for _ in range(40):
+            (loss, _), = losses(self.model, [made])
+            costs.append(loss.item())
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+        self.assertLess(costs[-1], costs[0] / 2)
+
+
+if __name__ == "__main__":
+    unittest.main()

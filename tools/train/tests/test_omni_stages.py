@@ -1,0 +1,159 @@
+"""The stages on a domain of the tests' own size, whose speech, looks and codes are made up."""
+
+import contextlib
+import copy
+import io
+import json
+import tempfile
+import unittest
+from pathlib import Path
+
+import torch
+from common.settings import WrongSetting, document
+from omni_model import __main__ as command
+from omni_model import comparison, export, interrupting, learning, listening, network, pipeline, settings, stages, training
+
+
+def small():
+    found = copy.deepcopy(settings.load("micro"))
+    found["domain"].update(sentences=4, held_out_sentences=4, dictated=4, pictures=60, test_pictures=20)
+    for stage in found["stages"].values():
+        stage.update(steps=3, batch=8)
+    return found
+
+
+def clips(domain, config, held_out, count, generator):
+    """As `speech` leaves them: of each topic's intents some, in features that are noise."""
+    chosen = [number for number, is_held_out in enumerate(domain.held_out) if is_held_out == held_out]
+    texts = torch.tensor(chosen)[torch.randint(len(chosen), (count,), generator=generator)]
+    rows = torch.randint(20, 60, (count,), generator=generator)
+    features = torch.randn(int(rows.sum()), config.whisper_adapter_dim, generator=generator).half()
+    return {"features": features, "rows": rows, "texts": texts, "voices": ["none"] * count}
+
+
+def made(folder):
+    """A work folder in which the stages can begin."""
+    work = pipeline.Work(folder, small(), 1, torch.device("cpu"), 1)
+    generator = torch.Generator().manual_seed(1)
+    pipeline.make_domain(work)
+    domain, config = work.domain(), work.config
+    training.save(clips(domain, config, False, 80, generator), folder / "speech-000.pt")
+    training.save(clips(domain, config, True, 24, generator), folder / "test-phrasings-000.pt")
+    for name in ("", "-test"):
+        count = len(work.load(f"scenes{name}.pt", "domain")["grounds"])
+        looks = torch.randn(count, 50, config.vision_adapter_dim, generator=generator)
+        training.save(looks.half(), folder / f"looks{name}.pt")
+    codes = torch.randint(config.audio["eoa"], (len(domain.answers), 6, 7), generator=generator, dtype=torch.int16)
+    training.save({"codes": codes, "frames": torch.full((len(codes),), 5)}, folder / "codes.pt")
+    for name in ("listener", "listener-test"):
+        codes = torch.randint(config.audio["eoa"], (20, 93, 7), generator=generator, dtype=torch.int16)
+        wanted = torch.from_numpy(listening.labels([2.0], 93)).expand(20, -1).clone()
+        training.save({"codes": codes, "wanted": wanted}, folder / f"{name}.pt")
+    return work
+
+
+class Stages(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.enterClassContext(contextlib.redirect_stdout(io.StringIO()))
+        cls.folder = Path(cls.enterClassContext(tempfile.TemporaryDirectory()))
+        cls.work = made(cls.folder)
+        learning.train(cls.work, "text")
+        cls.data = learning.load_data(cls.work)
+        cls.data.sounds = interrupting.load(cls.work)[0]
+
+    def stage(self, name, waste):
+        model = network.Model(self.work.config, 1)
+        stages.trained(model, name)
+        stage = stages.Stage(name, model, self.data, self.work.settings["stages"][name])
+        stage.waste = waste
+        return model, stage
+
+    def test_what_takes_one_pass_learns_what_separate_passes_learn(self):
+        for name in stages.NAMES:
+            found = []
+            for waste in (0, 100):
+                model, stage = self.stage(name, waste)
+                passes, hidden = [], model.hidden
+                model.hidden = lambda x, passes=passes, hidden=hidden: passes.append(x.shape) or hidden(x)
+                loss, parts = stage(torch.Generator().manual_seed(3))
+                loss.backward()
+                gradients = [value.grad for value in model.parameters() if value.grad is not None]
+                found.append((passes, float(loss.detach()), torch.cat([value.flatten() for value in gradients])))
+            (apart, loss, gradient), (at_once, same_loss, same_gradient) = found
+            self.assertEqual(len(at_once), 1, name)
+            self.assertGreater(len(apart), 1, name)
+            # The one in half precision as the other.
+            self.assertAlmostEqual(loss / same_loss, 1, places=2)
+            self.assertGreater(torch.cosine_similarity(gradient, same_gradient, dim=0), 0.99, name)
+
+    def test_the_last_stage_learns_to_listen_and_is_exported_with_it(self):
+        for name in ("stage1", "stage2", "stage3"):
+            learning.train(self.work, name, measures=False)
+        history = json.loads(self.work.load("stage3.pt", "stage3")["history"])
+        self.assertIn("listens state", history[0])
+        said = learning.listener(self.work, "stage3")
+        self.assertEqual((said["format"], said["average"], said["frames"]), ("antiphon-listener-1", 2, 24))
+        self.assertTrue(0.01 <= said["threshold"] <= 1)
+        self.assertIsNone(learning.listener(self.work, "stage2"))
+        figures = learning.measured(self.work, learning.load_model(self.work, "stage3"), "stage3", 8)
+        self.assertTrue({"phrasings: all", "listener: commands heard", "listener: false alarms an hour"} <= figures.keys())
+
+    def test_stages_are_compared_at_equal_time(self):
+        comparison.compare(self.work, 0.02, 6)
+        folder = self.folder / "compare-0.02"
+        lines = (folder / "comparison.md").read_text().splitlines()
+        self.assertIn("| three stages | one joint stage | stage 3 without stage 1 |", lines[0])
+        self.assertTrue(any(line.startswith("| phrasings: all |") for line in lines))
+        card = json.loads((folder / "comparison.json").read_text())
+        self.assertEqual(set(card["steps"]), set(comparison.ARMS))
+        for stage in ("stage1", "stage2", "stage3", "joint", "stage2-without-stage1", "stage3-without-stage1"):
+            self.assertTrue((folder / f"{stage}.pt").exists(), stage)
+
+    def test_a_stage_begins_with_weights_that_are_given(self):
+        model = network.Model(self.work.config, seed=7)
+        export.language(self.folder / "lit_model.pth", model)
+        read = network.Model(self.work.config, seed=8)
+        learning.load_weights(read, self.folder / "lit_model.pth")
+        torch.testing.assert_close(read.lm_head.weight, model.lm_head.weight, rtol=0.01, atol=0.01)
+        with self.assertRaisesRegex(pipeline.NotReady, "tokenizer.json: no weights of this size"):
+            learning.load_weights(read, self.folder / "tokenizer.json")
+
+
+class Shares(unittest.TestCase):
+    def test_intervals_are_wilsons_where_items_are_right_or_wrong(self):
+        low, high = comparison.interval([(0, 1)] * 10)
+        self.assertEqual(low, 0)
+        self.assertAlmostEqual(high, 0.2775, places=3)
+        low, high = comparison.interval([(1, 1)] * 80 + [(0, 1)] * 20)
+        self.assertAlmostEqual(low, 0.711, places=3)
+        self.assertAlmostEqual(high, 0.867, places=3)
+
+    def test_intervals_of_counts_hold_the_mean(self):
+        items = [(wrong % 3, 5) for wrong in range(60)]
+        low, high = comparison.interval(items)
+        self.assertTrue(0.1 < low < 0.2 < high < 0.3)
+
+    def test_hours_are_shared_by_the_steps_there_are(self):
+        steps = ["domain", "speech", "codec", "eyes", "text", "stage1", "stage2", "answers", "listener", "stage3", "export"]
+        minutes = {step: float(each) for step, each in command.shared(10, steps).items()}
+        self.assertNotIn("domain", minutes)
+        self.assertTrue(500 < sum(minutes.values()) < 600)
+        without = {step: float(each) for step, each in command.shared(10, ["text", "joint"]).items()}
+        self.assertGreater(without["joint"], minutes["stage3"])
+
+    def test_what_processors_take_stands_in_place_of_the_rest(self):
+        there, _ = document("nano", "cpu")
+        elsewhere, _ = document("nano", "cuda")
+        self.assertLess(there["stages"]["stage3"]["batch"], elsewhere["stages"]["stage3"]["batch"])
+        self.assertEqual(there["stages"]["stage3"]["steps"], elsewhere["stages"]["stage3"]["steps"])
+        settings.load("nano", "cpu")
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / "size.yaml"
+            path.write_text("eyes: { batch: 3 }\ncpu: { eyes: { badge: 3 } }\n")
+            with self.assertRaisesRegex(WrongSetting, r"cpu\.eyes\.badge: not a setting"):
+                document(str(path), "cpu")
+
+
+if __name__ == "__main__":
+    unittest.main()
