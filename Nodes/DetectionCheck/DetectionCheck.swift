@@ -149,8 +149,8 @@ public struct DetectionCheckNode: Node {
     var openings = CommandOpenings.tokens(detection.label, language: parameters.language, tokenizer)
     if !parameters.commands.contains(detection.label) { openings.formUnion(anyOpening) }
     let likelihood = try decoder.likelihood(
-      of: openings, openingTextOf: encoder.encode(frames, checkCancelled: checkCancelled), language: parameters.language,
-      checkCancelled: checkCancelled)
+      of: openings, openingTextOf: encoder.encode(frames, checkCancelled: checkCancelled),
+      language: parameters.language, checkCancelled: checkCancelled)
     return Double(likelihood) >= parameters.threshold
   }
 }
