@@ -125,6 +125,7 @@ let package = Package(
         "AudioTokenHead",
         "ChatPrompt",
         "ConversationRecorder",
+        "DetectionCheck",
         "KeywordDetector",
         "LLMStep",
         "ListenerDetector",
@@ -157,6 +158,7 @@ let package = Package(
     node("AudioTokenHead", ["ModelKit", "Tensors"]),
     node("ChatPrompt", ["ModelKit"]),
     node("ConversationRecorder", ["Sound"]),
+    node("DetectionCheck", ["ModelKit", "Tensors"]),
     node("EchoCanceller", [.target(name: "CSpeexDSP", condition: .when(traits: ["EchoCancelling"]))]),
     node("FliteSpeech", [.target(name: "CFlite", condition: .when(traits: ["Flite"]))]),
     node(
@@ -235,8 +237,8 @@ let package = Package(
     .testTarget(
       name: "DetectorTests",
       dependencies: [
-        "Dataflow", "DataflowRuntime", "DataflowTesting", "GraphFile", "ListenerDetector", "Messages", "ModelKit",
-        "Parity", "SpeechDetector", "Tensors", "TranscriptDetector",
+        "Dataflow", "DataflowRuntime", "DataflowTesting", "DetectionCheck", "GraphFile", "ListenerDetector", "Messages",
+        "ModelKit", "Parity", "SpeechDetector", "Tensors", "TranscriptDetector",
         .target(name: "FliteSpeech", condition: .when(traits: ["Flite"])),
       ],
       swiftSettings: strict),

@@ -4,6 +4,7 @@ internal import AudioTokenHead
 internal import ChatPrompt
 internal import ConversationRecorder
 public import Dataflow
+internal import DetectionCheck
 internal import KeywordDetector
 internal import LLMStep
 internal import ListenerDetector
@@ -45,6 +46,7 @@ public enum Catalog {
     AudioTokenHeadNode.self,
     ChatPromptNode.self,
     ConversationRecorderNode.self,
+    DetectionCheckNode.self,
     KeywordDetectorNode.self,
     LLMStepNode.self,
     ListenerDetectorNode.self,

@@ -32,6 +32,9 @@ public struct AlignedSound: Sendable {
   /// Whether anything has been written.
   public var hasBegun: Bool { written > 0 }
 
+  /// The position behind the last sample that has been written.
+  public var end: Int { held.upperBound }
+
   /// The position of a moment of session time, in nanoseconds; the nearest sample's.
   public func position(of time: Int64) -> Int {
     var (seconds, rest) = time.quotientAndRemainder(dividingBy: 1_000_000_000)

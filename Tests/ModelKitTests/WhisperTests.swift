@@ -106,6 +106,29 @@ import Testing
     }
   }
 
+  @Test(.needs("whisper-tiny.en")) func whatATextBeginsWithIsLikelierThanWhatItDoesNot() throws {
+    let (encoder, decoder) = (try Self.encoder(of: "whisper-tiny.en"), try Self.decoder(of: "whisper-tiny.en"))
+    let entry = try #require(try Self.golden().transcripts.first { $0.model == "whisper-tiny.en" })
+    let samples = try #require(Fixtures.samples(entry.clip))
+    let features = try encoder.encode(LogMel().features(samples))
+    let first = try #require(try decoder.transcribe(features).tokens.first)
+    func likelihood(_ tokens: Set<Int32>) throws -> Float {
+      try decoder.likelihood(of: tokens, openingTextOf: features)
+    }
+    #expect(try likelihood([first]) == 0)
+    let others = (0..<200).map { Int32($0) }.filter { $0 != first }
+    let single = try others.map { try likelihood([$0]) }
+    #expect(single.allSatisfy { $0 < 0 })
+    // Probabilities add up, in whatever order.
+    let sum = try likelihood(Set(others))
+    #expect(abs(expf(sum) - single.map { expf($0) }.reduce(0, +)) < 1e-4)
+    #expect(try likelihood([]) == -.infinity)
+    #expect(try likelihood([-1, 1 << 20]) == -.infinity, "there are no such tokens")
+    #expect(throws: ModelInputError.self) {
+      try decoder.likelihood(of: [first], openingTextOf: features, language: "de")
+    }
+  }
+
   @Test(.needs("whisper-tiny.en")) func silenceIsNotSpeech() throws {
     let (encoder, decoder) = (try Self.encoder(of: "whisper-tiny.en"), try Self.decoder(of: "whisper-tiny.en"))
     let mel = LogMel().features([Float](repeating: 0, count: 32_000))

@@ -9,8 +9,9 @@ struct DetectCommand: AsyncParsableCommand {
     commandName: "detect",
     abstract: "Recall, false alarms and latency of a detector, over recordings of 'tools/bench detect-sounds'.",
     discussion: """
-      Any kind of node with the ports of a detector will do. It is run as fast as it goes; latencies are counted in sound: \
-      how much of it the detector had got when it said so.
+      Any kind of node with the ports of a detector will do, and any that checks what a detector finds. They are run as \
+      fast as they go; latencies are the sound that they had got when they said so, and the processor time that it took \
+      them then.
       """)
 
   @Argument(help: "The folder of recordings, with its manifest.json.")
@@ -19,6 +20,10 @@ struct DetectCommand: AsyncParsableCommand {
   var kind = "keyword-detector"
   @Option(name: .customLong("set"), help: "PARAMETER=VALUE of the detector; may be given several times.")
   var settings: [String] = []
+  @Option(help: "The kind of a node that checks the detections, such as detection-check.")
+  var check: String?
+  @Option(name: .customLong("check-set"), help: "PARAMETER=VALUE of the node that checks; may be given several times.")
+  var checkSettings: [String] = []
   @Option(
     name: .customLong("own-set"),
     help: "The same of the keyword detector that hears what the assistant plays (default: threshold=0.5).")
@@ -35,17 +40,21 @@ struct DetectCommand: AsyncParsableCommand {
   func validate() throws {
     guard (1...10_000).contains(chunk) else { throw ValidationError("--chunk must be from 1 to 10000") }
     guard hours > 0 else { throw ValidationError("--hours must be more than 0") }
+    guard check != nil || checkSettings.isEmpty else { throw ValidationError("--check-set needs --check") }
   }
 
   func run() async throws {
     let set = try SoundSet.load(sounds)
     let recordings = try limited(set)
-    let drive = DetectorDrive(kind: kind, settings: settings, chunk: chunk * DetectorDrive.rate / 1_000)
+    let drive = DetectorDrive(
+      kind: kind, settings: settings, check: check, checkSettings: checkSettings,
+      chunk: chunk * DetectorDrive.rate / 1_000)
     let machine = Machine.current()
     var outcomes = try await drive.run(recordings.map { recording in { try set.samples(recording.file, in: sounds) } })
     try await markOwnWords(in: &outcomes, of: recordings, set)
     var result = DetectResult(
-      machine: machine, about: set.about, detector: ([kind] + settings).joined(separator: " "),
+      machine: machine, about: set.about,
+      detector: ([kind] + settings + (check.map { ["and", $0] + checkSettings } ?? [])).joined(separator: " "),
       known: set.commands, words: set.commandWords)
     for (recording, outcome) in zip(recordings, outcomes) { result.add(recording, outcome, faults) }
     json ? try print(result.json()) : print(result.description)
@@ -96,9 +105,11 @@ struct DetectResult: Codable {
   /// By whether they hold a word of a command.
   var near = [Group(name: "with a command's word in it"), Group(name: "that sound like a command")]
   var talk: [Group] = []
-  /// Milliseconds from a command's end and from its start to the sound that the detector had got when it said so.
+  /// Milliseconds from a command's end and from its start to when it is told: to the last sound that it took, and the
+  /// processor time behind that, which is told apart as well.
   var fromEnd = Samples()
   var fromStart = Samples()
+  var computing = Samples()
   /// Seconds of sound and of processor time.
   var duration = 0.0
   var cost = 0.0
@@ -145,8 +156,9 @@ struct DetectResult: Codable {
         group.found += 1
         if recording.kind == .near { near[resembles].found += 1 }
         if recording.kind == .commands {
-          fromEnd.add((first.heard - utterance.end) * 1e3)
-          fromStart.add((first.heard - utterance.start) * 1e3)
+          fromEnd.add((first.heard + first.computing - utterance.end) * 1e3)
+          fromStart.add((first.heard + first.computing - utterance.start) * 1e3)
+          computing.add(first.computing * 1e3)
           let label = first.detection.label
           if first.detection.kind == .command, label != utterance.text, known.contains(label) { group.mistaken += 1 }
         }
@@ -202,7 +214,8 @@ struct DetectResult: Codable {
 
       \(alarms.description)
 
-      ms of sound from a command's end: \(latency(fromEnd)); from its start: \(latency(fromStart))
+      ms from a command's end: \(latency(fromEnd)); from its start: \(latency(fromStart))
+      of these, processor time behind the last sound: \(latency(computing))
       processor time: \(String(format: "%.2f", 100 * cost / max(duration, 1e-9))) % of one core for sound as it comes \
       (\(String(format: "%.1f", duration / 3_600)) hours of it)
       """ + faults.map { "\n" + $0 }.joined()

@@ -122,6 +122,32 @@ public final class WhisperDecoder {
     return result
   }
 
+  /// How likely the text of a window is to begin with one of some tokens, beside what it is likeliest to begin with.
+  ///
+  /// - Parameters:
+  ///   - tokens: those of the text's first word; what the model does not know, or never writes, adds nothing.
+  ///   - features: of one window, as in ``transcribe(_:language:atMost:checkCancelled:onText:)``.
+  /// - Returns: the natural logarithm of the quotient of the probabilities: minus infinity for no tokens, about 0 where
+  ///   one of them is the likeliest.
+  /// - Throws: ``ModelInputError``, or what `checkCancelled` throws.
+  public func likelihood(
+    of tokens: Set<Int32>, openingTextOf features: Matrix, language: String = "en",
+    checkCancelled: CancellationCheck = {}
+  ) throws -> Float {
+    let prompt = try prompt(language: language)
+    try listen(to: features, checkCancelled)
+    past.truncate(to: 0)
+    try checkCancelled()
+    try forward(prompt)
+    computeLogits(row: prompt.count - 1)
+    let highest = logits.start[Int(mostLikely(isFirst: true))]
+    var sum: Float = 0
+    for token in tokens.sorted().map(Int.init) where (0..<shape.vocabularySize).contains(token) {
+      if isAllowed(token, isFirst: true) { sum += expf(logits.start[token] - highest) }
+    }
+    return logf(sum)
+  }
+
   private func prompt(language: String) throws(ModelInputError) -> [Int32] {
     let tokens = model.tokens
     guard model.languages.contains(language) else {
