@@ -123,7 +123,8 @@
       #expect(course.answers.last?.heard == "The capital of France is Paris.")
     }
 
-    /// With random weights, at a threshold that the very first frame reaches: what is tested is the graph.
+    /// With random weights, at a threshold that the very first frame reaches, and a check that lets all pass: what is
+    /// tested is the graph.
     @Test(.timeLimit(.minutes(5))) func theModelsOwnListenerTakesTheDetectorsPlace() async throws {
       let (files, path) = (FileManager.default, NSTemporaryDirectory() + "listening-\(UUID().uuidString)")
       try files.createDirectory(atPath: path, withIntermediateDirectories: true)
@@ -139,7 +140,7 @@
         """
       try Data(listener.utf8).write(to: URL(fileURLWithPath: "\(path)/listener.json"))
       let (course, run, _) = try await Self.talk(
-        [(1.5, Self.france.text, "slt")], seconds: 8, settings: ["interrupt-detector.model=\(path)"],
+        [(1.5, Self.france.text, "slt")], seconds: 8, settings: ["interrupt-detector.model=\(path)", "detection-check.threshold=-60"],
         swaps: ["interrupt-detector=listener-detector"])
       #expect(course.commands.map(\.label) == ["irq"])
       #expect(course.answers.map(\.outcome) == ["finished"])
