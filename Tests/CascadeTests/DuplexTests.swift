@@ -140,7 +140,8 @@
         """
       try Data(listener.utf8).write(to: URL(fileURLWithPath: "\(path)/listener.json"))
       let (course, run, _) = try await Self.talk(
-        [(1.5, Self.france.text, "slt")], seconds: 8, settings: ["interrupt-detector.model=\(path)", "detection-check.threshold=-60"],
+        [(1.5, Self.france.text, "slt")], seconds: 8,
+        settings: ["interrupt-detector.model=\(path)", "detection-check.threshold=-60"],
         swaps: ["interrupt-detector=listener-detector"])
       #expect(course.commands.map(\.label) == ["irq"])
       #expect(course.answers.map(\.outcome) == ["finished"])

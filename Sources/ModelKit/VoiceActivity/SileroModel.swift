@@ -100,7 +100,8 @@ public final class SileroModel: Sendable {
 extension CheckpointNeeds {
   /// Silero's detector as ``SileroModel`` finds it.
   package static let silero = CheckpointNeeds(
-    kinds: ["voice-activity", "speech-detector"], files: SileroModel.files, formats: [.onnx], model: "Silero VAD, 16 kHz",
+    kinds: ["voice-activity", "speech-detector"], files: SileroModel.files, formats: [.onnx],
+    model: "Silero VAD, 16 kHz",
     // The branch for 8 kHz, and what shapes the tensors on their way.
     ignoredPrefixes: [
       "If_0.else_branch.", "If_0.then_branch.If_0_then_branch__Inline_0__/",
