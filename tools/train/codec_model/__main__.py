@@ -34,6 +34,7 @@ def parse():
     parser.add_argument("--minutes", type=float, default=1e9, help="stop fitting after so many; the next call goes on")
     parser.add_argument("--within", type=float, help="fit for so many minutes in all, however many steps that makes")
     parser.add_argument("--begin", type=Path, help="a release folder whose weights fitting begins with")
+    parser.add_argument("--keep-codes", action="store_true", help="train the decoder alone: codes stay what --begin makes of sound")
     parser.add_argument("--plain", action="store_true", help="without torch.compile")
     parser.add_argument("--clips", type=int, default=100, help="that the report is about (default: %(default)s)")
     parser.add_argument("--antiphon", type=Path, help="the program that recognizes speech, for word error rates")
@@ -58,7 +59,7 @@ def main():
     if is_wanted("fit"):
         fuses = not arguments.plain
         training.fit(work, settings, arguments.seed, arguments.device, arguments.minutes, arguments.within, fuses,
-                     start=arguments.begin)  # fmt: skip
+                     start=arguments.begin, keeps_codes=arguments.keep_codes)  # fmt: skip
     if is_wanted("export"):
         export.write(training.trained(work, settings), out)
     if is_wanted("report"):

@@ -265,11 +265,13 @@ class Codec(nn.Module):
         self.quantizer = ResidualQuantizer(shape)
         self.decoder = Decoder(shape)
 
-    def forward(self, samples, is_coded=True):
-        """[batch, samples], whole frames, to as many; the quantizer's rows, distance and codes."""
-        latent = self.encoder(samples[:, None]).float()
-        with torch.autocast(latent.device.type, enabled=False):
-            rows, distance, found = self.quantizer(latent, is_coded)
+    def forward(self, samples, is_coded=True, keeps_codes=False):
+        """[batch, samples], whole frames, to as many; the quantizer's rows, distance and codes. keeps_codes: without a
+        gradient for what makes them."""
+        with torch.set_grad_enabled(torch.is_grad_enabled() and not keeps_codes):
+            latent = self.encoder(samples[:, None]).float()
+            with torch.autocast(latent.device.type, enabled=False):
+                rows, distance, found = self.quantizer(latent, is_coded)
         return self.decoder(rows)[:, 0], rows, distance, found
 
     @torch.no_grad()

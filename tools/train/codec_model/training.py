@@ -45,16 +45,20 @@ class Average:
 class Trainer:
     """The networks, their optimizers, and what else a checkpoint has to hold."""
 
-    def __init__(self, settings, seed, device):
+    def __init__(self, settings, seed, device, keeps_codes=False):
+        """keeps_codes: the decoder alone learns, so that sound goes on to have the codes that it has."""
         self.settings, self.fit, self.seed, self.device = settings, settings.fit, seed, device
+        self.keeps_codes = keeps_codes
         torch.manual_seed(seed)
         fused = {"fused": True} if device.type == "cuda" else {}
         self.codec = Codec(settings.network).to(device)
         self.reader = losses.RowReader(settings.network.latent).to(device)
         self.average = Average(self.codec, self.fit.average_memory)
         codec = self.codec
-        self.parts = {"|encoder|": [*codec.encoder.parameters(), *codec.quantizer.parameters()]}
-        self.parts |= {"|decoder|": [*codec.decoder.parameters()], "|reader|": [*self.reader.parameters()]}
+        self.parts = {"|decoder|": [*codec.decoder.parameters()]}
+        if not keeps_codes:
+            self.parts |= {"|encoder|": [*codec.encoder.parameters(), *codec.quantizer.parameters()]}
+            self.parts |= {"|reader|": [*self.reader.parameters()]}
         learning = [{"params": part} for part in self.parts.values()]
         self.optimizer = torch.optim.AdamW(learning, lr=self.fit.rate, betas=(0.8, 0.99), weight_decay=0, **fused)
         self.judges = losses.Discriminators(self.fit.discriminator).to(device)
@@ -85,7 +89,7 @@ class Trainer:
         saved = {name: getattr(self, name).state_dict() for name in self.PARTS}
         saved |= {"average": self.average.network.state_dict(), "updates": self.average.updates}
         saved |= {"step": self.step, "elapsed": self.elapsed, "begun": self.begun, "seed": self.seed, "history": history}
-        saved["network"] = self.settings.network.config()
+        saved |= {"network": self.settings.network.config(), "keeps_codes": self.keeps_codes}
         torch.save(saved, file.with_suffix(".part"))
         os.replace(file.with_suffix(".part"), file)
 
@@ -94,6 +98,8 @@ class Trainer:
         saved = read_checkpoint(file, self.device)
         if saved["network"] != self.settings.network.config() or saved["seed"] != self.seed:
             raise WrongSetting(f"{file}: of another size or seed than is asked for; take another --work, or remove it")
+        if saved.get("keeps_codes", False) != self.keeps_codes:
+            raise WrongSetting(f"{file}: begun {'without' if self.keeps_codes else 'with'} --keep-codes; take another --work")
         for name in self.PARTS:
             getattr(self, name).load_state_dict(saved[name])
         self.average.network.load_state_dict(saved["average"])
@@ -114,18 +120,21 @@ class Trainer:
         fit, is_coded = self.fit, self.step >= self.fit.continuous
         warm = min(1, (self.step - self.begun + 1) / max(1, fit.warmup))
         ending = 0.02 + 0.98 * (0.5 + 0.5 * math.cos(math.pi * min(1, progress)))
-        for group, part in zip(self.optimizer.param_groups, (fit.encoder_part, 1, 1)):
-            group["lr"] = fit.rate * part * warm * ending
+        for group, name in zip(self.optimizer.param_groups, self.parts):
+            group["lr"] = fit.rate * (fit.encoder_part if name == "|encoder|" else 1) * warm * ending
         with self.autocast():
-            made, rows, distance, found = self.codec(crops, is_coded)
-            told = self.reader(rows)
-        made, told = made.float(), told.float()
+            made, rows, distance, found = self.codec(crops, is_coded, self.keeps_codes)
+        made = made.float()
         spectra = self.spectra(made, crops)
-        with torch.no_grad():
-            wanted = self.row_spectra(crops)
-        row = (told - wanted).abs().mean()
-        loss = SPECTRA * spectra + ROWS * row + COMMITMENT * distance
-        values = {"spectra": spectra, "rows": row, "distance": torch.as_tensor(distance, device=self.device)}
+        loss, values = SPECTRA * spectra, {"spectra": spectra}
+        if not self.keeps_codes:
+            with self.autocast():
+                told = self.reader(rows).float()
+            with torch.no_grad():
+                wanted = self.row_spectra(crops)
+            row = (told - wanted).abs().mean()
+            loss = loss + ROWS * row + COMMITMENT * distance
+            values |= {"rows": row, "distance": torch.as_tensor(distance, device=self.device)}
         if progress >= fit.adversarial or self.begun and fit.adversarial < 1:
             # Half of each crop does, and costs half.
             half = crops.shape[1] // 2
@@ -145,7 +154,7 @@ class Trainer:
         for name, part in self.parts.items():
             values[name] = torch.nn.utils.clip_grad_norm_(part, LONGEST_STEP)
         self.optimizer.step()
-        if is_coded:
+        if is_coded and not self.keeps_codes:
             # The last codes that are exchanged have time to settle.
             codebooks.follow(self.codec.quantizer, found, fit.codebook_memory, revives=progress < 0.7)
         self.average.update(self.codec)
@@ -212,23 +221,26 @@ def held_out_crops(work, settings, device):
     return (samples[: count * length].reshape(count, length).float() / 32768).to(device)
 
 
-def fit(work, settings, seed=1, device=None, minutes=1e9, within=None, fuses=True, until=math.inf, start=None):
+def fit(work, settings, seed=1, device=None, minutes=1e9, within=None, fuses=True, until=math.inf, start=None,
+        keeps_codes=False):
     """
     Goes on from work/checkpoint.pt, if it is there, and leaves it behind.
 
     minutes: stop after so many; the next call goes on. until: stop before this step. within: make the whole schedule
     fit so many minutes, over all calls, rather than the settings' number of steps. fuses: try to compile. start: a release's
-    folder, whose weights it begins with where there is no checkpoint yet.
+    folder, whose weights it begins with where there is no checkpoint yet. keeps_codes: the decoder alone learns.
     """
     device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = torch.backends.cudnn.benchmark = True
     begun = time.monotonic()
     crops = Crops(Speech(work / "corpus.s16"), settings.fit.frames * settings.network.frame, seed, device)
     held_out = held_out_crops(work, settings, device)
-    trainer = Trainer(settings, seed, device)
+    trainer = Trainer(settings, seed, device, keeps_codes)
     if fuses and Kernels.fuse(device):
         print(f"compiled, {time.monotonic() - begun:.0f} s", flush=True)
     file = work / CHECKPOINT
+    if keeps_codes and not start and not file.exists():
+        raise WrongSetting("--keep-codes: whose? --begin FOLDER says with which weights to begin")
     log = RunLog(work, trainer.load(file) if file.exists() else [])
     if start and not file.exists():
         trainer.begin(start)
@@ -295,7 +307,7 @@ def trained(work, settings):
         raise WrongSetting(f"{work / CHECKPOINT}: of another size than is asked for")
     codec = Codec(settings.network)
     codec.load_state_dict(saved["average"])
-    for level in codec.quantizer.quantizers:
+    for level in codec.quantizer.quantizers if not saved.get("keeps_codes") else ():
         # Means of directions are a little short.
         level.codebook.weight.copy_(torch.nn.functional.normalize(level.codebook.weight, dim=1))
     return codec.eval().requires_grad_(False)

@@ -25,6 +25,8 @@ def parse(arguments=None):
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--minutes", type=budgets, metavar="[STEP=]N,...", help="steps that train or speak end after so many")
     parser.add_argument("--hours", type=above_none, metavar="N", help="steps that train or speak share so many; `all` the codec's, too")
+    parser.add_argument("--from", type=Path, dest="origin", metavar="FOLDER",
+                        help="a release that training goes on from: its tokenizer, eyes and codec are kept, and `all` is the last stage")
     parser.add_argument("--begin", type=Path, metavar="FILE", help="weights that the first stage begins with: lit_model.pth")
     parser.add_argument("--skip", action="append", default=[], choices=["stage1", "stage2"], help="leave this stage out")
     parser.add_argument("--joint", action="store_true", help="one stage in place of three")
@@ -77,8 +79,14 @@ def run(arguments):
     if device.type == "cuda":
         torch.set_float32_matmul_precision("high")
     trains = ["answers", "listener", "joint"] if arguments.joint else ["stage1", "stage2", "answers", "listener", "stage3"]
-    makes_codec = arguments.hours and not arguments.codec and not work.is_published
+    given_codec = arguments.codec or (arguments.origin and pipeline.released(arguments.origin, "snac"))
+    makes_codec = arguments.hours and not given_codec and not work.is_published
     before = ["domain", "speech", *(["codec"] if makes_codec else []), "eyes", "text"]
+    origin, begin = arguments.origin, arguments.begin
+    if origin:
+        # What the first steps teach is in its weights.
+        before, trains = ["domain", "speech", "eyes"], [step for step in trains if step not in ("stage1", "stage2")]
+        begin = begin or pipeline.released(origin, "lit_model.pth")
     if work.is_published:
         before, trains = ["gather", "text"], [step for step in trains if step != "answers"]
     if "listener" not in work.settings:
@@ -88,11 +96,11 @@ def run(arguments):
     if arguments.hours:
         work.budgets = shared(arguments.hours, [step for step in steps if step not in arguments.skip]) | (work.budgets or {})
     own = work.path("codec") / "snac"
-    codec = arguments.codec or (own if makes_codec or own.exists() else None)
+    codec = given_codec or (own if makes_codec or own.exists() else None)
     suffix = "".join(f"-without-{name}" for name in arguments.skip)
     last = arguments.stage or ("joint" if arguments.joint else f"stage3{suffix}")
     # Weights that are given are the first stage's to begin with.
-    given, begin = None, arguments.begin
+    given = None
     unfit = {"domain", "speech", "codec", "eyes", "answers"} if work.is_published else {"gather"}
     for step in unfit.intersection(steps):
         raise pipeline.NotReady(f"{step}: not a step of this size; there are {', '.join(order)}")
@@ -100,7 +108,7 @@ def run(arguments):
         if step in arguments.skip:
             continue
         if step == "domain":
-            pipeline.make_domain(work)
+            pipeline.make_domain(work, origin)
         elif step == "gather":
             published.gather(work, arguments.codec, arguments.skip_broken)
         elif step == "text" and work.is_published:
@@ -111,7 +119,7 @@ def run(arguments):
         elif step == "speech":
             pipeline.make_speech(work)
         elif step == "eyes":
-            pipeline.make_eyes(work)
+            pipeline.make_eyes(work, origin)
         elif step == "answers":
             pipeline.make_answers(work, codec, arguments.wait)
         elif step == "codec":
@@ -119,8 +127,8 @@ def run(arguments):
         elif step == "listener":
             if "listener" not in work.settings:
                 raise pipeline.NotReady("listener: this size has no section of that name")
-            given_codec = codec or (work.published("codec") if work.is_published else None)
-            interrupting.make(work, given_codec, arguments.wait)
+            listened = codec or (work.published("codec") if work.is_published else None)
+            interrupting.make(work, listened, arguments.wait)
         elif step == "compare":
             comparison.compare(work, work.minutes("compare") or 10, arguments.test)
         elif step == "export":

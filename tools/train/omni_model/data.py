@@ -9,6 +9,8 @@ from .layout import Batch
 
 BUCKETS = 8  # of spoken questions by their length, so that little of a batch is padding
 
+REPEAT = "Say this: "  # and the text to be said
+
 SLOWEST, FASTEST = 0.88, 1.14  # of what is spoken, when it is heard once more
 
 
@@ -114,6 +116,9 @@ class Data:
         self.ways = Rows.of(torch.where(held_out, -1, torch.tensor(domain.intent_of)), intents, device)
         known = torch.tensor(domain.answer_of)[torch.tensor(domain.intent_of)] >= 0
         self.texts = torch.nonzero(~held_out).flatten().to(device)
+        self.repeat = torch.tensor(tokenizer.encode(REPEAT), device=device)
+        # Answers that training may have: held-out questions and pictures have some of their own.
+        sayable = self.answer_of[self.intent_of[self.texts]]
         topics = sorted({topic for topic, _ in domain.intents})
         topic = torch.tensor([topics.index(topic) for topic, _ in domain.intents])[torch.tensor(domain.intent_of)]
         self.by_topic = Rows.of(torch.where(known & ~held_out, topic, -1), len(topics), device)
@@ -123,7 +128,9 @@ class Data:
             self.captions = Texts(*(part.to(device) for part in scenes["captions"]))
             self.written = Texts(*(part.to(device) for part in scenes["written"]))
             self.pairs = scenes["pairs"].long().to(device)
+            sayable = torch.cat([sayable, self.pairs[:, 2]])
             self.pairs_of = Rows.of(self.pairs[:, 1].cpu(), intents, device)
+        self.sayable = sayable[sayable >= 0].unique()
         if speech is not None:
             intent = self.intent_of[speech.text]
             talk = self.answer_of[intent] >= 0
@@ -188,15 +195,28 @@ class Data:
         image = self.looks[pictures].float()
         return Batch(audio, last, *self.answers(answers), speech, heard, image=image, codes=codes, frames=frames)
 
-    def read_and_seen(self, pairs, asked, described):
+    def read_and_seen(self, pairs, asked, described, speaking=0):
         """Pictures with a written question, or where `described` is true without one, to be described."""
         picture = self.pairs[pairs, 0]
-        audio, last = self.marks(len(pairs))
+        audio, last = self.marks(len(pairs), speaking)
+        codes, frames = self.spoken(self.pairs[pairs[:speaking], 2])
         question, length = self.asked(asked)
         answer = either(described, self.captions(picture), self.answers(self.pairs[pairs, 2]))
         length = torch.where(described, 0, length)
         image = self.looks[picture].float()
-        return Batch(audio, last, *answer, image=image, question=question, question_length=length)
+        return Batch(audio, last, *answer, image=image, question=question, question_length=length, codes=codes, frames=frames)
+
+    def said(self, count, generator):
+        """Answers to be repeated, each as often as any other: to speak is learned from texts, which take few columns."""
+        return self.repeated(self.drawn(self.sayable, count, generator))
+
+    def repeated(self, answers):
+        audio, last = self.marks(len(answers), len(answers))
+        codes, frames = self.spoken(answers)
+        ids, length = self.answers(answers)
+        question = torch.cat([self.repeat.expand(len(answers), -1), ids], 1)
+        return Batch(audio, last, ids, length, question=question, question_length=length + len(self.repeat), codes=codes,
+                     frames=frames)  # fmt: skip
 
     def read(self, asked, answers, speaking=0):
         """Written questions."""

@@ -94,6 +94,31 @@ class Test:
         return {f"{self.name}: word errors": found}
 
     @torch.no_grad()
+    def said(self, model, most=128):
+        """Answers that are given in writing to be said: whether their codes are all those that the codec makes of them. What is
+        `repeated` are sentences that training never has."""
+        data, found = self.data, {}
+        # Clips stand by length, answers do not.
+        some = torch.randperm(len(self.talk), generator=torch.Generator().manual_seed(5))[:most].to(data.device)
+        intents = data.intent_of[data.speech.text[self.talk[some]]]
+        for part in intents.split(CHUNK):
+            answers = data.answer_of[part]
+            batch = twice(data.repeated(answers))
+            batch.codes = batch.frames = None
+            batch.last_audio[len(part) :] = model.config.audio["pad"]
+            steps = int(data.codes["frames"][answers].max()) + 12
+            with autocast(data.device):
+                _, tokens = greedy(model, batch, steps, writers=True)
+            for row, (intent, answer) in enumerate(zip(part.tolist(), answers.tolist())):
+                frames = int(data.codes["frames"][answer])
+                wanted = data.codes["codes"][answer, :frames].long()
+                ends = (tokens[row, :, :] == model.config.audio["eoa"]).any(1).all()
+                exact = bool(ends) and torch.equal(undelayed(tokens[row], frames), wanted)
+                kind = "repeated" if data.domain.intents[intent][0] == "repeat" else "said"
+                found.setdefault(f"{self.name}: {kind}", []).append((int(exact), 1))
+        return found
+
+    @torch.no_grad()
     def answers(self, model, count, steps):
         """A few answers in speech, two rows at once: (question, text, codes [frames, 7])."""
         found = []

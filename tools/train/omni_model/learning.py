@@ -52,6 +52,8 @@ def judged(model, tests, stage):
             found.update(test.judged(model))
     if stage != "stage1" and tests:
         found.update(tests[0].judged(model, hide=True))
+    if speaks(stage) and tests:
+        found.update(tests[0].said(model))
     return found
 
 

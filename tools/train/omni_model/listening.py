@@ -22,9 +22,10 @@ AGAIN = 24
 WINDOW = 2 * AGAIN
 AVERAGE = 2  # frames whose mean decides
 RATE, FRAME = 24_000, 2048
-# Seconds from a command's end at which the frame's end says so, and from when on it may.
-FIRM = (0.12, 0.50)
-FREE = -0.08
+# Seconds from a command's end at which the frame's end says so, and from when on it may. The codec hears 0.21 s beyond a
+# frame's end before it has its codes: later, a command could not be heard within 0.3 s.
+FIRM = (-0.06, 0.50)
+FREE = -0.25
 # Seconds after it was heard in which a command is not heard again.
 REFRACTORY = 1.0
 

@@ -3,6 +3,7 @@
 import json
 import math
 import os
+import shutil
 import time
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
@@ -79,8 +80,15 @@ class Work:
 # MARK: Data
 
 
-def make_domain(work):
-    """domain.json, tokenizer.json, answers.txt, scenes.pt and scenes-test.pt."""
+def released(folder, name):
+    """A file of a release that training goes on from."""
+    if not (folder / name).exists():
+        raise NotReady(f"{folder / name} is not there; --from wants the folder of a release")
+    return folder / name
+
+
+def make_domain(work, origin=None):
+    """domain.json, tokenizer.json, answers.txt, scenes.pt and scenes-test.pt. origin: a release whose tokenizer is kept."""
     if work.path("scenes-test.pt").exists():
         return
     settings = work.settings["domain"]
@@ -95,10 +103,13 @@ def make_domain(work):
     for name in ("things", "grounds", "pairs"):
         test[name] = torch.cat([torch.from_numpy(part[name]) for part in (test, unseen)])
         known[name] = torch.from_numpy(known[name])
-    texts = domain.texts + list(domain.answers) + known["captions"][:20_000] + known["written"][:5_000]
-    vocabulary, merges = tokenizer.learned(texts, work.settings["language"]["tokens"])
-    content = json.dumps(tokenizer.written(vocabulary, merges), ensure_ascii=False)
-    work.path("tokenizer.json").write_text(content, encoding="utf-8")
+    if origin:
+        shutil.copyfile(released(origin, "tokenizer.json"), work.path("tokenizer.json"))
+    else:
+        texts = domain.texts + list(domain.answers) + known["captions"][:20_000] + known["written"][:5_000]
+        vocabulary, merges = tokenizer.learned(texts, work.settings["language"]["tokens"])
+        content = json.dumps(tokenizer.written(vocabulary, merges), ensure_ascii=False)
+        work.path("tokenizer.json").write_text(content, encoding="utf-8")
     work.path("domain.json").write_text(json.dumps(vars(domain)))
     work.path("answers.txt").write_text("\n".join(domain.answers) + "\n")
     encoder = work.tokenizer()
@@ -195,8 +206,8 @@ def marked(work, texts):
     return ids.long().to(work.device)
 
 
-def make_eyes(work):
-    """eyes.pt, then looks.pt and looks-test.pt: what they see of every picture."""
+def make_eyes(work, origin=None):
+    """eyes.pt, then looks.pt and looks-test.pt: what they see of every picture. origin: a release whose eyes are kept."""
     settings = {**work.settings["eyes"], "out": work.settings["language"]["vision"]}
     clip = eyes.make(settings, work.config.text_vocab_size, work.seed).to(work.device)
     scenes, test = work.load("scenes.pt", "domain"), work.load("scenes-test.pt", "domain")
@@ -205,6 +216,9 @@ def make_eyes(work):
     captions = torch.nn.functional.pad(ids.long(), (1, 0), value=work.config.text["answer"])[:, : settings["context"]]
     shown = {"things": scenes["things"].to(work.device), "grounds": scenes["grounds"].to(work.device),
              "captions": captions.to(work.device)}  # fmt: skip
+    if origin and not work.path("eyes.pt").exists():
+        clip.load_state_dict(torch.jit.load(released(origin, "ViT-B-32.pt"), map_location="cpu").float().state_dict())
+        training.save({"model": clip.state_dict(), "step": 0, "spent": 0.0, "done": True, "history": "[]"}, work.path("eyes.pt"))
     run = training.Run(work.folder, "eyes", clip, list(clip.parameters()), settings, work.seed, work.device,
                        work.minutes("eyes"))  # fmt: skip
     contrast = eyes.Contrast(clip, shown, words, settings["batch"], work.device)

@@ -61,7 +61,7 @@ def wanted(domain, settings, shares, seed, held_out=False, unseen=False):
             if not pool:
                 pool = rng.sample(intents, len(intents))
             number = rng.choice(pool.pop())
-            voice, manner = drawn(rng, shares, unseen), engines.Manner.drawn(rng, wide=not unseen)
+            voice, manner = drawn(rng, shares, unseen), engines.Manner.drawn(rng, wide=not held_out)
             chosen.append(Spoken(domain.texts[number], number, voice, manner, rng.randrange(1 << 30)))
     # A program's rate is changed there, its pitch by resampling, each copy anew.
     rng.shuffle(chosen)

@@ -39,7 +39,8 @@ WASTE = {"cuda": 2.0, "cpu": 0.1}
 
 
 class Stage:
-    """settings: batch, rows of a step; ctc, the weight of the adapter's own loss; listens, that of the row that listens."""
+    """settings: batch, rows of a step; said, so many times as many rows that only say a text, and described, that read a
+    question about a picture; ctc, the weight of the adapter's own loss; listens, that of the row that listens."""
 
     def __init__(self, name, model, data, settings):
         self.model, self.data, self.settings = model, data, settings
@@ -83,7 +84,11 @@ class Stage:
         yield "heard", 1, self._heard(rows * 2 // 3, rows // 3, 0.2, generator)
         yield "transcribed", 0.5, self._transcribed(rows // 6, generator)
         yield "seen", 1.5, self._seen(rows, rows * 3 // 8, generator)
-        yield "described", 1, self._described(rows // 2, generator, 0.1)
+        described = int(rows * self.settings.get("described", 0.5))
+        yield "described", 1, self._described(described, generator, 0.1, described // 2)
+        said = int(rows * self.settings.get("said", 0))
+        if said:
+            yield "said", 1, self.data.said(said, generator)
         yield "read", 0.7, self._read(rows // 3, generator, speaking=rows // 4)
         if self.data.sounds is not None and self.settings.get("listens", 0) > 0:
             yield "listens", self.settings["listens"], self.data.sounds.drawn(rows // 2, generator)
@@ -142,11 +147,14 @@ class Stage:
         batch = data.seen(clips[mixed], pictures[mixed], answers[mixed], speaking, max(most, longest), speed)
         return self._varied(batch, generator)
 
-    def _described(self, count, generator, share):
+    def _described(self, count, generator, share, speaking=0):
+        """Pictures with a written question, the first `speaking` rows answered in speech; of the others a share described."""
         data = self.data
         pairs = torch.randint(len(data.pairs), (count,), generator=generator, device=data.device)
         asked = data.ways.drawn(data.pairs[pairs, 1], generator)
-        return data.read_and_seen(pairs, asked, torch.rand(count, generator=generator, device=data.device) < share)
+        described = torch.rand(count, generator=generator, device=data.device) < share
+        described[:speaking] = False
+        return data.read_and_seen(pairs, asked, described, speaking)
 
     def _read(self, count, generator, speaking=0):
         data = self.data

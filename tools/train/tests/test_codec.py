@@ -208,6 +208,20 @@ class Training(WithFolder):
         with self.assertRaisesRegex(settings.WrongSetting, "of another size"):
             training.Trainer(other, 1, torch.device("cpu")).begin(self.folder / "snac")
 
+    def test_the_decoder_learns_alone_where_codes_are_kept(self):
+        folder = self.folder / "snac"
+        export.write(random_codec(), folder)
+        with self.assertRaisesRegex(settings.WrongSetting, "--keep-codes: whose"):
+            self.run_fit(keeps_codes=True)
+        self.run_fit(until=12, start=folder, keeps_codes=True)
+        before, after = export.read(folder), training.trained(self.folder, self.settings)
+        sound = torch.from_numpy(tones(2, 3))[None] / 32768
+        for found, expected in zip(after.encode(sound), before.encode(sound)):
+            self.assertTrue(torch.equal(found, expected))
+        self.assertFalse(torch.equal(after.decode(after.encode(sound), 0), before.decode(before.encode(sound), 0)))
+        with self.assertRaisesRegex(settings.WrongSetting, "begun with --keep-codes"):
+            self.run_fit()
+
     def test_silence_has_bounded_gradients(self):
         trainer = training.Trainer(self.settings, 1, torch.device("cpu"))
         names, values = trainer.run(torch.zeros(2, 4 * 2048), 0.0)

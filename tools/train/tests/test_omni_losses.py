@@ -99,12 +99,12 @@ class Listens(unittest.TestCase):
         for end, label in zip(listening.ends(30), found):
             after = end - 1.0
             expected = listening.GOES_ON
-            if 0.12 <= after <= 0.5:
+            if listening.FIRM[0] <= after <= listening.FIRM[1]:
                 expected = listening.INTERRUPTS
-            elif -0.08 <= after < 0.12:
+            elif listening.FREE <= after < listening.FIRM[0]:
                 expected = listening.IGNORED
             self.assertEqual(label, expected, after)
-        self.assertEqual((found == listening.INTERRUPTS).sum(), 4)
+        self.assertEqual((found == listening.INTERRUPTS).sum(), 6)
 
     def test_windows_ask_nothing_of_frames_that_have_too_few_before_them(self):
         codes = torch.arange(90)[None, :, None].expand(4, -1, 7)
@@ -121,7 +121,7 @@ class Listens(unittest.TestCase):
     def test_what_is_heard_is_counted(self):
         wanted = torch.from_numpy(np.stack([listening.labels(ends, 80) for ends in ([2.0, 4.5], [])]))
         scores = torch.zeros(2, 80)
-        first, second = (math.ceil((end + 0.12) * 24000 / 2048) for end in (2.0, 4.5))
+        first, second = (math.ceil((end + listening.FIRM[0]) * 24000 / 2048) for end in (2.0, 4.5))
         scores[0, first], scores[0, first + 1], scores[1, 7], scores[1, 9], scores[1, 40] = 0.9, 0.9, 0.9, 0.9, 0.6
         self.assertEqual(listening.counted(scores, wanted, 0.5), (1, 2, 2))
         self.assertEqual(listening.counted(scores, wanted, 0.7), (1, 2, 1))

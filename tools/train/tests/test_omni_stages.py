@@ -11,7 +11,9 @@ from pathlib import Path
 import torch
 from common.settings import WrongSetting, document
 from omni_model import __main__ as command
-from omni_model import comparison, export, interrupting, learning, listening, network, pipeline, settings, stages, training
+from omni_model import (
+    comparison, export, eyes, interrupting, learning, listening, network, pipeline, settings, stages, training,
+)  # fmt: skip
 
 
 def small():
@@ -118,6 +120,40 @@ class Stages(unittest.TestCase):
         torch.testing.assert_close(read.lm_head.weight, model.lm_head.weight, rtol=0.01, atol=0.01)
         with self.assertRaisesRegex(pipeline.NotReady, "tokenizer.json: no weights of this size"):
             learning.load_weights(read, self.folder / "tokenizer.json")
+
+
+    def test_nothing_is_said_that_is_held_out(self):
+        data = learning.load_data(self.work)
+        known = set(data.sayable.tolist())
+        asked = {data.domain.answer_of[intent] for intent, out in zip(data.domain.intent_of, data.domain.held_out) if not out}
+        seen = set(data.pairs[:, 2].tolist())
+        self.assertEqual(known, {answer for answer in asked if answer >= 0} | seen)
+        self.assertLess(len(known), len(data.domain.answers))
+        batch = data.said(16, torch.Generator().manual_seed(1))
+        names = list(data.domain.answers)
+        for row in range(16):
+            answer = data.tokenizer.decode(batch.answer[row, : batch.answer_length[row]].tolist())
+            question = data.tokenizer.decode(batch.question[row, : batch.question_length[row]].tolist())
+            self.assertEqual(question, f"Say this: {answer}")
+            self.assertIn(names.index(answer), known)
+
+    def test_training_goes_on_from_a_release(self):
+        release, folder = self.folder / "release", self.folder / "on"
+        folder.mkdir()
+        work = pipeline.Work(folder, small(), 1, torch.device("cpu"), 1)
+        with self.assertRaisesRegex(pipeline.NotReady, "tokenizer.json is not there; --from wants"):
+            pipeline.make_domain(work, release)
+        release.mkdir()
+        content = self.work.path("tokenizer.json").read_text().replace('"version": "1.0"', '"version":"1.0"')
+        (release / "tokenizer.json").write_text(content)
+        clip = eyes.make({**work.settings["eyes"], "out": work.settings["language"]["vision"]}, work.config.text_vocab_size, 9)
+        export.eyes(release / "ViT-B-32.pt", clip)
+        pipeline.make_domain(work, release)
+        pipeline.make_eyes(work, release)
+        self.assertEqual(work.path("tokenizer.json").read_text(), content)
+        for name, value in pipeline.load_clip(work).state_dict().items():
+            torch.testing.assert_close(value, clip.state_dict()[name], rtol=1e-3, atol=1e-3)
+        self.assertEqual(len(work.load("looks.pt", "eyes")), len(work.load("scenes.pt", "domain")["grounds"]))
 
 
 class Shares(unittest.TestCase):

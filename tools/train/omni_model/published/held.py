@@ -63,6 +63,7 @@ class Held(data.Data):
         heard = data.Speech([speech], device)
         super().__init__(config, domain, tokenizer, device, heard, scenes, looks, _matrix(codes, device))
         self.described = captions[pictured].to(device)
+        self.sayable = self.sayable[self.codes["frames"][self.sayable] > 0]
         # Recordings without an answer are written down, and serve nothing else.
         self.said_clips = self._buckets(~spoken.to(device)[self.speech.text])
 
@@ -90,9 +91,10 @@ class Held(data.Data):
         speaking, answers, asked = self._spoken_first(answers, speaking, asked)
         return super().read(asked, answers, speaking)
 
-    def read_and_seen(self, pairs, asked, described):
+    def read_and_seen(self, pairs, asked, described, speaking=0):
         """A picture is described without a question only where its answer is a description."""
-        return super().read_and_seen(pairs, asked, described & self.described[self.pairs[pairs, 0]])
+        speaking, _, pairs, asked = self._spoken_first(self.pairs[pairs, 2], speaking, pairs, asked)
+        return super().read_and_seen(pairs, asked, described & self.described[self.pairs[pairs, 0]], speaking)
 
 
 def _matrix(codes, device):
@@ -112,6 +114,10 @@ class Test(evaluation.Test):
         buckets = [*held.said_clips, *held.talk_clips, *held.picture_clips]
         self.clips = torch.cat([clips for clips, _ in buckets])[:most] if buckets else torch.zeros(0, dtype=torch.long)
         self.talk, self.pictures = self.clips, self.clips[:0]
+
+    def said(self, model):
+        """Published answers are not repeated."""
+        return {}
 
     @torch.no_grad()
     def judged(self, model, hide=False):
