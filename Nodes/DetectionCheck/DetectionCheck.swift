@@ -65,21 +65,17 @@ public struct DetectionCheckNode: Node {
       detections = bind.input("detections", help: "What a detector found; speech, which is no command, passes.")
       checked = bind.output("detections", help: "Those that pass, as they came and in their order.")
       // A model that is not there may be on the machine that runs this.
-      if let known = try? ModelHeader.whisperLanguages(parameters.model), !known.contains(parameters.language) {
-        throw ParameterError(
-          "language",
-          "the model \(parameters.model) does not know '\(parameters.language)'; it knows \(known.joined(separator: ", "))"
-        )
+      if let refusal = try? ModelHeader.refusal(of: parameters.language, by: parameters.model) {
+        throw ParameterError("language", refusal)
       }
     }
   }
 
   private let parameters: Parameters
   private let context: NodeContext
-  private let mel: LogMel
-  private let encoder: WhisperEncoder
-  private let decoder: WhisperDecoder
-  /// What the text may begin with for a detection that is called by none of the commands.
+  private let ear: WhisperEar
+  /// What the text may begin with for each command, and for a detection that is called by none of them.
+  private let openings: [String: Set<Int32>]
   private let anyOpening: Set<Int32>
   private var tracks: [Session: CheckTrack] = [:]
 
@@ -89,15 +85,12 @@ public struct DetectionCheckNode: Node {
     Compute.setThreads(context.threads)
     let folder = try ModelFolder.path(parameters.model)
     func checkCancelled() throws { if context.isStopping { throw CancellationError() } }
-    let model = try ModelStore.shared.whisperEncoder(
-      at: folder, weights: parameters.weights, checkCancelled: checkCancelled)
-    mel = LogMel(bins: model.configuration.melBins)
-    encoder = WhisperEncoder(model)
-    decoder = try WhisperDecoder(ModelStore.shared.whisperDecoder(at: folder, checkCancelled: checkCancelled))
-    let tokenizer = decoder.model.tokenizer
-    anyOpening = parameters.commands.reduce(into: []) {
-      $0.formUnion(CommandOpenings.tokens($1, language: parameters.language, tokenizer))
+    ear = try WhisperEar(at: folder, weights: parameters.weights, checkCancelled: checkCancelled)
+    let tokenizer = ear.decoder.model.tokenizer
+    openings = parameters.commands.reduce(into: [:]) {
+      $0[$1] = CommandOpenings.tokens($1, language: parameters.language, tokenizer)
     }
+    anyOpening = openings.values.reduce(into: []) { $0.formUnion($1) }
   }
 
   public mutating func run(_ ports: Ports) async throws {
@@ -142,15 +135,16 @@ public struct DetectionCheckNode: Node {
     guard detection.kind == .command, let sound else { return true }
     let context = context
     func checkCancelled() throws { if context.isStopping { throw CancellationError() } }
-    let samples = sound + [Float](repeating: 0, count: Self.samples(parameters.padding))
-    let frames = mel.features(samples).prefix(min(samples.count / 160 / 2 * 2, LogMel.windowFrames))
-    guard frames.rows > 0 else { return false }
-    let tokenizer = decoder.model.tokenizer
-    var openings = CommandOpenings.tokens(detection.label, language: parameters.language, tokenizer)
-    if !parameters.commands.contains(detection.label) { openings.formUnion(anyOpening) }
-    let likelihood = try decoder.likelihood(
-      of: openings, openingTextOf: encoder.encode(frames, checkCancelled: checkCancelled),
-      language: parameters.language, checkCancelled: checkCancelled)
+    let silence = Self.samples(parameters.padding)
+    guard let features = try ear.features(of: sound, silence: silence, checkCancelled: checkCancelled) else {
+      return false
+    }
+    let opening =
+      openings[detection.label]
+      ?? CommandOpenings.tokens(detection.label, language: parameters.language, ear.decoder.model.tokenizer)
+      .union(anyOpening)
+    let likelihood = try ear.decoder.likelihood(
+      of: opening, openingTextOf: features, language: parameters.language, checkCancelled: checkCancelled)
     return Double(likelihood) >= parameters.threshold
   }
 }

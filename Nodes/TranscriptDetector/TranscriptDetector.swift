@@ -72,11 +72,8 @@ public struct TranscriptDetectorNode: Node {
         "audio", type: .audio(rate: LogMel.sampleRate, channels: 1), help: "The session's sound, from its start.")
       detections = bind.output("detections", help: "A command, when its utterance is over or has been heard twice.")
       // A model that is not there may be on the machine that runs this.
-      if let known = try? ModelHeader.whisperLanguages(parameters.model), !known.contains(parameters.language) {
-        throw ParameterError(
-          "language",
-          "the model \(parameters.model) does not know '\(parameters.language)'; it knows \(known.joined(separator: ", "))"
-        )
+      if let refusal = try? ModelHeader.refusal(of: parameters.language, by: parameters.model) {
+        throw ParameterError("language", refusal)
       }
     }
   }
@@ -96,9 +93,7 @@ public struct TranscriptDetectorNode: Node {
   private let parameters: Parameters
   private let context: NodeContext
   private let matcher: CommandMatcher
-  private let mel: LogMel
-  private let encoder: WhisperEncoder
-  private let decoder: WhisperDecoder
+  private let ear: WhisperEar
   private var tracks: [Session: Track] = [:]
 
   public init(_ parameters: Parameters, _ context: NodeContext) throws {
@@ -108,11 +103,7 @@ public struct TranscriptDetectorNode: Node {
     matcher = try CommandMatcher(CommandSet(language: parameters.language, phrases: parameters.commands))
     let folder = try ModelFolder.path(parameters.model)
     func checkCancelled() throws { if context.isStopping { throw CancellationError() } }
-    let model = try ModelStore.shared.whisperEncoder(
-      at: folder, weights: parameters.weights, checkCancelled: checkCancelled)
-    mel = LogMel(bins: model.configuration.melBins)
-    encoder = WhisperEncoder(model)
-    decoder = try WhisperDecoder(ModelStore.shared.whisperDecoder(at: folder, checkCancelled: checkCancelled))
+    ear = try WhisperEar(at: folder, weights: parameters.weights, checkCancelled: checkCancelled)
   }
 
   public mutating func run(_ ports: Ports) async throws {
@@ -164,11 +155,11 @@ public struct TranscriptDetectorNode: Node {
     let context = context
     func checkCancelled() throws { if context.isStopping { throw CancellationError() } }
     let silence = parameters.padding * LogMel.sampleRate / 1_000
-    let samples = look.samples + [Float](repeating: 0, count: silence)
-    let frames = mel.features(samples).prefix(min(samples.count / 160 / 2 * 2, LogMel.windowFrames))
-    let transcription = try decoder.transcribe(
-      encoder.encode(frames, checkCancelled: checkCancelled), language: parameters.language,
-      atMost: Self.mostTokens, checkCancelled: checkCancelled)
+    guard let features = try ear.features(of: look.samples, silence: silence, checkCancelled: checkCancelled) else {
+      return nil
+    }
+    let transcription = try ear.decoder.transcribe(
+      features, language: parameters.language, atMost: Self.mostTokens, checkCancelled: checkCancelled)
     guard transcription.isSpeech, let match = matcher.match(transcription.text) else { return nil }
     return match
   }

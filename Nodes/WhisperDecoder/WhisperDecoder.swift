@@ -48,11 +48,8 @@ public struct WhisperDecoderNode: Node {
     let model = try ModelStore.shared.whisperDecoder(at: ModelFolder.path(parameters.model)) {
       if context.isStopping { throw CancellationError() }
     }
-    guard model.languages.contains(parameters.language) else {
-      throw ParameterError(
-        "language",
-        "the model \(parameters.model) does not know '\(parameters.language)'; it knows "
-          + model.languages.joined(separator: ", "))
+    if let refusal = try ModelHeader.refusal(of: parameters.language, by: parameters.model) {
+      throw ParameterError("language", refusal)
     }
     decoder = try WhisperDecoder(model)
   }

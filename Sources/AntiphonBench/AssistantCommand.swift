@@ -39,9 +39,7 @@ struct AssistantCommand: AsyncParsableCommand {
     Compute.setThreads(threads)
     var result = AssistantResult(machine: Machine.current(), kernels: Compute.description)
     for _ in 0..<rounds { try await measure(&result) }
-    var usage = rusage()
-    getrusage(__rusage_who_t(RUSAGE_SELF.rawValue), &usage)
-    result.peakBytes = Int(usage.ru_maxrss) * 1024
+    result.peakBytes = Machine.peakMemory
     judge(&result)
     json ? try print(result.json()) : print(result.description)
   }

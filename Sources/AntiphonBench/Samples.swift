@@ -84,6 +84,13 @@ struct Machine: Codable {
       date: ISO8601DateFormatter().string(from: Date()))
   }
 
+  /// The most memory that this process has had, in bytes.
+  static var peakMemory: Int {
+    var usage = rusage()
+    getrusage(__rusage_who_t(RUSAGE_SELF.rawValue), &usage)
+    return Int(usage.ru_maxrss) * 1024
+  }
+
   var description: String {
     "\(processor), \(cores) cores, \(system), load \(String(format: "%.1f", load)) at the start, \(date)"
   }

@@ -10,11 +10,13 @@ public enum ModelHeader {
     return try reader.shape("\(reader.names.convolution1)\(reader.names.weight)", rank: 3)[0]
   }
 
-  /// Codes of the languages that the Whisper model of that name or in that folder knows.
+  /// Why the Whisper model of that name or in that folder does not serve for a language, by its code; nil if it does.
   ///
   /// - Throws: ``ModelError`` when it is not there or cannot be read.
-  public static func whisperLanguages(_ model: String) throws -> [String] {
-    try WhisperDecoderModel.languages(directory: ModelFolder.path(model))
+  public static func refusal(of language: String, by model: String) throws -> String? {
+    let known = try WhisperDecoderModel.languages(directory: ModelFolder.path(model))
+    guard !known.contains(language) else { return nil }
+    return "the model \(model) does not know '\(language)'; it knows \(known.joined(separator: ", "))"
   }
 
   /// Floats of a feature of the CLIP model of that name, or in that folder or file.

@@ -49,7 +49,7 @@ struct OmniCommand: AsyncParsableCommand {
         course.answers.append(try await asker.ask(job, name: name, in: out))
         progress("asking", index + 1, jobs.count)
       }
-      course.peakBytes = Self.peakBytes()
+      course.peakBytes = Machine.peakMemory
       try await answer(people, asker, &course)
       try course.write(to: out)
     }
@@ -80,12 +80,6 @@ struct OmniCommand: AsyncParsableCommand {
         guard !sounds.isEmpty else { throw BenchError("\(path): the folder holds no WAV, FLAC, Ogg or MP3 file") }
         return sounds.map { "\(path)/\($0)" }
       }
-    }
-
-    private static func peakBytes() -> Int {
-      var usage = rusage()
-      getrusage(__rusage_who_t(RUSAGE_SELF.rawValue), &usage)
-      return Int(usage.ru_maxrss) * 1024
     }
   }
 

@@ -24,7 +24,7 @@ enum SourceHash {
       let time = status.st_mtim
       stamp += "\(file) \(status.st_ino) \(status.st_size) \(time.tv_sec).\(time.tv_nsec)\n"
     }
-    let note = "\(memo)/\(hash([Array(path.utf8)])).stamp"
+    let note = "\(memo)/\(hash(path)).stamp"
     let known = FileManager.default.contents(atPath: note).map { String(decoding: $0, as: UTF8.self) } ?? ""
     if known.hasPrefix(stamp), known.utf8.count == stamp.utf8.count + 32 { return String(known.suffix(32)) }
     var hasher = Hash()
@@ -51,9 +51,9 @@ enum SourceHash {
     return names?.filter { name in kinds.contains { name.hasSuffix($0) } }.sorted().map { "\(path)/\($0)" }
   }
 
-  static func hash(_ parts: [[UInt8]]) -> String {
+  private static func hash(_ text: String) -> String {
     var hasher = Hash()
-    for part in parts { part.withUnsafeBytes { hasher.add($0) } }
+    Array(text.utf8).withUnsafeBytes { hasher.add($0) }
     return hasher.text
   }
 

@@ -37,7 +37,7 @@ public struct LogMel: Sendable {
   }
 
   private static let frame = 400
-  private static let hop = 160
+  static let hop = 160
   private static let half = frame / 2
   /// FFT bins from 0 Hz to the highest.
   private static let frequencies = half + 1

@@ -122,6 +122,32 @@ class Trainer:
         ending = 0.02 + 0.98 * (0.5 + 0.5 * math.cos(math.pi * min(1, progress)))
         for group, name in zip(self.optimizer.param_groups, self.parts):
             group["lr"] = fit.rate * (fit.encoder_part if name == "|encoder|" else 1) * warm * ending
+        for group in self.judges_optimizer.param_groups:
+            group["lr"] = fit.discriminator_rate * ending
+        is_judged = progress >= fit.adversarial or self.begun and fit.adversarial < 1
+        self.optimizer.zero_grad(set_to_none=True)
+        self.judges_optimizer.zero_grad(set_to_none=True)
+        # One crop after the other where caches hold no more.
+        parts = crops.split(1 if self.device.type == "cpu" else len(crops))
+        each = [self._learn(part, is_coded, is_judged, len(part) / len(crops)) for part in parts]
+        names = list(each[0][0])
+        values = torch.stack([sum(share[name] for share, _ in each) for name in names])
+        # Each by itself: what upsets the one is no reason for the others to stand still.
+        norms = [torch.nn.utils.clip_grad_norm_(part, LONGEST_STEP) for part in self.parts.values()]
+        self.optimizer.step()
+        if is_judged:
+            torch.nn.utils.clip_grad_norm_(self.judges.parameters(), LONGEST_STEP)
+            self.judges_optimizer.step()
+        if is_coded and not self.keeps_codes:
+            # The last codes that are exchanged have time to settle.
+            levels = zip(*(found for _, found in each))
+            found = [tuple(torch.cat(some) for some in zip(*level)) for level in levels]
+            codebooks.follow(self.codec.quantizer, found, fit.codebook_memory, revives=progress < 0.7)
+        self.average.update(self.codec)
+        return names + list(self.parts), torch.cat([values, torch.stack(norms).float()])
+
+    def _learn(self, crops, is_coded, is_judged, share):
+        """Adds the gradients of a share of a step's crops; returns losses by name, times the share, and what was coded."""
         with self.autocast():
             made, rows, distance, found = self.codec(crops, is_coded, self.keeps_codes)
         made = made.float()
@@ -135,42 +161,23 @@ class Trainer:
             row = (told - wanted).abs().mean()
             loss = loss + ROWS * row + COMMITMENT * distance
             values |= {"rows": row, "distance": torch.as_tensor(distance, device=self.device)}
-        if progress >= fit.adversarial or self.begun and fit.adversarial < 1:
+        if is_judged:
             # Half of each crop does, and costs half.
             half = crops.shape[1] // 2
             first = int(torch.randint(half, (1,)))
             heard, real = made[:, first : first + half], crops[:, first : first + half]
-            values["verdict"] = self.judge(heard.detach(), real, ending)
+            with self.autocast():
+                verdict = losses.verdict_loss(self.judges(torch.cat([heard.detach(), real])))
+            (share * verdict).backward()
             self.judges.requires_grad_(False)
             with self.autocast():
                 seen = self.judges(torch.cat([heard, real]))
             self.judges.requires_grad_(True)
             fooled, alike = losses.adversarial_losses(seen)
             loss = loss + FOOLED * fooled + ALIKE * alike
-            values |= {"fooled": fooled, "alike": alike}
-        self.optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        # Each by itself: what upsets the one is no reason for the others to stand still.
-        for name, part in self.parts.items():
-            values[name] = torch.nn.utils.clip_grad_norm_(part, LONGEST_STEP)
-        self.optimizer.step()
-        if is_coded and not self.keeps_codes:
-            # The last codes that are exchanged have time to settle.
-            codebooks.follow(self.codec.quantizer, found, fit.codebook_memory, revives=progress < 0.7)
-        self.average.update(self.codec)
-        return list(values), torch.stack([value.detach().float() for value in values.values()])
-
-    def judge(self, made, crops, ending):
-        for group in self.judges_optimizer.param_groups:
-            group["lr"] = self.fit.discriminator_rate * ending
-        with self.autocast():
-            seen = self.judges(torch.cat([made, crops]))
-        verdict = losses.verdict_loss(seen)
-        self.judges_optimizer.zero_grad(set_to_none=True)
-        verdict.backward()
-        torch.nn.utils.clip_grad_norm_(self.judges.parameters(), LONGEST_STEP)
-        self.judges_optimizer.step()
-        return verdict
+            values |= {"verdict": verdict, "fooled": fooled, "alike": alike}
+        (share * loss).backward()
+        return {name: share * value.detach().float() for name, value in values.items()}, found
 
     @torch.no_grad()
     def start_codebooks(self, crops):
