@@ -121,7 +121,6 @@ class Stages(unittest.TestCase):
         with self.assertRaisesRegex(pipeline.NotReady, "tokenizer.json: no weights of this size"):
             learning.load_weights(read, self.folder / "tokenizer.json")
 
-
     def test_nothing_is_said_that_is_held_out(self):
         data = learning.load_data(self.work)
         known = set(data.sayable.tolist())
@@ -144,7 +143,7 @@ class Stages(unittest.TestCase):
         with self.assertRaisesRegex(pipeline.NotReady, "tokenizer.json is not there; --from wants"):
             pipeline.make_domain(work, release)
         release.mkdir()
-        content = self.work.path("tokenizer.json").read_text().replace('"version": "1.0"', '"version":"1.0"')
+        content = self.work.path("tokenizer.json").read_text() + "\n"  # not as it would be made
         (release / "tokenizer.json").write_text(content)
         clip = eyes.make({**work.settings["eyes"], "out": work.settings["language"]["vision"]}, work.config.text_vocab_size, 9)
         export.eyes(release / "ViT-B-32.pt", clip)
