@@ -48,7 +48,8 @@ public struct WhisperDecoderNode: Node {
     let model = try ModelStore.shared.whisperDecoder(at: ModelFolder.path(parameters.model)) {
       if context.isStopping { throw CancellationError() }
     }
-    if let refusal = try ModelHeader.refusal(of: parameters.language, by: parameters.model) {
+    let refusal = ModelHeader.refusal(of: parameters.language, by: parameters.model, thatKnows: model.languages)
+    if let refusal {
       throw ParameterError("language", refusal)
     }
     decoder = try WhisperDecoder(model)

@@ -14,7 +14,11 @@ public enum ModelHeader {
   ///
   /// - Throws: ``ModelError`` when it is not there or cannot be read.
   public static func refusal(of language: String, by model: String) throws -> String? {
-    let known = try WhisperDecoderModel.languages(directory: ModelFolder.path(model))
+    try refusal(of: language, by: model, thatKnows: WhisperDecoderModel.languages(directory: ModelFolder.path(model)))
+  }
+
+  /// The same for a model that is loaded, of which the languages are known.
+  public static func refusal(of language: String, by model: String, thatKnows known: [String]) -> String? {
     guard !known.contains(language) else { return nil }
     return "the model \(model) does not know '\(language)'; it knows \(known.joined(separator: ", "))"
   }
