@@ -35,6 +35,8 @@ def parse():
     parser.add_argument("--within", type=float, help="fit for so many minutes in all, however many steps that makes")
     parser.add_argument("--begin", type=Path, help="a release folder whose weights fitting begins with")
     parser.add_argument("--keep-codes", action="store_true", help="train the decoder alone: codes stay what --begin makes of sound")
+    parser.add_argument("--ears", type=Path, help="Whisper's encoder, to which what is said again is to sound alike: a model's folder, "
+                        "or a file of openai-whisper's")  # fmt: skip
     parser.add_argument("--plain", action="store_true", help="without torch.compile")
     parser.add_argument("--clips", type=int, default=100, help="that the report is about (default: %(default)s)")
     parser.add_argument("--antiphon", type=Path, help="the program that recognizes speech, for word error rates")
@@ -59,7 +61,7 @@ def main():
     if is_wanted("fit"):
         fuses = not arguments.plain
         training.fit(work, settings, arguments.seed, arguments.device, arguments.minutes, arguments.within, fuses,
-                     start=arguments.begin, keeps_codes=arguments.keep_codes)  # fmt: skip
+                     start=arguments.begin, keeps_codes=arguments.keep_codes, whisper=arguments.ears)  # fmt: skip
     if is_wanted("export"):
         export.write(training.trained(work, settings), out)
     if is_wanted("report"):

@@ -6,9 +6,13 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from common import ears
+
 # Of a window's magnitudes, for each of its samples: -82 dB of full scale. To strive for the digital silence between
 # sentences would outweigh everything else.
 FLOOR = 2e-5
+# And where sound is learned from: -62 dB. A logarithm's slope is the steeper the quieter what it is of.
+HEARD_FLOOR = 2e-4
 
 
 def mel_filters(rate, window, bands):
@@ -36,9 +40,9 @@ class Spectra(nn.Module):
     Differences of log mel spectra, as of DAC, and of log magnitudes (arXiv 1910.11480), summed over the windows.
     """
 
-    def __init__(self, rate, windows):
+    def __init__(self, rate, windows, floor=FLOOR):
         super().__init__()
-        self.windows = windows
+        self.windows, self.floor = windows, floor
         for window in windows:
             self.register_buffer(f"window{window}", torch.hann_window(window))
             self.register_buffer(f"filters{window}", mel_filters(rate, window, bands_of(window)))
@@ -53,7 +57,7 @@ class Spectra(nn.Module):
         """The logarithms of mel bands and of magnitudes."""
         magnitudes = self.magnitudes(samples, window)
         mel = magnitudes @ getattr(self, f"filters{window}")
-        return mel.clamp(min=FLOOR * window).log10(), magnitudes
+        return mel.clamp(min=self.floor * window).log10(), magnitudes
 
     def forward(self, made, given):
         total = 0
@@ -63,10 +67,34 @@ class Spectra(nn.Module):
             made_mel, made_magnitudes = self.both(made, window)
             total = total + functional.l1_loss(made_mel, mel)
             if window >= 512:
-                logs = [each.clamp(min=FLOOR * window).log10() for each in (made_magnitudes, magnitudes)]
+                logs = [each.clamp(min=self.floor * window).log10() for each in (made_magnitudes, magnitudes)]
                 total = total + 0.25 * functional.l1_loss(*logs)
                 total = total + 0.1 * (made_magnitudes - magnitudes).norm() / magnitudes.norm().clamp(min=1.0)
         return total
+
+
+class Hearing:
+    """How differently Whisper's encoder hears two sounds: what tells words apart counts, not what is loud."""
+
+    def __init__(self, encoder, rate):
+        """encoder: an ears.Ears."""
+        self.encoder, self.hop = encoder, rate // 100
+        self.window = torch.hann_window(rate // 40, device=encoder.device)
+        self.filters = ears.filters().to(encoder.device)
+
+    def mel(self, samples):
+        """As ears.log_mel, at the samples' own rate: windows of 25 ms have the same bins at any. [batch, 80, 2 rows], logs."""
+        spectrum = torch.stft(samples, len(self.window), self.hop, window=self.window, return_complex=True)
+        spectrum = spectrum[:, : len(self.filters), : samples.shape[1] // (2 * self.hop) * 2] * (ears.FRAME / len(self.window))
+        return (spectrum.abs().square().transpose(1, 2) @ self.filters).clamp_min(1e-10).log10().transpose(1, 2)
+
+    def __call__(self, made, given):
+        with torch.no_grad():
+            logs = self.mel(given)
+            least = logs.amax((1, 2), keepdim=True) - 8
+        rows = torch.full((len(given),), logs.shape[2] // 2, device=given.device)
+        theirs, ours = (self.encoder.states((torch.maximum(each, least) + 4) / 4, rows) for each in (logs, self.mel(made)))
+        return sum((a - b).abs().mean() / b.abs().mean() for a, b in zip(ours, theirs)) / len(ours)
 
 
 class RowSpectra(nn.Module):

@@ -28,30 +28,66 @@ def _snake_gradients(x, alpha, gradient):
     return (gradient * (1 + double * alpha * inverse)).to(x.dtype), of_alpha.sum(2)
 
 
+def _unit(x, alpha, taps, bias, other_alpha, weight, other_bias, dilation):
+    """A residual unit of a snake, a depthwise convolution, a snake and a pointwise convolution."""
+    wide, count = 3 * dilation, x.shape[2]
+    padded = functional.pad(_snake(x, alpha), (wide, wide))
+    summed = bias[:, None]
+    for tap in range(7):
+        first = tap * dilation
+        summed = summed + padded[:, :, first : first + count] * taps[:, :, tap]
+    return x + weight[:, :, 0] @ _snake(summed, other_alpha) + other_bias[:, None]
+
+
 class Kernels:
-    """What most of the time goes into besides convolutions; fused where there is a compiler."""
+    """What most of the time goes into besides convolutions; fused where there is a compiler: snakes, and on a processor
+    whole residual units, whose depthwise convolutions PyTorch computes slowly there."""
 
     snake, snake_gradients = staticmethod(_snake), staticmethod(_snake_gradients)
+    unit = None
 
     @classmethod
     def fuse(cls, device):
         """Tries the compiled ones and keeps them if they work. Returns whether they do."""
-        fused = [torch.compile(each, dynamic=True) for each in (_snake, _snake_gradients)]
         try:
-            kinds = [torch.float32] + [torch.bfloat16] * (device.type == "cuda")
-            for kind in kinds:
-                x = torch.linspace(-3, 3, 2 * 6 * 40, device=device).reshape(2, 6, 40).to(kind)
-                alpha = torch.linspace(0.5, 2, 6, device=device).reshape(1, 6, 1)
-                near = {"rtol": 2e-2, "atol": 2e-2} if kind == torch.bfloat16 else {"rtol": 1e-4, "atol": 1e-4}
-                torch.testing.assert_close(fused[0](x, alpha), _snake(x, alpha), **near)
-                for ours, theirs in zip(fused[1](x, alpha, x), _snake_gradients(x, alpha, x)):
-                    torch.testing.assert_close(ours, theirs, **near)
+            cls._fuse_snakes(device)
+            if device.type == "cpu":
+                cls._fuse_units()
         # Compilers fail in many ways, and nothing here depends on one.
         except Exception as error:
             print(f"not compiled: {type(error).__name__}: {str(error).splitlines()[0][:160]}", flush=True)
             return False
-        cls.snake, cls.snake_gradients = staticmethod(fused[0]), staticmethod(fused[1])
         return True
+
+    @classmethod
+    def _fuse_snakes(cls, device):
+        fused = [torch.compile(each, dynamic=True) for each in (_snake, _snake_gradients)]
+        for kind in [torch.float32] + [torch.bfloat16] * (device.type == "cuda"):
+            x = torch.linspace(-3, 3, 2 * 6 * 40, device=device).reshape(2, 6, 40).to(kind)
+            alpha = torch.linspace(0.5, 2, 6, device=device).reshape(1, 6, 1)
+            near = {"rtol": 2e-2, "atol": 2e-2} if kind == torch.bfloat16 else {"rtol": 1e-4, "atol": 1e-4}
+            torch.testing.assert_close(fused[0](x, alpha), _snake(x, alpha), **near)
+            for ours, theirs in zip(fused[1](x, alpha, x), _snake_gradients(x, alpha, x)):
+                torch.testing.assert_close(ours, theirs, **near)
+        cls.snake, cls.snake_gradients = staticmethod(fused[0]), staticmethod(fused[1])
+
+    @staticmethod
+    def prepare_thread():
+        """Each width and dilation is compiled for itself, as they are few and crops all of one length; every thread has to
+        be told."""
+        torch._dynamo.config.recompile_limit = 64
+
+    @classmethod
+    def _fuse_units(cls):
+        cls.prepare_thread()
+        fused = torch.compile(_unit, dynamic=False)
+        plain, x = ResidualUnit(16, 3), torch.linspace(-3, 3, 16 * 64).reshape(1, 16, 64)
+        gradients = []
+        for made in (fused(x, *plain.block.parameters(), 3), x + plain.block(x)):
+            gradients.append(torch.autograd.grad(made.square().sum(), [*plain.block.parameters()]))
+        for ours, theirs in zip(*gradients):
+            torch.testing.assert_close(ours, theirs, rtol=1e-3, atol=1e-3)
+        cls.unit = staticmethod(fused)
 
 
 class _SnakeFunction(torch.autograd.Function):
@@ -94,11 +130,15 @@ def convolution(inputs, outputs, taps, scale=1.0, **options):
 class ResidualUnit(nn.Module):
     def __init__(self, columns, dilation):
         super().__init__()
+        self.dilation = dilation
         depthwise = convolution(columns, columns, 7, dilation=dilation, padding=3 * dilation, groups=columns)
         # Close to the identity at first.
         self.block = nn.Sequential(Snake(columns), depthwise, Snake(columns), convolution(columns, columns, 1, 0.3))
 
     def forward(self, x):
+        # What is not learned from comes in any length, and each would be compiled.
+        if Kernels.unit and torch.is_grad_enabled():
+            return Kernels.unit(x, *self.block.parameters(), self.dilation)
         return x + self.block(x)
 
 
@@ -129,17 +169,17 @@ class Encoder(nn.Module):
 
 
 class Noise(nn.Module):
-    """x + noise · Wx: one number a row, drawn anew each time."""
+    """x + noise · Wx: one number a row, drawn anew each time: by `generator`, or by PyTorch's own."""
 
     def __init__(self, columns):
         super().__init__()
         self.linear = convolution(columns, columns, 1, 0.1, bias=False)
-        self.level = 1.0
+        self.level, self.generator = 1.0, None
 
     def forward(self, x):
         if self.level == 0:
             return x
-        drawn = torch.randn(x.shape[0], 1, x.shape[2], device=x.device, dtype=x.dtype)
+        drawn = torch.randn(x.shape[0], 1, x.shape[2], generator=self.generator, device=x.device, dtype=x.dtype)
         return x + self.level * drawn * self.linear(x)
 
 

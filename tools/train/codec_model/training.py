@@ -4,20 +4,22 @@ import copy
 import math
 import os
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import torch
 
+from common import ears
 from common.report import machine
 from common.settings import WrongSetting
 
 from . import codebooks, export, losses
 from .corpus import Speech
 from .log import RunLog
-from .network import Codec, Kernels
+from .network import Codec, Kernels, Noise
 
 CHECKPOINT = "checkpoint.pt"
 # Weights of the losses: DAC's (arXiv 2306.06546), but for what it has not.
-SPECTRA, ROWS, COMMITMENT, FOOLED, ALIKE = 10.0, 10.0, 0.5, 1.0, 2.0
+SPECTRA, ROWS, COMMITMENT, HEARD, FOOLED, ALIKE = 10.0, 10.0, 0.5, 10.0, 1.0, 2.0
 # Gradients are no longer than that.
 LONGEST_STEP = 20.0
 # In seconds.
@@ -42,11 +44,55 @@ class Average:
         torch._foreach_lerp_(self.own, theirs, share)
 
 
+class Learner:
+    """The networks as one thread learns with them: weights are everyone's, gradients its own."""
+
+    def __init__(self, codec, reader, judges):
+        self.codec, self.reader, self.judges = codec, reader, judges
+        self.generator = None
+
+    @property
+    def parameters(self):
+        return [value for part in (self.codec, self.reader, self.judges) for value in part.parameters()]
+
+    def another(self):
+        """For one more thread."""
+        parts = (self.codec, self.reader, self.judges)
+        found = Learner(*(copy.deepcopy(part) for part in parts))
+        for theirs, ours in zip((found.codec, found.reader, found.judges), parts):
+            for value, shared in zip(theirs.parameters(), ours.parameters()):
+                value.data, value.grad = shared.data, None
+            for module, shared in zip(theirs.modules(), ours.modules()):
+                module._buffers.update(shared._buffers)
+        return found
+
+    def draws(self):
+        """By a generator of its own from here on."""
+        self.generator = torch.Generator()
+        for module in self.codec.modules():
+            if isinstance(module, Noise):
+                module.generator = self.generator
+        return self
+
+    def hand_over(self, to):
+        """Adds its gradients to another's."""
+        for value, sums in zip(self.parameters, to.parameters):
+            if value.grad is not None:
+                sums.grad = value.grad if sums.grad is None else sums.grad.add_(value.grad)
+                value.grad = None
+
+
+def _begin_thread():
+    torch.set_num_threads(1)
+    Kernels.prepare_thread()
+
+
 class Trainer:
     """The networks, their optimizers, and what else a checkpoint has to hold."""
 
-    def __init__(self, settings, seed, device, keeps_codes=False):
-        """keeps_codes: the decoder alone learns, so that sound goes on to have the codes that it has."""
+    def __init__(self, settings, seed, device, keeps_codes=False, encoder=None):
+        """keeps_codes: the decoder alone learns, so that sound goes on to have the codes that it has. encoder: Whisper's, an
+        ears.Ears that what is made should sound alike to."""
         self.settings, self.fit, self.seed, self.device = settings, settings.fit, seed, device
         self.keeps_codes = keeps_codes
         torch.manual_seed(seed)
@@ -65,8 +111,16 @@ class Trainer:
         self.judges_optimizer = torch.optim.AdamW(
             self.judges.parameters(), lr=self.fit.discriminator_rate, betas=(0.8, 0.99), weight_decay=0, **fused
         )
-        self.spectra = losses.Spectra(settings.network.sampling_rate, self.fit.windows).to(device)
+        rate = settings.network.sampling_rate
+        self.spectra = losses.Spectra(rate, self.fit.windows, losses.HEARD_FLOOR).to(device)
+        self.hearing = losses.Hearing(encoder, rate) if encoder else None
         self.row_spectra = losses.RowSpectra(settings.network).to(device)
+        self.learners = [Learner(self.codec, self.reader, self.judges)]
+        if device.type == "cpu":
+            # A processor takes one crop after the other, as caches hold no more, and each of its cores its own.
+            self.learners += [self.learners[0].another() for _ in range(torch.get_num_threads() - 1)]
+            self.learners = [learner.draws() for learner in self.learners]
+            self.pool = ThreadPoolExecutor(len(self.learners), initializer=_begin_thread)
         self.step, self.elapsed, self.begun = 0, 0.0, 0
 
     def begin(self, folder):
@@ -127,9 +181,7 @@ class Trainer:
         is_judged = progress >= fit.adversarial or self.begun and fit.adversarial < 1
         self.optimizer.zero_grad(set_to_none=True)
         self.judges_optimizer.zero_grad(set_to_none=True)
-        # One crop after the other where caches hold no more.
-        parts = crops.split(1 if self.device.type == "cpu" else len(crops))
-        each = [self._learn(part, is_coded, is_judged, len(part) / len(crops)) for part in parts]
+        each = self._learned(crops, is_coded, is_judged)
         names = list(each[0][0])
         values = torch.stack([sum(share[name] for share, _ in each) for name in names])
         # Each by itself: what upsets the one is no reason for the others to stand still.
@@ -146,16 +198,44 @@ class Trainer:
         self.average.update(self.codec)
         return names + list(self.parts), torch.cat([values, torch.stack(norms).float()])
 
-    def _learn(self, crops, is_coded, is_judged, share):
+    def _learned(self, crops, is_coded, is_judged):
+        """Leaves the gradients of a step; returns what _learn does, of each part of the step's crops."""
+        if self.device.type != "cpu":
+            return [self._learn(self.learners[0], crops, is_coded, is_judged, 1)]
+        parts, count = crops.split(1), len(self.learners)
+
+        def learned(first):
+            learner, found = self.learners[first], []
+            for number in range(first, len(parts), count):
+                learner.generator.manual_seed((self.seed * 1_000_003 + self.step) * len(parts) + number)
+                found.append(self._learn(learner, parts[number], is_coded, is_judged, 1 / len(parts)))
+            return found
+
+        # What is to be compiled is compiled once: the first of them goes ahead.
+        ahead = int(self.compiled != (is_coded, is_judged))
+        each = [self.pool.submit(learned, first).result() for first in range(ahead)]
+        each += self.pool.map(learned, range(ahead, count))
+        self.compiled = (is_coded, is_judged)
+        for learner in self.learners[1:]:
+            learner.hand_over(self.learners[0])
+        return [each[number % count][number // count] for number in range(len(parts))]
+
+    # With which switches a step has been done.
+    compiled = None
+
+    def _learn(self, learner, crops, is_coded, is_judged, share):
         """Adds the gradients of a share of a step's crops; returns losses by name, times the share, and what was coded."""
         with self.autocast():
-            made, rows, distance, found = self.codec(crops, is_coded, self.keeps_codes)
+            made, rows, distance, found = learner.codec(crops, is_coded, self.keeps_codes)
         made = made.float()
         spectra = self.spectra(made, crops)
         loss, values = SPECTRA * spectra, {"spectra": spectra}
+        if self.hearing:
+            heard = self.hearing(made, crops)
+            loss, values["heard"] = loss + HEARD * heard, heard
         if not self.keeps_codes:
             with self.autocast():
-                told = self.reader(rows).float()
+                told = learner.reader(rows).float()
             with torch.no_grad():
                 wanted = self.row_spectra(crops)
             row = (told - wanted).abs().mean()
@@ -164,15 +244,15 @@ class Trainer:
         if is_judged:
             # Half of each crop does, and costs half.
             half = crops.shape[1] // 2
-            first = int(torch.randint(half, (1,)))
+            first = int(torch.randint(half, (1,), generator=learner.generator))
             heard, real = made[:, first : first + half], crops[:, first : first + half]
             with self.autocast():
-                verdict = losses.verdict_loss(self.judges(torch.cat([heard.detach(), real])))
+                verdict = losses.verdict_loss(learner.judges(torch.cat([heard.detach(), real])))
             (share * verdict).backward()
-            self.judges.requires_grad_(False)
+            learner.judges.requires_grad_(False)
             with self.autocast():
-                seen = self.judges(torch.cat([heard, real]))
-            self.judges.requires_grad_(True)
+                seen = learner.judges(torch.cat([heard, real]))
+            learner.judges.requires_grad_(True)
             fooled, alike = losses.adversarial_losses(seen)
             loss = loss + FOOLED * fooled + ALIKE * alike
             values |= {"verdict": verdict, "fooled": fooled, "alike": alike}
@@ -229,20 +309,21 @@ def held_out_crops(work, settings, device):
 
 
 def fit(work, settings, seed=1, device=None, minutes=1e9, within=None, fuses=True, until=math.inf, start=None,
-        keeps_codes=False):
+        keeps_codes=False, whisper=None):
     """
     Goes on from work/checkpoint.pt, if it is there, and leaves it behind.
 
     minutes: stop after so many; the next call goes on. until: stop before this step. within: make the whole schedule
     fit so many minutes, over all calls, rather than the settings' number of steps. fuses: try to compile. start: a release's
     folder, whose weights it begins with where there is no checkpoint yet. keeps_codes: the decoder alone learns.
+    whisper: the file or folder of an encoder that what is made should sound alike to.
     """
     device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = torch.backends.cudnn.benchmark = True
     begun = time.monotonic()
     crops = Crops(Speech(work / "corpus.s16"), settings.fit.frames * settings.network.frame, seed, device)
     held_out = held_out_crops(work, settings, device)
-    trainer = Trainer(settings, seed, device, keeps_codes)
+    trainer = Trainer(settings, seed, device, keeps_codes, ears.Ears(whisper, device) if whisper else None)
     if fuses and Kernels.fuse(device):
         print(f"compiled, {time.monotonic() - begun:.0f} s", flush=True)
     file = work / CHECKPOINT

@@ -64,9 +64,10 @@ def shared(hours, steps):
 
 def run(arguments):
     import torch
-    from common import folders
 
-    from . import comparison, ears, interrupting, learning, network, pipeline, sets, settings
+    from common import ears, folders
+
+    from . import comparison, interrupting, learning, network, pipeline, sets, settings
     from .published import steps as published
 
     device = torch.device(arguments.device or ("cuda" if torch.cuda.is_available() else "cpu"))

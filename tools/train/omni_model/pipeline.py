@@ -11,10 +11,10 @@ from multiprocessing import get_context
 from pathlib import Path
 
 import torch
-from common import folders, report
+from common import ears, folders, report
 from synthesis import engines
 
-from . import data, ears, eyes, speech, tokenizer, training, voice
+from . import data, eyes, speech, tokenizer, training, voice
 from .domain import collected
 from .domain.scenes import COLORS, SHAPES
 from .network import Config, configuration
@@ -263,7 +263,8 @@ def make_codec(work):
     corpus.make(folder, wished.corpus.minutes, wished.corpus.held_out, work.seed, texts, work.processes)
     within = max(0.05, minutes - (time.monotonic() - begun) / 60) if minutes else None
     # To compile takes a minute or two.
-    training.fit(folder, wished, work.seed, work.device, within=within, fuses=within is None or within > 10)
+    training.fit(folder, wished, work.seed, work.device, within=within, fuses=within is None or within > 10,
+                 whisper=ears_path(work))
     export.write(training.trained(folder, wished), folder / "snac")
 
 

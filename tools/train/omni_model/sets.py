@@ -12,9 +12,10 @@ from multiprocessing import get_context
 
 import numpy as np
 import torch
+from common import ears
 from synthesis import engines
 
-from . import drawing, ears, pipeline, speech
+from . import drawing, pipeline, speech
 
 VERSION = 1
 ABOUT = {

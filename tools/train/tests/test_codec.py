@@ -12,11 +12,12 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from codec_model import codebooks, codes, corpus, export, losses, settings, texts, training
-from codec_model.network import Codec
-from common import falling, words
+from codec_model import codebooks, codes, corpus, export, losses, network, settings, texts, training
+from codec_model.network import Codec, Kernels
+from common import ears, falling, folders, words
 
 MICRO = settings.load("micro")
+RELEASE = folders.ROOT / "Tests" / "Goldens" / "mini-omni2" / "checkpoint" / "mini-omni2"
 
 
 def tones(seconds, seed):
@@ -243,6 +244,88 @@ class Training(WithFolder):
         file.unlink()
         with self.assertRaisesRegex(settings.WrongSetting, "the step 'corpus' makes it"):
             self.run_fit()
+
+
+class Learners(unittest.TestCase):
+    def trainer(self, count):
+        before = torch.get_num_threads()
+        self.addCleanup(torch.set_num_threads, before)
+        torch.set_num_threads(count)
+        trainer = training.Trainer(MICRO, 1, torch.device("cpu"))
+        trainer.step = MICRO.fit.continuous
+        return trainer
+
+    def test_threads_learn_what_one_does(self):
+        torch.manual_seed(2)
+        crops = 0.1 * torch.randn(5, MICRO.fit.frames * MICRO.network.frame)
+        found = []
+        for count in (1, 3):
+            trainer = self.trainer(count)
+            # The second time they go side by side.
+            for _ in range(2):
+                for part in (trainer.codec, trainer.reader, trainer.judges):
+                    part.zero_grad()
+                each = trainer._learned(crops, True, True)
+            values = {name: sum(float(share[name]) for share, _ in each) for name in each[0][0]}
+            codes = torch.cat([found[-1][1] for _, found in each])
+            found.append((values, codes, [value.grad for value in trainer.learners[0].parameters]))
+        (values, codes, gradients), (others, other_codes, other_gradients) = found
+        self.assertEqual(values.keys(), others.keys())
+        for name, value in values.items():
+            self.assertAlmostEqual(value, others[name], delta=1e-4 * abs(value), msg=name)
+        self.assertTrue(torch.equal(codes, other_codes))
+        for ours, theirs in zip(gradients, other_gradients):
+            torch.testing.assert_close(theirs, ours, rtol=1e-3, atol=1e-5)
+
+    def test_what_one_has_learned_all_know(self):
+        trainer = self.trainer(2)
+        torch.manual_seed(2)
+        trainer.run(0.1 * torch.randn(4, MICRO.fit.frames * MICRO.network.frame), 0.5)
+        first, second = trainer.learners
+        for ours, theirs in zip(first.parameters, second.parameters):
+            self.assertTrue(torch.equal(ours, theirs))
+        for ours, theirs in zip(first.codec.buffers(), second.codec.buffers()):
+            self.assertTrue(torch.equal(ours, theirs))
+
+    def test_units_that_are_compiled_compute_the_same(self):
+        self.addCleanup(setattr, Kernels, "unit", None)
+        self.addCleanup(setattr, Kernels, "snake", Kernels.snake)
+        self.addCleanup(setattr, Kernels, "snake_gradients", Kernels.snake_gradients)
+        if not Kernels.fuse(torch.device("cpu")):
+            self.skipTest("there is no compiler")
+        unit, x = network.ResidualUnit(8, 3), torch.randn(2, 8, 50)
+        made = unit(x)
+        with torch.no_grad():
+            torch.testing.assert_close(made, unit(x), rtol=1e-4, atol=1e-5)
+
+
+class Hearing(unittest.TestCase):
+    """With a small encoder of random weights."""
+
+    def setUp(self):
+        self.encoder = ears.Ears(RELEASE / "small.pt", torch.device("cpu"))
+        self.hearing = losses.Hearing(self.encoder, corpus.RATE)
+        self.sound = torch.from_numpy(tones(1, 3)[:24000].astype(np.float32))[None] / 32768
+
+    def test_mel_is_the_encoders_own(self):
+        # 16 kHz sound, at 24 kHz: tones that both rates hold.
+        time = torch.arange(24000) / 24000
+        sound = sum(0.1 * torch.sin(2 * torch.pi * pitch * time) for pitch in (310.0, 1130.0, 2900.0))
+        time = torch.arange(16000) / 16000
+        slower = sum(0.1 * torch.sin(2 * torch.pi * pitch * time) for pitch in (310.0, 1130.0, 2900.0))
+        theirs = ears.log_mel(slower[None], [16000])[0][:, :, 10:90]
+        ours = self.hearing.mel(sound[None])[:, :, 10:90]
+        ours = (torch.maximum(ours, ours.amax() - 8) + 4) / 4
+        loud = theirs > 0
+        torch.testing.assert_close(ours[loud], theirs[loud], rtol=0, atol=0.02)
+
+    def test_the_same_sound_is_heard_alike_and_noise_is_not(self):
+        self.assertEqual(float(self.hearing(self.sound, self.sound)), 0)
+        made = (self.sound + 0.05 * torch.randn_like(self.sound)).requires_grad_()
+        far = self.hearing(made, self.sound)
+        self.assertGreater(float(far.detach()), 0.01)
+        far.backward()
+        self.assertTrue(torch.isfinite(made.grad).all() and made.grad.abs().max() > 0)
 
 
 class Codebooks(unittest.TestCase):

@@ -8,7 +8,8 @@ from pathlib import Path
 import torch
 import yaml
 from common.folders import SIZES
-from omni_model import ears, export, eyes, network, settings, speech, tokenizer, training
+from common import ears
+from omni_model import export, eyes, network, settings, speech, tokenizer, training
 from omni_model.domain import collected
 from safetensors.torch import load_file
 

@@ -6,11 +6,11 @@ import time
 
 import numpy as np
 import torch
-from common import report
+from common import ears, report
 from mini_omni2.vision import normalized
 from synthesis import engines, signal
 
-from .. import ears, training, voice
+from .. import training, voice
 from ..pipeline import NotReady, ears_path
 from ..tokenizer import Tokenizer
 from . import gathering, qwen2, sets, vision

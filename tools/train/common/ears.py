@@ -63,19 +63,22 @@ class Ears:
         """[batch, longest] of full scale at 1: features [batch, rows of the longest, width], and rows of each."""
         mel, heard = log_mel(samples, counts)
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.half):
-            return self._encoded(mel, heard), heard
+            return self.states(mel, heard)[-1], heard
 
-    def _encoded(self, mel, heard):
+    def states(self, mel, heard):
+        """mel [batch, 80, 2 rows], of which so many rows of each are heard: the states [batch, rows, width] before the first
+        block and behind each, the last of them normed."""
         w = self.weights
         x = functional.gelu(functional.conv1d(mel, w["conv1.weight"], w["conv1.bias"], padding=1))
         x = functional.gelu(functional.conv1d(x, w["conv2.weight"], w["conv2.bias"], stride=2, padding=1))
         x = x.transpose(1, 2).float() + w["positional_embedding"][: x.shape[2]]
         seen = (torch.arange(x.shape[1], device=x.device)[None] < heard[:, None])[:, None, None]
-        layer = 0
+        found, layer = [x], 0
         while f"blocks.{layer}.attn_ln.weight" in w:
-            x = self._block(f"blocks.{layer}.", x, seen)
+            found.append(self._block(f"blocks.{layer}.", found[-1], seen))
             layer += 1
-        return self._norm("ln_post", x)
+        found[-1] = self._norm("ln_post", found[-1])
+        return found
 
     def _norm(self, name, x):
         return functional.layer_norm(x, (self.width,), self.weights[name + ".weight"], self.weights[name + ".bias"])
