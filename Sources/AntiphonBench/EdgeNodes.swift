@@ -24,12 +24,16 @@ struct Blob: Message {
 final class Bench: Sendable {
   let course: Course
   let seconds: Double
+  /// Whether nodes send and take messages several at once.
+  let takesBatches: Bool
   let pace = Mutex<Pace?>(nil)
   let delays = Mutex<Delays?>(nil)
   /// Yields once, when the measurement is over.
   let over: (stream: AsyncStream<Void>, continuation: AsyncStream<Void>.Continuation) = AsyncStream.makeStream()
 
-  init(course: Course, seconds: Double) { (self.course, self.seconds) = (course, seconds) }
+  init(course: Course, seconds: Double, takesBatches: Bool = false) {
+    (self.course, self.seconds, self.takesBatches) = (course, seconds, takesBatches)
+  }
 
   private static let all = Mutex<[Int: Bench]>([:])
 
@@ -82,6 +86,9 @@ struct BlobSourceNode: Node {
     let clock = context.clock
     let end = clock.now + Int64(bench.seconds * 1e9)
     let stride = bench.course.size > 100_000 ? 1 : 64
+    while bench.takesBatches, clock.now < end {
+      try await ports.blobs.send(contentsOf: blobs, turn: turn)
+    }
     while clock.now < end {
       for _ in 0..<stride {
         try await ports.blobs.send(blobs[next], turn: turn)
@@ -113,7 +120,13 @@ struct BlobSinkNode: Node {
   mutating func run(_ ports: Ports) async throws {
     var counter = RateCounter(course: bench.course)
     let clock = context.clock
-    for try await _ in ports.blobs { counter.note(clock.now) }
+    if bench.takesBatches {
+      for try await batch in ports.blobs.batches() {
+        for _ in batch { counter.note(clock.now) }
+      }
+    } else {
+      for try await _ in ports.blobs { counter.note(clock.now) }
+    }
     let pace = counter.pace(at: clock.now)
     bench.pace.withLock { $0 = pace }
   }

@@ -12,8 +12,9 @@ struct EdgeRuns {
   let course: Course
   let seconds: Double
 
-  func pace() async throws -> Pace {
-    let bench = Bench(course: course, seconds: seconds)
+  /// - Parameter inBatches: whether the sink takes messages several at once.
+  func pace(inBatches: Bool = false) async throws -> Pace {
+    let bench = Bench(course: course, seconds: seconds, takesBatches: inBatches)
     try await run(
       bench, nodes: ["source": BlobSourceNode.kind, "sink": BlobSinkNode.kind],
       edges: [["from": "source.blobs", "to": "sink.blobs", "depth": course.depth]], apart: "sink")

@@ -66,6 +66,11 @@ struct RuntimeCommand: AsyncParsableCommand {
           let pace = isOurs ? try await ours.pace() : try raw.pace()
           result[isOurs].rate.add(pace.rate)
           result[isOurs].cost.add(pace.cost)
+          if isOurs {
+            let pace = try await ours.pace(inBatches: true)
+            result.batched.rate.add(pace.rate)
+            result.batched.cost.add(pace.cost)
+          }
           if !isOurs, course.carrier.crossesSockets {
             let pace = try RawZeroMQ(course: course, seconds: seconds, isRelayed: true).pace()
             result.relayed.rate.add(pace.rate)
@@ -86,17 +91,19 @@ struct RuntimeCommand: AsyncParsableCommand {
     print("Edges of a graph beside raw libzmq (its C API), \(rounds) rounds in alternating order, medians (least-most)")
     print(machine.description + "\n")
     var rates = TextTable([
-      "throughput", "antiphon /s", "", "raw zmq /s", "", "of raw", "with our threads /s", "of it", "CPU µs", "raw",
-      "threads",
+      "throughput", "antiphon /s", "", "in batches /s", "", "raw zmq /s", "", "of raw", "with our threads /s", "of it",
+      "CPU µs", "batches", "raw", "threads",
     ])
     var delays = TextTable(["one way, µs", "antiphon p50", "p99", "raw zmq p50", "p99", "p50 of raw"])
     for result in results {
       let name = "\(result.course.carrier.title) \(sizeText(result.course.size))"
-      let (ours, raw, relayed) = (result.ours, result.raw, result.relayed)
+      let (ours, batched, raw, relayed) = (result.ours, result.batched, result.raw, result.relayed)
       rates.add([
-        name, rateText(ours.rate.median), spread(ours.rate), rateText(raw.rate.median), spread(raw.rate),
-        ratio(ours.rate, raw.rate), relayed.rate.isEmpty ? "" : rateText(relayed.rate.median),
-        ratio(ours.rate, relayed.rate), microsecondText(ours.cost.median, 2), microsecondText(raw.cost.median, 2),
+        name, rateText(ours.rate.median), spread(ours.rate), rateText(batched.rate.median), spread(batched.rate),
+        rateText(raw.rate.median), spread(raw.rate), ratios(ours, batched, to: raw),
+        relayed.rate.isEmpty ? "" : rateText(relayed.rate.median), ratios(ours, batched, to: relayed),
+        microsecondText(ours.cost.median, 2), microsecondText(batched.cost.median, 2),
+        microsecondText(raw.cost.median, 2),
         relayed.cost.isEmpty ? "" : microsecondText(relayed.cost.median, 2),
       ])
       delays.add([
@@ -108,6 +115,7 @@ struct RuntimeCommand: AsyncParsableCommand {
     if !throughputOnly { print(delays.description + "\n") }
     print(
       """
+      In batches: the node takes what has come several messages at once; the second of two ratios is of that.
       direct is compared with raw inproc. Hops of a message, ours: direct, node - mailbox - node; inproc, the same with
       two sockets between; ipc and tcp, node - wire thread - I/O thread - network - I/O thread - wire thread - node.
       Raw: thread - socket - thread; over ipc and tcp, thread - I/O thread - network - I/O thread - thread. Raw with our
@@ -128,6 +136,10 @@ struct RuntimeCommand: AsyncParsableCommand {
 
   private func ratio(_ a: Samples, _ b: Samples) -> String {
     a.isEmpty || b.isEmpty ? "" : String(format: "%.2f", a.median / b.median)
+  }
+
+  private func ratios(_ ours: RuntimeResult.Side, _ batched: RuntimeResult.Side, to raw: RuntimeResult.Side) -> String {
+    raw.rate.isEmpty ? "" : "\(ratio(ours.rate, raw.rate)), \(ratio(batched.rate, raw.rate))"
   }
 
   private func spread(_ samples: Samples) -> String {
@@ -173,6 +185,8 @@ struct RuntimeResult: Codable {
   }
   var course: Course
   var ours = Side()
+  /// Ours, with a node that takes messages several at once; rates alone.
+  var batched = Side()
   var raw = Side()
   /// Raw libzmq with as many threads as our edges have; rates alone.
   var relayed = Side()

@@ -117,6 +117,9 @@ package protocol PortConnection {
   func next(on ports: UInt64) async throws -> Arrival?
   /// The same as ``take(on:)``, but for waiting: where nothing has come, the node goes on with what it took before.
   func poll(on ports: UInt64) throws -> Taken
+  /// Values that have come behind the one that the node has just taken, up to so many, as far as it has been given them
+  /// in advance.
+  func takeMore(on ports: UInt64, most: Int) -> [Parcel]
   /// Whether an edge leads to the port.
   func isConnected(_ port: Int) -> Bool
   /// A value is not what its type says; nothing that came behind it on its edge will be taken.
@@ -124,6 +127,8 @@ package protocol PortConnection {
 }
 
 extension Inbox {
+  package func takeMore(on ports: UInt64, most: Int) -> [Parcel] { [] }
+
   /// The next arrival on some ports. It waits on the node's thread if it can, and suspends only if it must.
   ///
   /// - Parameter inPlace: false for an actor, which others may be waiting for.
@@ -174,9 +179,17 @@ extension Inbox {
   /// - Returns: what is left to be sent by ``finish(_:)``; nil if nothing is.
   func send(_ value: any Message, turn: Turn, time: Int64, trace: UInt64?, inPlace: Bool) throws -> Unsent?
   func finish(_ unsent: Unsent) async throws
+  /// Sends the first of so many values of a turn, as far as that costs less together and none has to wait.
+  ///
+  /// - Returns: how many have been sent.
+  func sendSome(_ count: Int, turn: Turn, time: Int64, trace: UInt64?, _ value: (Int) -> any Message) throws -> Int
 }
 
 extension Outlet {
+  package func sendSome(
+    _ count: Int, turn: Turn, time: Int64, trace: UInt64?, _ value: (Int) -> any Message
+  ) throws -> Int { 0 }
+
   package func send(_ value: any Message, turn: Turn, time: Int64, trace: UInt64?) async throws {
     if let unsent = try send(value, turn: turn, time: time, trace: trace, inPlace: true) { try await finish(unsent) }
   }
@@ -210,6 +223,15 @@ public struct Input<Value: Message>: Sendable {
 
   /// Values and marks.
   public var events: InputEvents<Value> { InputEvents(input: self) }
+
+  /// Values, several at once, for a node that does little for each: what has come already, and never none.
+  ///
+  /// All of them have been taken: a turn that is interrupted while the node is at work on them takes none of them back,
+  /// and their latency is their share of the time that all took. Where several edges lead to the node, or the edge's
+  /// policy drops values, there is one at a time.
+  ///
+  /// - Parameter most: how many at once; at least 1.
+  public func batches(of most: Int = 256) -> InputBatches<Value> { InputBatches(input: self, most: Swift.max(1, most)) }
 }
 
 /// What an input can tell a node.
@@ -326,6 +348,57 @@ public struct InputEvents<Value: Message>: AsyncSequence, Sendable {
   public func makeAsyncIterator() -> AsyncIterator { AsyncIterator(input: input) }
 }
 
+/// Values of an input, several at once; ``Input/batches(of:)`` makes it.
+public struct InputBatches<Value: Message>: AsyncSequence, Sendable {
+  let input: Input<Value>
+  let most: Int
+
+  public struct AsyncIterator: AsyncIteratorProtocol {
+    @usableFromInline let input: Input<Value>
+    @usableFromInline let most: Int
+
+    @inlinable
+    public mutating func next() async throws -> [Received<Value>]? {
+      try await next(isolation: nil)
+    }
+
+    @inlinable
+    public mutating func next(isolation actor: isolated (any Actor)?) async throws -> [Received<Value>]? {
+      guard let inbox = input.inbox else { return nil }
+      while let arrival = try await inbox.arrival(on: 1 << UInt64(input.port), inPlace: actor == nil) {
+        guard case .message(let first)? = try input.event(arrival) else { continue }
+        return try batch(first, inbox.takeMore(on: 1 << UInt64(input.port), most: most - 1))
+      }
+      return nil
+    }
+
+    @inlinable
+    func batch(_ first: Received<Value>, _ others: [Parcel]) throws -> [Received<Value>] {
+      var found = [first]
+      found.reserveCapacity(others.reduce(1) { $0 + $1.values })
+      for parcel in others {
+        switch parcel {
+        case .envelope(let envelope):
+          if case .message(let message)? = try input.event(.envelope(envelope, port: input.port)) {
+            found.append(message)
+          }
+        case .run(var run):
+          while run.count > 0 {
+            guard case .message(let message)? = try input.event(.written(run.removeFirst(), port: input.port)) else {
+              // Nothing behind a value that was refused is taken.
+              return found
+            }
+            found.append(message)
+          }
+        }
+      }
+      return found
+    }
+  }
+
+  public func makeAsyncIterator() -> AsyncIterator { AsyncIterator(input: input, most: most) }
+}
+
 /// Messages of one type going out.
 public struct Output<Value: Message>: Sendable {
   @usableFromInline package let outlet: (any Outlet)?
@@ -362,6 +435,27 @@ public struct Output<Value: Message>: Sendable {
     // An actor is not kept waiting: others may want it.
     if let unsent = try outlet.send(value, turn: turn, time: time, trace: trace, inPlace: actor == nil) {
       try await outlet.finish(unsent)
+    }
+  }
+  /// Sends values of a turn, with one time and as pieces of one trace: as if one after the other, but in an edge to
+  /// another process that costs less.
+  ///
+  /// - Parameters:
+  ///   - time: presentation time in nanoseconds since the session began.
+  ///   - trace: the trace that they continue; nil starts one for each.
+  @inlinable
+  public func send(
+    contentsOf values: [Value], turn: Turn, time: Int64 = 0, trace: UInt64? = nil,
+    isolation actor: isolated (any Actor)? = #isolation
+  ) async throws {
+    guard let outlet else { return }
+    var first = 0
+    while first < values.count {
+      first += try outlet.sendSome(values.count - first, turn: turn, time: time, trace: trace) { values[first + $0] }
+      if first < values.count {
+        try await send(values[first], turn: turn, time: time, trace: trace)
+        first += 1
+      }
     }
   }
 }

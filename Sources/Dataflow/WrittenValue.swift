@@ -37,6 +37,8 @@
   var type: any Message.Type { get }
   /// Where it came in, among the lanes of the node's mailbox.
   var lane: Int { get }
+  /// Where the value ends that begins at a place.
+  func end(ofRecordAt place: Int) -> Int
   /// Opens the value that stands at a place, which must be one.
   func open(at place: Int) throws(MessageCodingError) -> (decoder: MessageDecoder, stamp: Stamp)
 }

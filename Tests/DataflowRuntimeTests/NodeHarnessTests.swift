@@ -43,6 +43,63 @@ import VoiceGate
   }
 }
 
+@Suite struct BatchTests {
+  /// Sends on what it takes at once, and how much that was.
+  private struct BatchNode: Node {
+    static let kind = "batch"
+    static let summary = "Sends on what it takes at once."
+
+    struct Ports: PortSet {
+      let texts: Input<Text>
+      let out: Output<Text>
+      init(_ bind: inout PortBinder, _ parameters: NoParameters) {
+        texts = bind.input("texts", help: "")
+        out = bind.output("out", help: "")
+      }
+    }
+
+    init(_ parameters: NoParameters, _ context: NodeContext) {}
+
+    func run(_ ports: Ports) async throws {
+      for try await batch in ports.texts.batches(of: 3) {
+        let turn = batch[0].turn
+        try await ports.out.send(contentsOf: [Text("\(batch.count)")] + batch.map(\.value), turn: turn, time: 5)
+      }
+    }
+  }
+
+  @Test(arguments: Carrier.allCases)
+  func valuesComeInOrderAndMarksBehindThem(over carrier: Carrier) async throws {
+    try await withNode(BatchNode.self, over: carrier) { node in
+      let session = try await node.beginSession("a")
+      let turn = try await node.beginTurn(in: session)
+      for number in 0..<100 { try await node.send(Text("n\(number)"), to: "texts", turn: turn) }
+      node.endTurn(turn)
+      node.endSession(session)
+      var (seen, announced): ([String], Int) = ([], 0)
+      while case .message(_, let value, _, let time)? = try await node.next() {
+        let text = (value as? Text)?.string ?? ""
+        #expect(time == 5)
+        if let count = Int(text) {
+          #expect((1...3).contains(count) && announced == seen.count)
+          announced += count
+        } else {
+          seen.append(text)
+        }
+        if seen.count == 100 { break }
+      }
+      #expect(seen == (0..<100).map { "n\($0)" })
+      #expect(announced == 100)
+      guard case .turnEnded? = try await node.next(), case .sessionEnded? = try await node.next() else {
+        Issue.record("marks are missing")
+        return
+      }
+      node.finish()
+      #expect(try await node.next() == nil)
+    }
+  }
+}
+
 extension HarnessEvent? {
   static func == (a: HarnessEvent?, b: _OptionalNilComparisonType) -> Bool {
     if case .none = a { true } else { false }

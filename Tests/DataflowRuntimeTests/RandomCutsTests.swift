@@ -22,8 +22,8 @@ import Testing
     let state = Mutex(State())
   }
 
-  @Test(arguments: [(Carrier.direct, 6_000), (.ipc, 3_000), (.tcp, 1_000)])
-  func nothingStaleComesBehindTheFence(over carrier: Carrier, cuts: Int) async throws {
+  @Test(arguments: [(Carrier.direct, 6_000, false), (.ipc, 2_000, false), (.ipc, 1_000, true), (.tcp, 1_000, false)])
+  func nothingStaleComesBehindTheFence(over carrier: Carrier, cuts: Int, inBatches: Bool) async throws {
     let log = Log()
     let valuesPerTurn = 40
     let depth = 3
@@ -74,9 +74,14 @@ import Testing
         }
       }
     }
+    let batches = Scripted.node { _, ports in
+      for try await batch in ports.input.batches(of: 2) {
+        for text in batch { try await ports.output.send(contentsOf: [text.value], turn: text.turn) }
+      }
+    }
     let run = try TestRun(
       graph: Scripted.graph(
-        ["source": source, "worker": .relay, "sink": sink],
+        ["source": source, "worker": inBatches ? batches : .relay, "sink": sink],
         [
           ["from": "source.out", "to": "worker.in", "depth": depth] as [String: Any],
           ["from": "worker.out", "to": "sink.in", "depth": depth] as [String: Any],

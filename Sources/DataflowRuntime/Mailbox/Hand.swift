@@ -25,6 +25,8 @@ package struct Hand {
   /// Whether that is a value; the fast path asks for no more.
   private var holdsValue = false
   private var taken: Int64 = 0
+  /// How many values it took together.
+  private var held = 0
 
   package init() {}
 
@@ -39,7 +41,7 @@ package struct Hand {
 
   /// The node works on this now.
   mutating func hold(_ work: Work, now: Int64) {
-    (self.work, taken) = (work, now)
+    (self.work, taken, held) = (work, now, 1)
     if case .value = work { holdsValue = true } else { holdsValue = false }
   }
 
@@ -62,23 +64,61 @@ package struct Hand {
   func hasNext(on wanted: UInt64) -> Bool { wanted == ports && (run != nil || !entries.isEmpty) }
 
   /// How long the node has worked on what it holds; nil if that is not a message or a mark.
-  func worked(now: Int64) -> Int64? {
+  package func worked(now: Int64) -> Worked? {
     switch work {
     case .none, .cut: nil
-    case .value, .mark: now - taken
+    case .value, .mark: Worked(time: now - taken, messages: held)
     }
+  }
+
+  /// What a node did between two visits.
+  package struct Worked {
+    package let time: Int64
+    /// How many messages or marks it was for.
+    package let messages: Int
   }
 
   /// The next value, if the node holds nothing that the mailbox must hear of, and there is one.
   ///
   /// - Parameter worked: set to how long the node worked on the one before.
-  package mutating func next(on wanted: UInt64, now: Int64, worked: inout Int64?) -> Next? {
+  package mutating func next(on wanted: UInt64, now: Int64, worked: inout Worked?) -> Next? {
     guard holdsValue, wanted == ports, let (arrival, arrived) = popFirst() else { return nil }
-    worked = now - taken
+    worked = Worked(time: now - taken, messages: held)
     looked += 1
     waited += now - arrived
-    taken = now
+    (taken, held) = (now, 1)
     return Next(arrival: arrival, lane: lane)
+  }
+
+  /// More values, up to so many, which the node works on together with the one that it holds.
+  package mutating func takeMore(on wanted: UInt64, most: Int, now: Int64) -> [Parcel] {
+    guard holdsValue, wanted == ports else { return [] }
+    var (found, left): ([Parcel], Int) = ([], most)
+    while left > 0 {
+      if var rest = run.take() {
+        var part = rest
+        if rest.count > left {
+          part = rest.removeFirst(left)
+          run = rest
+        }
+        found.append(.run(part))
+        left -= part.count
+        waited += Int64(part.count) * (now - runEntry.arrived)
+      } else if let entry = entries.popFirst() {
+        switch entry.parcel {
+        case .envelope:
+          found.append(entry.parcel)
+          left -= 1
+          waited += now - entry.arrived
+        case .run(let next): (run, runEntry) = (next, (entry.ticket, entry.arrived))
+        }
+      } else {
+        break
+      }
+    }
+    looked += most - left
+    held += most - left
+    return found
   }
 
   private mutating func popFirst() -> (Arrival, arrived: Int64)? {

@@ -74,9 +74,9 @@ final class Mailbox: Sendable {
   /// The next value, if the node has been given it in advance; otherwise ``take(on:now:worked:)``.
   ///
   /// - Parameter worked: set to how long the node worked on what it had taken before.
-  func next(on ports: UInt64, now: Int64, worked: inout Int64?) -> Hand.Next? {
-    let (next, time) = hand.withLockSoon { hand -> (Hand.Next?, Int64?) in
-      var time: Int64?
+  func next(on ports: UInt64, now: Int64, worked: inout Hand.Worked?) -> Hand.Next? {
+    let (next, time) = hand.withLockSoon { hand -> (Hand.Next?, Hand.Worked?) in
+      var time: Hand.Worked?
       return (hand.next(on: ports, now: now, worked: &time), time)
     }
     worked = time
@@ -84,8 +84,8 @@ final class Mailbox: Sendable {
   }
 
   /// - Parameter worked: set to how long the node worked on what it had taken before.
-  func take(on ports: UInt64, now: Int64, worked: inout Int64?) -> MailboxState.Take {
-    let (take, time, wake) = hand.withLockSoon { hand -> (MailboxState.Take, Int64?, [Waiter]) in
+  func take(on ports: UInt64, now: Int64, worked: inout Hand.Worked?) -> MailboxState.Take {
+    let (take, time, wake) = hand.withLockSoon { hand -> (MailboxState.Take, Hand.Worked?, [Waiter]) in
       let time = hand.worked(now: now)
       var wake: [Waiter] = []
       let take = state.withLockSoon { state in
@@ -97,6 +97,11 @@ final class Mailbox: Sendable {
     for sender in wake { sender.resume() }
     worked = time
     return take
+  }
+
+  /// More values, as far as the node has been given them in advance, and the lane that they came on.
+  func takeMore(on ports: UInt64, most: Int, now: Int64) -> (parcels: [Parcel], lane: Int) {
+    hand.withLockSoon { ($0.takeMore(on: ports, most: most, now: now), $0.lane) }
   }
 
   /// Whether ``take(on:now:worked:)`` has something for the node or, before the node may go on, for the runtime: a notice

@@ -1,4 +1,4 @@
-import Dataflow
+package import Dataflow
 
 extension MailboxState {
   /// Several parcels on their way into a lane.

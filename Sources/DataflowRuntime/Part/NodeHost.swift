@@ -167,17 +167,17 @@ extension NodeHost: Inbox {
   private func look(on ports: UInt64) throws -> Taken {
     while true {
       let now = clock.now
-      var worked: Int64?
+      var worked: Hand.Worked?
       if let next = mailbox.next(on: ports, now: now, worked: &worked) {
-        meter.countWork(worked ?? 0, andReceived: 1)
-        part.taken(node: index, lane: next.lane)
+        if let worked { meter.countWork(worked, andReceived: 1) }
+        part.taken(node: index, lane: next.lane, count: 1)
         if let tracer { trace(tracer, worked, next.arrival, next.lane) }
         return .arrival(next.arrival)
       }
       let take = mailbox.take(on: ports, now: now, worked: &worked)
       if let worked {
         meter.countWork(worked, andReceived: 0)
-        tracer?.worked(node: index, worked)
+        tracer?.worked(node: index, worked.time)
       }
       switch take {
       case .arrival(let arrival, let lane):
@@ -186,15 +186,15 @@ extension NodeHost: Inbox {
         switch arrival {
         case .cut: return .arrival(arrival)
         case .written:
-          meter.countReceived()
-          part.taken(node: index, lane: lane)
+          meter.countReceived(1)
+          part.taken(node: index, lane: lane, count: 1)
           return .arrival(arrival)
         case .envelope(let found, _): envelope = found
         }
         switch envelope.content {
         case .value:
-          meter.countReceived()
-          part.taken(node: index, lane: lane)
+          meter.countReceived(1)
+          part.taken(node: index, lane: lane, count: 1)
         case .sessionBegan:
           // The same session comes on every edge; the node hears of it once. What comes round a loop began here, and
           // may have ended meanwhile.
@@ -228,8 +228,25 @@ extension NodeHost {
     part.refused(node: index, lane: value.message.lane, because: error)
   }
 
-  private func trace(_ tracer: Tracer, _ worked: Int64?, _ arrival: Arrival, _ lane: Int) {
-    if let worked { tracer.worked(node: index, worked) }
+  func takeMore(on ports: UInt64, most: Int) -> [Parcel] {
+    let (parcels, lane) = mailbox.takeMore(on: ports, most: most, now: clock.now)
+    let count = parcels.reduce(0) { $0 + $1.values }
+    if count == 0 { return [] }
+    meter.countReceived(count)
+    part.taken(node: index, lane: lane, count: count)
+    if let tracer {
+      for parcel in parcels {
+        switch parcel {
+        case .envelope(let envelope): trace(tracer, nil, .envelope(envelope, port: 0), lane)
+        case .run(var run): while run.count > 0 { trace(tracer, nil, .written(run.removeFirst(), port: 0), lane) }
+        }
+      }
+    }
+    return parcels
+  }
+
+  private func trace(_ tracer: Tracer, _ worked: Hand.Worked?, _ arrival: Arrival, _ lane: Int) {
+    if let worked { tracer.worked(node: index, worked.time) }
     if lane >= 0 { tracer.took(node: index, edge: part.plan.incoming(index)[lane], arrival) }
   }
 }
@@ -319,8 +336,8 @@ protocol PartServices: Sendable {
   /// What waits at the process's nodes.
   var queues: [QueueDepth] { get }
   func seed(for node: String) -> UInt64
-  /// The node took a value from an incoming edge, whose far end may want to know that there is room.
-  func taken(node: Int, lane: Int)
+  /// The node took values from an incoming edge, whose far end may want to know that there is room.
+  func taken(node: Int, lane: Int, count: Int)
   /// A value that the node took from an incoming edge is not what its type says.
   func refused(node: Int, lane: Int, because error: MessageCodingError)
 }

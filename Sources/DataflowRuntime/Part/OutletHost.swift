@@ -50,15 +50,32 @@ final class OutletHost: Outlet {
       for edge in edges { tracer.sent(node: index, edge: edge, sequence: number) }
     }
     if let wire, try wire.offer(value, turn: turn, stamp: stamp) {
-      meter.countSent()
+      meter.countSent(1)
       return nil
     }
     let envelope = Envelope(.value(value), turn: turn, stamp: stamp)
     for index in links.indices where try !links[index].offer(envelope) {
       guard inPlace, try waitInPlace(links[index], envelope) else { return Unsent(envelope, edge: index) }
     }
-    meter.countSent()
+    meter.countSent(1)
     return nil
+  }
+
+  func sendSome(
+    _ count: Int, turn: Turn, time: Int64, trace: UInt64?, _ value: (Int) -> any Message
+  ) throws -> Int {
+    let first = sequence.load(ordering: .relaxed)
+    // The first of all is checked, and what is interrupted or traced is counted, where values go one by one.
+    guard let wire, first > 0, !turn.isCut, tracer == nil else { return 0 }
+    computation?.pay()
+    let begun = trace ?? traces.next(count)
+    let sent = try wire.offer(count, turn: turn) { number in
+      let stamp = Stamp(time: time, trace: trace ?? begun + UInt64(number), sequence: first + UInt64(number))
+      return (value(number), stamp)
+    }
+    sequence.add(UInt64(sent), ordering: .relaxed)
+    meter.countSent(sent)
+    return sent
   }
 
   func finish(_ unsent: Unsent) async throws {
@@ -71,7 +88,7 @@ final class OutletHost: Outlet {
       } while try !envelope.turn.isCut && !link.offer(envelope)
       meter.countBlocked(clock.now - start)
     }
-    meter.countSent()
+    meter.countSent(1)
   }
 
   /// - Returns: whether the envelope was sent, or has become stale.
@@ -111,7 +128,9 @@ final class TraceSource: Sendable {
   private let counter: Atomic<UInt64>
   /// - Parameter part: keeps the numbers of different processes apart.
   init(part: Int) { counter = Atomic(UInt64(part + 1) << 48) }
-  func next() -> UInt64 { counter.add(1, ordering: .relaxed).newValue }
+  func next() -> UInt64 { next(1) }
+  /// The first of so many that follow each other.
+  func next(_ count: Int) -> UInt64 { counter.add(UInt64(count), ordering: .relaxed).oldValue + 1 }
 }
 
 /// Counts what a node does.
@@ -126,8 +145,8 @@ final class NodeMeter: Sendable {
 
   init(node: String) { work = Mutex(NodeStatistics(node: node)) }
 
-  func countReceived() { work.withLock { $0.received += 1 } }
-  func countSent() { sent.add(1, ordering: .relaxed) }
+  func countReceived(_ count: Int) { work.withLock { $0.received += count } }
+  func countSent(_ count: Int) { sent.add(count, ordering: .relaxed) }
   func countStale() { stale.add(1, ordering: .relaxed) }
 
   func countBlocked(_ time: Int64) {
@@ -136,12 +155,12 @@ final class NodeMeter: Sendable {
   }
 
   /// The node is back from something, and has taken so many values.
-  func countWork(_ time: Int64, andReceived received: Int) {
+  func countWork(_ worked: Hand.Worked, andReceived received: Int) {
     // A plain load most of the time: exchanging costs as much as a lock.
     let paused = pause.load(ordering: .relaxed) == 0 ? 0 : pause.exchange(0, ordering: .relaxed)
     work.withLock {
-      $0.busy += time - paused
-      $0.latency.add(time - paused)
+      $0.busy += worked.time - paused
+      $0.latency.add((worked.time - paused) / Int64(worked.messages), times: worked.messages)
       $0.received += received
     }
   }

@@ -193,7 +193,7 @@ final class PartRuntime: Sendable {
 
     func seed(for node: String) -> UInt64 { FNV1a.hash(node, mixing: plan.settings.seed) }
 
-    func taken(node: Int, lane: Int) { wire?.returnCredit(edge: incoming[node][lane], count: 1) }
+    func taken(node: Int, lane: Int, count: Int) { wire?.returnCredit(edge: incoming[node][lane], count: count) }
 
     func refused(node: Int, lane: Int, because error: MessageCodingError) {
       wire?.refuse(edge: incoming[node][lane], because: error)

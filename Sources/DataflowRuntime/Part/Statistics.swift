@@ -76,10 +76,10 @@ public struct Histogram: Sendable, Codable, Equatable {
     counts = try values.decode([Int].self, forKey: .counts).prefix(Self.buckets).map { min(max($0, 0), 1 << 44) }
   }
 
-  public mutating func add(_ nanoseconds: Int64) {
+  public mutating func add(_ nanoseconds: Int64, times: Int = 1) {
     let index = Self.bucket(of: UInt64(max(nanoseconds, 0)))
     if index >= counts.count { counts.append(contentsOf: repeatElement(0, count: index + 1 - counts.count)) }
-    counts[index] += 1
+    counts[index] += times
   }
 
   /// The middle of the bucket below which a share of `fraction` lies, in nanoseconds; nil if nothing was counted.

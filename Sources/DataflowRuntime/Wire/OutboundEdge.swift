@@ -24,6 +24,24 @@ final class OutboundEdge: Link {
     try offer { $0.offer(value, turn: turn, stamp: stamp) }
   }
 
+  /// Hands over the first of so many values of a turn.
+  ///
+  /// - Returns: how many there is room for.
+  func offer(_ count: Int, turn: Turn, _ value: (Int) -> (any Message, Stamp)) throws -> Int {
+    var taken = 0
+    _ = try offer { state in
+      var last = OutboundState.Offer.taken
+      while taken < count, last == .taken {
+        let (value, stamp) = value(taken)
+        last = state.offer(value, turn: turn, stamp: stamp)
+        if last == .taken { taken += 1 }
+      }
+      // Whoever has no room is told when it offers the next one.
+      return taken > 0 ? .taken : last
+    }
+    return taken
+  }
+
   @inline(__always)
   private func offer(_ put: (inout OutboundState) -> OutboundState.Offer) throws -> Bool {
     let (outcome, wasEmpty) = state.withLockSoon { state in

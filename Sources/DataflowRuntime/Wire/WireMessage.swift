@@ -17,7 +17,7 @@ package final class WireMessage: WrittenMessage, @unchecked Sendable {
   }
 
   /// Where the record ends that begins at a place. The reader has compared its length with what is there.
-  func end(ofRecordAt place: Int) -> Int {
+  package func end(ofRecordAt place: Int) -> Int {
     place + Int(UInt32(littleEndian: bytes.loadUnaligned(fromByteOffset: place, as: UInt32.self)))
   }
 

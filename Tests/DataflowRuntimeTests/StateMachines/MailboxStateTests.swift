@@ -145,6 +145,52 @@ import Testing
     #expect(mailbox.lanes[0].statistics.delivered == 5)
   }
 
+  @Test func aNodeThatAsksForMoreGetsValuesUpToTheNextMark() throws {
+    var mailbox = try Self.mailbox(["block"])
+    let turn = Turn(Session(id: 1, name: "a"), epoch: 1)
+    func taken(_ parcels: [Parcel]) -> [Int] {
+      parcels.flatMap { parcel -> [Int] in
+        switch parcel {
+        case .envelope(let envelope): return [Int(envelope.stamp.sequence)]
+        case .run(var run): return (0..<run.count).map { _ in run.removeFirst().sequence.map { Int($0) } ?? -1 }
+        }
+      }
+    }
+    var delivery = MailboxState.Delivery([Self.run(0..<2, turn, lane: 0)], lane: 0, now: 0)
+    expect(try mailbox.advance(&delivery))
+    expect(mailbox.offer(Self.value(2, turn), lane: 0, now: 0).isDelivered)
+    var hand = Hand()
+    // Of what it has not begun to take there is nothing more.
+    expect(hand.takeMore(on: .max, most: 9, now: 0).isEmpty)
+    guard case .arrival = mailbox.step(&hand) else {
+      Issue.record("nothing came")
+      return
+    }
+    expectEqual(taken(hand.takeMore(on: .max, most: 1, now: 10)), [1])
+    expectEqual(taken(hand.takeMore(on: .max, most: 9, now: 10)), [2])
+    expect(hand.takeMore(on: .max, most: 9, now: 0).isEmpty)
+    // The node was at work on three, for as long as they took together.
+    let worked = hand.worked(now: 30)
+    expectEqual(worked?.messages, 3)
+    expectEqual(worked?.time, 30)
+    mailbox.settle(&hand)
+    expectEqual(mailbox.lanes[0].values, 0)
+    expectEqual(mailbox.lanes[0].statistics.waited, 20)
+    // A mark is no value, and what stands behind it waits.
+    let parts = [
+      Self.run(3..<5, turn, lane: 0), .envelope(Envelope(.turnEnded, turn: turn)), Self.run(5..<6, turn, lane: 0),
+    ]
+    delivery = MailboxState.Delivery(parts, lane: 0, now: 0)
+    expect(try mailbox.advance(&delivery))
+    guard case .arrival = mailbox.step(&hand) else {
+      Issue.record("nothing came")
+      return
+    }
+    expectEqual(taken(hand.takeMore(on: .max, most: 9, now: 0)), [4])
+    mailbox.settle(&hand)
+    expectEqual(mailbox.drain().values, [5])
+  }
+
   @Test func ofALaneThatBreaksNothingMoreIsTakenNotEvenMarks() throws {
     var mailbox = try Self.mailbox(["block", "block"])
     let turn = Turn(Session(id: 1, name: "a"), epoch: 1)
@@ -273,7 +319,7 @@ extension MailboxState {
 
   /// Takes what is next, from the hand or the lanes, as the mailbox does.
   mutating func step(_ hand: inout Hand) -> Take {
-    var worked: Int64?
+    var worked: Hand.Worked?
     if let next = hand.next(on: .max, now: 0, worked: &worked) {
       return .arrival(next.arrival, lane: next.lane)
     }

@@ -1,13 +1,11 @@
-package import Dataflow
-
 /// What is delivered to a mailbox: an envelope, or values that came over the wire and are still written.
-package enum Parcel: Sendable {
+@usableFromInline package enum Parcel: Sendable {
   case envelope(Envelope)
   /// Apart, so that a parcel is no larger than a reference: most are envelopes.
   indirect case run(WrittenRun)
 
   /// Whether its turn was interrupted.
-  var isStale: Bool {
+  package var isStale: Bool {
     switch self {
     case .envelope(let envelope): envelope.turn.isCut
     case .run(let run): run.turn.isCut
@@ -15,7 +13,7 @@ package enum Parcel: Sendable {
   }
 
   /// How many values it holds.
-  var values: Int {
+  @usableFromInline package var values: Int {
     switch self {
     case .envelope(let envelope): envelope.isValue ? 1 : 0
     case .run(let run): run.count
@@ -25,19 +23,19 @@ package enum Parcel: Sendable {
 
 /// Values of one turn that came behind each other in one message. Each is read when the node takes it, by the node's
 /// thread, so that the wire's has little to do for each and memory is freed by whoever allocated it.
-package struct WrittenRun: Sendable {
-  private let message: WireMessage
+@usableFromInline package struct WrittenRun: Sendable {
+  private let message: any WrittenMessage
   package let turn: Turn
-  package private(set) var count: Int
+  @usableFromInline package private(set) var count: Int
   private var place: Int
 
   /// - Parameter place: where the first one begins in the message's bytes.
-  package init(_ message: WireMessage, turn: Turn, place: Int, count: Int) {
+  package init(_ message: any WrittenMessage, turn: Turn, place: Int, count: Int) {
     (self.message, self.turn, self.place, self.count) = (message, turn, place, count)
   }
 
   /// Takes the first one; there must be one.
-  package mutating func removeFirst() -> WrittenValue {
+  @usableFromInline package mutating func removeFirst() -> WrittenValue {
     defer {
       count -= 1
       place = message.end(ofRecordAt: place)
@@ -46,7 +44,7 @@ package struct WrittenRun: Sendable {
   }
 
   /// Takes the first ones; there must be more than so many.
-  mutating func removeFirst(_ number: Int) -> WrittenRun {
+  package mutating func removeFirst(_ number: Int) -> WrittenRun {
     let first = WrittenRun(message, turn: turn, place: place, count: number)
     for _ in 0..<number { place = message.end(ofRecordAt: place) }
     count -= number
