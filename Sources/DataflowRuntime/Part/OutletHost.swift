@@ -64,16 +64,18 @@ final class OutletHost: Outlet {
   func sendSome(
     _ count: Int, turn: Turn, time: Int64, trace: UInt64?, _ value: (Int) -> any Message
   ) throws -> Int {
-    let first = sequence.load(ordering: .relaxed)
     // The first of all is checked, and what is interrupted or traced is counted, where values go one by one.
-    guard let wire, first > 0, !turn.isCut, tracer == nil else { return 0 }
+    guard let wire, sequence.load(ordering: .relaxed) > 0, !turn.isCut, tracer == nil else { return 0 }
     computation?.pay()
-    let begun = trace ?? traces.next(count)
-    let sent = try wire.offer(count, turn: turn) { number in
-      let stamp = Stamp(time: time, trace: trace ?? begun + UInt64(number), sequence: first + UInt64(number))
-      return (value(number), stamp)
-    }
-    sequence.add(UInt64(sent), ordering: .relaxed)
+    let sent = try wire.offer(
+      count, turn: turn,
+      stamps: { count in
+        let first = sequence.add(UInt64(count), ordering: .relaxed).oldValue
+        let begun = trace ?? traces.next(count)
+        return { number in
+          Stamp(time: time, trace: trace ?? begun + UInt64(number), sequence: first + UInt64(number))
+        }
+      }, value)
     meter.countSent(sent)
     return sent
   }

@@ -24,22 +24,26 @@ final class OutboundEdge: Link {
     try offer { $0.offer(value, turn: turn, stamp: stamp) }
   }
 
-  /// Hands over the first of so many values of a turn.
+  /// Hands over values of a turn, as many of them as there is room for.
   ///
-  /// - Returns: how many there is room for.
-  func offer(_ count: Int, turn: Turn, _ value: (Int) -> (any Message, Stamp)) throws -> Int {
-    var taken = 0
+  /// - Parameter stamps: those of so many, once it is known how many.
+  /// - Returns: how many.
+  func offer(
+    _ most: Int, turn: Turn, stamps: (Int) -> (Int) -> Stamp, _ value: (Int) -> any Message
+  ) throws -> Int {
+    var count = 0
     _ = try offer { state in
-      var last = OutboundState.Offer.taken
-      while taken < count, last == .taken {
-        let (value, stamp) = value(taken)
-        last = state.offer(value, turn: turn, stamp: stamp)
-        if last == .taken { taken += 1 }
+      count = min(most, state.room)
+      // Why there may be none is told when the next one is offered.
+      if count == 0 { return .taken }
+      let stamp = stamps(count)
+      for number in 0..<count {
+        let outcome = state.offer(value(number), turn: turn, stamp: stamp(number))
+        if outcome != .taken { return outcome }
       }
-      // Whoever has no room is told when it offers the next one.
-      return taken > 0 ? .taken : last
+      return .taken
     }
-    return taken
+    return count
   }
 
   @inline(__always)

@@ -87,6 +87,14 @@ package struct OutboundState: ~Copyable {
     return .taken
   }
 
+  /// How many values are let in now.
+  package var room: Int {
+    switch policy {
+    case .block, .fail: max(0, credits - values)
+    case .dropOldest, .latest: .max
+    }
+  }
+
   /// - Parameter envelope: the value's, if there is one already.
   package mutating func offer(
     _ value: any Message, turn: Turn, stamp: Stamp, envelope: Envelope? = nil

@@ -9,7 +9,7 @@ import torch
 from torch.nn import functional
 
 from . import layout, listening
-from .network import LAYERS, states
+from .network import LAYERS, Watched, states
 
 IGNORED = layout.IGNORED
 # What the row that listens should say of a command counts so many times: there is little of it.
@@ -42,9 +42,9 @@ def laid(model, batch):
     return found
 
 
-def together(model, inputs, waste):
+def together(model, inputs, waste, layer=None):
     """States of each of the inputs [rows, columns, n_embd]. Those pass the layers together whose columns need at most
-    `waste` times their number of padding."""
+    `waste` times their number of padding. layer: one of which queries and keys are wanted, too, otherwise none are."""
     groups = []
     for number in sorted(range(len(inputs)), key=lambda number: -inputs[number].shape[1]):
         longest = groups[-1][0] if groups else 0
@@ -52,14 +52,18 @@ def together(model, inputs, waste):
         if longest > (1 + waste) * columns or not groups:
             groups.append((columns, []))
         groups[-1][1].append(number)
-    found = [None] * len(inputs)
+    found, seen = [None] * len(inputs), [None] * len(inputs)
     for longest, members in groups:
         rows = [len(inputs[number]) for number in members]
         parts = [functional.pad(inputs[number], (0, 0, 0, longest - inputs[number].shape[1])) for number in members]
-        passed = model.hidden(torch.cat(parts) if len(parts) > 1 else parts[0])
+        watched = None if layer is None else Watched(layer)
+        passed = model.hidden(torch.cat(parts) if len(parts) > 1 else parts[0], watched=watched)
         for number, part in zip(members, passed.split(rows)):
             found[number] = part
-    return found
+        if watched:
+            for number, *part in zip(members, watched.q.split(rows), watched.k.split(rows)):
+                seen[number] = part
+    return found, seen
 
 
 def _costs(model, head, picked, wanted):
@@ -76,11 +80,11 @@ def _costs(model, head, picked, wanted):
     return costs.view_as(wanted)
 
 
-def losses(model, batches, waste=0.0):
+def losses(model, batches, waste=0.0, guide=None):
     """Of each batch its loss and the parts that are logged. Text, and each audio layer of those that speak, count by their
-    mean; a batch's loss is the sum over the eight heads."""
+    mean; a batch's loss is the sum over the eight heads, and what a guide adds."""
     all_laid = [laid(model, batch) for batch in batches]
-    passed = together(model, [one.x for one in all_laid], waste)
+    passed, seen = together(model, [one.x for one in all_laid], waste, guide and guide.layer)
     found = [{} for _ in batches]
     for head in ("text", "audio", "state"):
         asked = [(number, *one.asked[head]) for number, one in enumerate(all_laid) if head in one.asked]
@@ -94,5 +98,11 @@ def losses(model, batches, waste=0.0):
             if head == "state":
                 weights = weights + (INTERRUPTS - 1) * (one == listening.INTERRUPTS)
             found[number][head] = (cost * weights).sum() / weights.sum().clamp_min(1)
-    sums = [sum(LAYERS * value if head == "audio" else value for head, value in parts.items()) for parts in found]
+    weights = {"audio": LAYERS}
+    if guide:
+        weights["guided"] = guide.weight
+        for number, one in enumerate(all_laid):
+            if "audio" in one.asked:
+                found[number]["guided"] = guide.loss(batches[number], one.asked["audio"][0], *seen[number])
+    sums = [sum(weights.get(name, 1) * value for name, value in parts.items()) for parts in found]
     return list(zip(sums, found))

@@ -67,11 +67,13 @@ class Model(LanguageModel):
             self.turns = (self.cos.to(device), torch.cat([-first, second], dim=-1))
         return self.turns
 
-    def hidden(self, x, past=None):
-        """[batch, count, n_embd], from the first position on: normed states of every position. past: fills a Past."""
+    def hidden(self, x, past=None, watched=None):
+        """[batch, count, n_embd], from the first position on: normed states of every position. past: fills a Past. watched:
+        keeps the queries and keys of its layer."""
         cos, sin = (table[: x.shape[1], None, None] for table in self.rotation(x.device))
         for layer, block in enumerate(self.transformer["h"]):
-            x = _block(block, x, cos, sin, self.config, past.begun(layer) if past else _causal)
+            attend = past.begun(layer) if past else watched if watched and watched.layer == layer else _causal
+            x = _block(block, x, cos, sin, self.config, attend)
         return _norm(self.transformer["ln_f"], x)
 
     def following(self, x, past, places):
@@ -118,6 +120,17 @@ class Past:
         return attend
 
 
+class Watched:
+    """Attention in which queries and keys [batch, heads, count, head_size] of a layer are kept."""
+
+    def __init__(self, layer):
+        self.layer = layer
+
+    def __call__(self, q, k, v):
+        self.q, self.k = q, k
+        return _causal(q, k, v)
+
+
 def _causal(q, k, v):
     return functional.scaled_dot_product_attention(q, k, v, is_causal=True)
 
@@ -153,4 +166,4 @@ def compiled():
     _block = torch.compile(_block, dynamic=True)
 
 
-__all__ = ["Config", "LAYERS", "Model", "Past", "SPECIALS", "STATES", "compiled", "configuration", "states"]
+__all__ = ["Config", "LAYERS", "Model", "Past", "SPECIALS", "STATES", "Watched", "compiled", "configuration", "states"]

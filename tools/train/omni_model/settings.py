@@ -4,7 +4,8 @@ from common.settings import NUMBER, SHARES, WORD, WrongSetting, check, document
 
 from .published.sets import KINDS, LAYOUTS
 
-STAGE = {"batch": int, "steps": int, "rate": NUMBER, "ctc": NUMBER, "listens": NUMBER, "said": NUMBER, "described": NUMBER}
+STAGE = {"batch": int, "steps": int, "rate": NUMBER, "ctc": NUMBER, "listens": NUMBER, "said": NUMBER, "described": NUMBER,
+         "guided": NUMBER}  # fmt: skip
 # What there must be, and its kind. `codec` is the codec's own.
 SECTIONS = {
     "language": dict.fromkeys(
@@ -33,7 +34,7 @@ PUBLISHED = {
     "speech": {"ears": WORD, "longest": int, "engines": SHARES},
     "stages": {name: STAGE for name in ("stage1", "stage2", "stage3", "joint")},
 }
-OPTIONAL = MAY_BE_ZERO = {"ctc", "listens", "said", "described", "dictated"}
+OPTIONAL = MAY_BE_ZERO = {"ctc", "listens", "said", "described", "dictated", "guided"}
 
 
 def load(size, device="cuda"):

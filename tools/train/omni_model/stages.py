@@ -14,6 +14,7 @@ import torch
 from torch.nn import functional
 
 from .data import FASTEST, SLOWEST
+from .guiding import Guide
 from .layout import Batch
 from .losses import losses
 from .training import autocast
@@ -40,11 +41,14 @@ WASTE = {"cuda": 2.0, "cpu": 0.1}
 
 class Stage:
     """settings: batch, rows of a step; said, so many times as many rows that only say a text, and described, that read a
-    question about a picture; ctc, the weight of the adapter's own loss; listens, that of the row that listens."""
+    question about a picture; ctc, the weight of the adapter's own loss; listens, that of the row that listens; guided, that of
+    guiding.Guide's."""
 
     def __init__(self, name, model, data, settings):
         self.model, self.data, self.settings = model, data, settings
         self.rows, self.waste = settings["batch"], WASTE.get(data.device.type, 0.1)
+        guided = settings.get("guided", 0)
+        self.guide = Guide(data.config, data.tokenizer, guided, data.device) if guided else None
         self.mixture = {"text": self._text, "stage1": self._align, "stage2": self._understand}.get(name, self._speak)
 
     def __call__(self, generator):
@@ -52,7 +56,7 @@ class Stage:
         self.dice = random.Random(generator.initial_seed())
         with autocast(self.data.device):
             mixture = list(self.mixture(generator))
-            found = losses(self.model, [batch for _, _, batch in mixture], self.waste)
+            found = losses(self.model, [batch for _, _, batch in mixture], self.waste, self.guide)
             total = sum(weight * loss for (_, weight, _), (loss, _) in zip(mixture, found))
             parts = {f"{name} {part}": value for (name, _, _), (_, each) in zip(mixture, found) for part, value in each.items()}
             if self.settings.get("ctc", 0) > 0 and mixture[0][0] == "transcribed":

@@ -5,7 +5,7 @@ import unittest
 
 import numpy as np
 import torch
-from omni_model import listening, network
+from omni_model import guiding, listening, network
 from omni_model.losses import losses, together
 
 from .test_omni_layout import CONFIG, batch
@@ -57,15 +57,73 @@ class AtOnce(unittest.TestCase):
     def test_what_is_padded_little_passes_together(self):
         passes = []
         hidden = self.model.hidden
-        self.model.hidden = lambda x: passes.append(tuple(x.shape[:2])) or hidden(x)
+        self.model.hidden = lambda x, **options: passes.append(tuple(x.shape[:2])) or hidden(x, **options)
         inputs = [torch.randn(rows, columns, CONFIG.n_embd) for rows, columns in ((2, 10), (3, 40), (1, 36), (5, 19))]
         for waste, expected in ((0, 4), (0.2, 3), (1, 2), (9, 1)):
             passes.clear()
-            found = together(self.model, inputs, waste)
+            found, _ = together(self.model, inputs, waste)
             self.assertEqual(len(passes), expected)
             self.assertEqual(sum(rows for rows, _ in passes), 11)
             for x, states in zip(inputs, found):
                 torch.testing.assert_close(states[:, : x.shape[1]], hidden(x))
+
+
+class Letters:
+    """Tokens of one character, but for the last, which has three."""
+
+    def decode(self, ids):
+        return "abc" if ids[0] == 9 else "a"
+
+
+class Guided(unittest.TestCase):
+    def setUp(self):
+        self.model = network.Model(CONFIG, seed=2)
+        self.guide = guiding.Guide(CONFIG, Letters(), 2.0, torch.device("cpu"))
+
+    def test_words_are_near_when_they_are_said(self):
+        spoken = step()[1]
+        spoken.answer, spoken.answer_length = torch.tensor([[1, 1, 1, 9], [1, 1, 2, 2]]), torch.tensor([4, 2])
+        near, says = self.guide.near(spoken, behind=0)
+        self.assertEqual(near.shape, (2, spoken.steps, 4))
+        # A frame is said from the position behind it on, 8 and 3 of them.
+        self.assertEqual(says.sum(1).tolist(), [8, 3])
+        self.assertFalse(says[:, 0].any())
+        # Six characters in eight frames: half of the time it is the last token, which has three.
+        self.assertEqual(near[0, 1:9].argmax(1).tolist(), [0, 1, 1, 2, 2, 3, 3, 3])
+        self.assertEqual(near[1, 1:4, 2:].abs().max(), 0)
+        later, _ = self.guide.near(spoken, behind=4)
+        torch.testing.assert_close(later[:, 5:9], near[:, 1:5])
+
+    def test_attention_at_the_right_words_costs_least(self):
+        spoken = step()[0]
+        columns = 3 + torch.arange(spoken.steps)[None]
+        words, size = columns[0, 0] + 1 + torch.arange(spoken.answer.shape[1]), 64
+        k = torch.zeros(1, 2, columns.max() + 1, size)
+        k[:, :, words, torch.arange(len(words))] = 1
+        costs = []
+        for away in (0, 2):
+            q = torch.zeros_like(k)
+            for head, behind in enumerate(guiding.BEHIND):
+                near, _ = self.guide.near(spoken, behind)
+                wanted = (near.argmax(2) + away) % len(words)
+                q[0, head, columns[0]] = 100 * torch.nn.functional.one_hot(wanted[0], size).float()
+            costs.append(float(self.guide.loss(spoken, columns, q, k)))
+        self.assertLess(costs[0], 0.1)
+        self.assertGreater(costs[1], costs[0])
+
+    def test_it_adds_to_the_loss_of_what_speaks_alone(self):
+        batches = step()
+        plain, guided = losses(self.model, batches, 1), losses(self.model, batches, 1, self.guide)
+        for number, ((loss, parts), (other, others)) in enumerate(zip(plain, guided)):
+            self.assertEqual("guided" in others, number < 2)
+            torch.testing.assert_close(other, loss + (2 * others["guided"] if number < 2 else 0))
+        before = float(guided[0][1]["guided"].detach())
+        rate = torch.optim.Adam(self.model.parameters(), 1e-3)
+        for _ in range(30):
+            rate.zero_grad()
+            losses(self.model, batches, 1, self.guide)[0][1]["guided"].backward()
+            rate.step()
+        self.assertLess(float(losses(self.model, batches, 1, self.guide)[0][1]["guided"].detach()), 0.7 * before)
 
 
 class Listens(unittest.TestCase):
