@@ -77,7 +77,7 @@ class Stages(unittest.TestCase):
             for waste in (0, 100):
                 model, stage = self.stage(name, waste)
                 passes, hidden = [], model.hidden
-                model.hidden = lambda x, passes=passes, hidden=hidden: passes.append(x.shape) or hidden(x)
+                model.hidden = lambda x, passes=passes, hidden=hidden, **more: passes.append(x.shape) or hidden(x, **more)
                 loss, parts = stage(torch.Generator().manual_seed(3))
                 loss.backward()
                 gradients = [value.grad for value in model.parameters() if value.grad is not None]
