@@ -12,7 +12,7 @@ struct EdgeRuns {
   let course: Course
   let seconds: Double
 
-  /// - Parameter inBatches: whether the sink takes messages several at once.
+  /// - Parameter inBatches: whether nodes send and take messages several at once.
   func pace(inBatches: Bool = false) async throws -> Pace {
     let bench = Bench(course: course, seconds: seconds, takesBatches: inBatches)
     try await run(

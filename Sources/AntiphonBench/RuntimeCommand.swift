@@ -185,7 +185,7 @@ struct RuntimeResult: Codable {
   }
   var course: Course
   var ours = Side()
-  /// Ours, with a node that takes messages several at once; rates alone.
+  /// Ours, with nodes that send and take messages several at once; rates alone.
   var batched = Side()
   var raw = Side()
   /// Raw libzmq with as many threads as our edges have; rates alone.

@@ -437,6 +437,7 @@ public struct Output<Value: Message>: Sendable {
       try await outlet.finish(unsent)
     }
   }
+
   /// Sends values of a turn, with one time and as pieces of one trace: as if one after the other, but in an edge to
   /// another process that costs less.
   ///
