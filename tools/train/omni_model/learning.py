@@ -10,6 +10,7 @@ from .network import Model, configuration
 from .pipeline import TESTS, NotReady, finish, load_clip, load_speech, wait_for
 from .published import steps as published
 
+LEAST = 4  # rows of a batch that are worth a core
 PREVIOUS = {"stage1": "text", "stage2": "stage1", "stage3": "stage2", "joint": "text"}
 
 
@@ -102,17 +103,29 @@ def train(work, stage, given=None, skip=(), most=600, wait=0, begin=None, measur
         found.sounds = sounds and sounds[0]
     run = training.Run(work.folder, stage + suffix, model, stages.trained(model, stage), settings, work.seed, work.device,
                        work.minutes(stage))  # fmt: skip
-    loss = stages.Stage(stage, model, found, settings)
-
-    def held_loss(generator):
-        found.hold(run.step)
-        return loss(generator)
-
-    run.fit(held_loss, None if stage == "text" or not measures else lambda: measured(work, model, stage, most))
+    run.fit(**crew(work, model, stage, found, settings, run),
+            evaluate=None if stage == "text" or not measures else lambda: measured(work, model, stage, most))  # fmt: skip
     finish(work, run, {"questions": len(found.domain.texts), "clips": len(found.speech or ()), "batch": settings["batch"],
                        "pairs of picture and question": len(found.pairs), "after": str(begin or before),
                        "sounds to listen to": len(found.sounds.codes) if found.sounds else 0})  # fmt: skip
     return model
+
+
+def crew(work, model, stage, found, settings, run):
+    """Who learns: on a processor every core, each from its part of a batch; otherwise one."""
+    cores = min(torch.get_num_threads(), settings["batch"] // LEAST) if work.device.type == "cpu" else 1
+    if cores <= 1 or work.is_published:
+        loss = stages.Stage(stage, model, found, settings)
+
+        def held_loss(generator):
+            found.hold(run.step)
+            return loss(generator)
+
+        return {"loss_of": held_loss}
+    part = {**settings, "batch": settings["batch"] // cores}
+    models = [model, *(training.shadow(model) for _ in range(cores - 1))]
+    losses = [stages.Stage(stage, each, found, part) for each in models]
+    return {"loss_of": losses[0], "beside": list(zip(models[1:], losses[1:]))}
 
 
 def load_weights(model, path):

@@ -94,10 +94,10 @@ def losses(model, batches, waste=0.0, guide=None):
         wanted = [each.flatten(0, 1) for _, _, each in asked]
         costs = _costs(model, head, torch.cat(picked), torch.cat(wanted))
         for (number, _, _), one, cost in zip(asked, wanted, costs.split([len(each) for each in wanted])):
-            weights = (one != IGNORED).float()
+            counts = (one != IGNORED).float()
             if head == "state":
-                weights = weights + (INTERRUPTS - 1) * (one == listening.INTERRUPTS)
-            found[number][head] = (cost * weights).sum() / weights.sum().clamp_min(1)
+                counts = counts + (INTERRUPTS - 1) * (one == listening.INTERRUPTS)
+            found[number][head] = (cost * counts).sum() / counts.sum().clamp_min(1)
     weights = {"audio": LAYERS}
     if guide:
         weights["guided"] = guide.weight

@@ -3,10 +3,12 @@
 What is drawn in a step depends on the seed and the step alone, so that a run that was stopped goes on as if it had not been.
 """
 
+import copy
 import json
 import math
 import os
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import torch
 
@@ -32,6 +34,36 @@ def share(progress):
     return 0.02 + 0.98 * (0.5 + 0.5 * math.cos(math.pi * min(1, progress)))
 
 
+def shadow(module):
+    """For one more thread: a module of the same parameters, which has gradients of its own."""
+    found = copy.deepcopy(module)
+    for value, shared in zip(found.parameters(), module.parameters()):
+        value.data = shared.data
+    return found
+
+
+def _begin_thread():
+    torch.set_num_threads(1)
+
+
+def _optimizers(module, trained, settings, device):
+    """Muon (Jordan et al. 2024; scaled as in Liu et al. 2025, arXiv 2502.16982, so that AdamW's rates serve) for the matrices of
+    layers, AdamW for tables of embeddings, kernels and all that has one dimension."""
+    tables = {id(part.weight) for part in module.modules() if isinstance(part, torch.nn.Embedding)}
+    tables |= {id(value) for name, value in module.named_parameters() if name.endswith("embedding")}
+    layers = [p for p in trained if p.dim() == 2 and id(p) not in tables]
+    others = [p for p in trained if p.dim() > 1 and (p.dim() != 2 or id(p) in tables)]
+    rate, decay = settings["rate"], settings.get("decay", 0.05)
+    groups = [{"params": others, "weight_decay": decay},
+              {"params": [p for p in trained if p.dim() <= 1], "weight_decay": 0.0}]  # fmt: skip
+    found = []
+    if any(group["params"] for group in groups):
+        found.append(torch.optim.AdamW(groups, lr=rate, betas=(0.9, 0.98), fused=device.type == "cuda"))
+    if layers:
+        found.append(torch.optim.Muon(layers, lr=rate, weight_decay=decay, adjust_lr_fn="match_rms_adamw"))
+    return found
+
+
 class Run:
     """One stage of training. `settings`: rate, steps, and decay, the weight decay of matrices.
 
@@ -43,18 +75,14 @@ class Run:
         self.file, self.name, self.module = folder / f"{name}.pt", name, module
         self.settings, self.seed, self.device = settings, seed, device
         self.budget = 60 * minutes if minutes else math.inf
-        matrices = [p for p in trained if p.dim() > 1]
-        groups = [{"params": matrices, "weight_decay": settings.get("decay", 0.05)},
-                  {"params": [p for p in trained if p.dim() <= 1], "weight_decay": 0.0}]  # fmt: skip
-        self.trained = [p for group in groups for p in group["params"]]
-        fused = device.type == "cuda"
-        self.optimizer = torch.optim.AdamW(groups, lr=settings["rate"], betas=(0.9, 0.98), fused=fused)
+        self.trained = list(trained)
+        self.optimizers = _optimizers(module, self.trained, settings, device)
         self.step, self.spent, self.history = 0, 0.0, []
         if self.file.exists():
             saved = torch.load(self.file, weights_only=True, map_location=device)
             module.load_state_dict(saved["model"])
-            if "optimizer" in saved:
-                self.optimizer.load_state_dict(saved["optimizer"])
+            for optimizer, state in zip(self.optimizers, saved.get("optimizers", [])):
+                optimizer.load_state_dict(state)
             self.step, self.spent, self.history = saved["step"], saved["spent"], json.loads(saved["history"])
             self.is_done = saved["done"]
         else:
@@ -68,35 +96,41 @@ class Run:
         state = {"model": self.module.state_dict(), "step": self.step, "spent": self.spent, "done": self.is_done,
                  "history": json.dumps(self.history)}  # fmt: skip
         if not self.is_done:
-            state["optimizer"] = self.optimizer.state_dict()
+            state["optimizers"] = [optimizer.state_dict() for optimizer in self.optimizers]
         save(state, self.file)
 
-    def fit(self, loss_of, evaluate=None, every=10.0, stop_after=None):
+    def fit(self, loss_of, evaluate=None, every=10.0, stop_after=None, beside=()):
         """loss_of(generator): a loss, and tensors by name that are logged. evaluate(): figures by name, logged at the end.
 
-        every: seconds between lines of the log. stop_after: steps after which this call leaves off, for tests.
+        every: seconds between lines of the log. stop_after: steps after which this call leaves off, for tests. beside: pairs of
+        a `shadow` of the module and its own loss_of, each of which learns on a thread of its own; their mean is a step's.
         """
         if self.is_done:
             print(f"{self.name}: done before", flush=True)
             return self.module
-        generator, last, saved = torch.Generator(self.device), time.monotonic(), time.monotonic()
+        last = saved = time.monotonic()
         names, sums, count, before = [], 0, 0, self.spent
         begun, first = time.monotonic(), self.step
         tenth = max(1, self.settings["steps"] // 10)
         warmup = max(1, min(WARMUP, self.settings["steps"] // 20))
-        self.module.train()
+        crew = [(self.module, loss_of), *beside]
+        generators = [torch.Generator(self.device) for _ in crew]
+        for module, _ in crew:
+            module.train()
+        threads = ThreadPoolExecutor(len(crew), initializer=_begin_thread) if beside else None
         while self.progress < 1 and (stop_after is None or self.step - first < stop_after):
-            generator.manual_seed(self.seed * 1_000_003 + self.step)
+            for number, generator in enumerate(generators):
+                generator.manual_seed(self.seed * 1_000_003 + self.step + number * 1_000_000_007)
             rate = self.settings["rate"] * min(1, (self.step + 1) / warmup) * share(self.progress)
-            for group in self.optimizer.param_groups:
-                group["lr"] = rate
-            loss, parts = loss_of(generator)
-            self.optimizer.zero_grad(set_to_none=True)
-            loss.backward()
+            found = list((threads.map if threads else map)(self._learned, crew, generators))
+            self._gathered(beside)
             torch.nn.utils.clip_grad_norm_(self.trained, 1.0)
-            self.optimizer.step()
+            for optimizer in self.optimizers:
+                for group in optimizer.param_groups:
+                    group["lr"] = rate
+                optimizer.step()
             self.step += 1
-            names, sums = ["loss", *parts], sums + torch.stack([loss, *parts.values()]).detach()
+            names, sums = list(found[0]), sums + sum(torch.stack(list(each.values())) for each in found) / len(crew)
             count += 1
             now = time.monotonic()
             if now - last > every or self.step % tenth == 0 or self.step in (first + 1, first + 10):
@@ -107,6 +141,8 @@ class Run:
             if now - saved > 60:
                 self.save()
                 saved = time.monotonic()
+        if threads:
+            threads.shutdown()
         if count:
             self._log(names, sums, count, time.monotonic() - last)
         self.is_done = self.progress >= 1
@@ -115,6 +151,25 @@ class Run:
             self._evaluate(evaluate)
             self.save()
         return self.module
+
+    @staticmethod
+    def _learned(member, generator):
+        """What one thread finds: gradients, and what is logged."""
+        module, loss_of = member
+        module.zero_grad(set_to_none=True)
+        loss, parts = loss_of(generator)
+        loss.backward()
+        return {name: value.detach() for name, value in {"loss": loss, **parts}.items()}
+
+    def _gathered(self, beside):
+        """The gradients of all are the module's."""
+        if not beside:
+            return
+        all_values = [list(self.module.parameters()), *(list(module.parameters()) for module, _ in beside)]
+        for own, *others in zip(*all_values):
+            each = [value.grad for value in (own, *others) if value.grad is not None]
+            if each:
+                own.grad = sum(each[1:], each[0]) / len(all_values)
 
     def _log(self, names, sums, count, seconds):
         entry = {name: value / count for name, value in zip(names, sums.tolist())}

@@ -77,6 +77,38 @@ class Domain(unittest.TestCase):
                 self.assertLess((picture[:, int(y), int(x)] - expected).abs().max(), 0.2)
                 self.assertEqual(int(patches[0].view(7, 7)[int(y) // 32, int(x) // 32]), int(color))
 
+    def test_what_is_painted_keeps_its_shape_and_is_none_of_the_pairs_that_are_held_out(self):
+        import numpy as np
+
+        rng = random.Random(2)
+        packed = scenes.packed([scenes.scene(rng) for _ in range(400)], np.random.default_rng(2))[0]
+        things = torch.from_numpy(packed)
+        found = eyes.painted(things, torch.Generator().manual_seed(3))
+        self.assertTrue(torch.equal(found[..., :6], things[..., :6]))
+        there = things[..., 0] >= 0
+        colors = torch.tensor(list(drawing.RGB.values()))
+        shown = (colors[things[there][:, 0].long()] + found[there][:, 6:9]).clamp(0, 1)
+        shapes = things[there][:, 1].long()
+        self.assertGreater(shown.std(), 0.25)
+        for color, shape in scenes.HELD_OUT:
+            those = shown[shapes == scenes.SHAPES.index(shape)]
+            away = (those - colors[scenes.COLORS.index(color)]).norm(dim=1)
+            self.assertGreater(away.min(), eyes.NEAR - 1e-6, (color, shape))
+
+    def test_shapes_in_colors_that_they_never_had_are_judged_apart(self):
+        import numpy as np
+
+        clip = eyes.make({"width": 64, "layers": 1, "out": 16, "text_width": 64, "context": 8}, 20, 1)
+        words = [torch.randint(20, (count, 3)) for count in (9, 7, 3)]
+
+        def measured(unseen):
+            rng = random.Random(4)
+            packed = scenes.packed([scenes.scene(rng, unseen) for _ in range(8)], np.random.default_rng(4))
+            things, grounds = (torch.from_numpy(part) for part in packed)
+            return eyes.measured(clip, {"things": things, "grounds": grounds}, words, torch.device("cpu"))
+
+        self.assertEqual(measured(True).keys() - measured(False).keys(), {"patches, shapes of unseen pairs right"})
+
 
 if __name__ == "__main__":
     unittest.main()

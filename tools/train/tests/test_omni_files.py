@@ -146,6 +146,36 @@ class Resumed(Files):
         self.assertTrue(torch.equal(whole.weight, pieces.weight))
         self.assertLess(history[-1]["loss"], history[0]["loss"])
 
+    def test_two_that_learn_side_by_side_learn_what_one_does(self):
+        x = torch.randn(16, 3, generator=torch.Generator().manual_seed(4))
+
+        def loss(module, rows):
+            return lambda _: ((module(rows) - rows.sum(1, keepdim=True)).square().mean(), {"rows": torch.tensor(len(rows) * 1.0)})
+
+        found = []
+        for folder in ("alone", "beside"):
+            torch.manual_seed(9)
+            module = torch.nn.Linear(3, 1)
+            run = self.run_of(folder, module)
+            if folder == "alone":
+                run.fit(loss(module, x))
+            else:
+                other = training.shadow(module)
+                run.fit(loss(module, x[:8]), beside=[(other, loss(other, x[8:]))])
+                self.assertTrue(torch.equal(other.weight, module.weight))
+                self.assertEqual(run.history[-1]["rows"], 8)
+            found.append((module.weight, run.history[-1]["loss"]))
+        # Muon turns in half precision.
+        torch.testing.assert_close(found[0][0], found[1][0], rtol=2e-2, atol=2e-2)
+        self.assertAlmostEqual(found[0][1], found[1][1], delta=0.02)
+
+    def test_layers_have_one_optimizer_and_tables_another(self):
+        module = torch.nn.ModuleDict({"table": torch.nn.Embedding(5, 4), "layer": torch.nn.Linear(4, 4)})
+        run = self.run_of("both", module)
+        by_kind = {type(one).__name__: [p for group in one.param_groups for p in group["params"]] for one in run.optimizers}
+        self.assertEqual([p is module["layer"].weight for p in by_kind["Muon"]], [True])
+        self.assertEqual({id(p) for p in by_kind["AdamW"]}, {id(module["table"].weight), id(module["layer"].bias)})
+
     def test_a_loss_that_is_no_number_ends_the_run(self):
         module = torch.nn.Linear(1, 1)
         run = self.run_of("bad", module)
