@@ -10,7 +10,7 @@ from .network import Model, configuration
 from .pipeline import TESTS, NotReady, finish, load_clip, load_speech, wait_for
 from .published import steps as published
 
-LEAST = 4  # rows of a batch that are worth a core
+LEAST = 6  # rows of a batch, of which every task has one
 PREVIOUS = {"stage1": "text", "stage2": "stage1", "stage3": "stage2", "joint": "text"}
 
 
