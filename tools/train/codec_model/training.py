@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 import torch
 
 from common import ears
+from common.beside import shadow
 from common.report import machine
 from common.settings import WrongSetting
 
@@ -57,14 +58,7 @@ class Learner:
 
     def another(self):
         """For one more thread."""
-        parts = (self.codec, self.reader, self.judges)
-        found = Learner(*(copy.deepcopy(part) for part in parts))
-        for theirs, ours in zip((found.codec, found.reader, found.judges), parts):
-            for value, shared in zip(theirs.parameters(), ours.parameters()):
-                value.data, value.grad = shared.data, None
-            for module, shared in zip(theirs.modules(), ours.modules()):
-                module._buffers.update(shared._buffers)
-        return found
+        return Learner(*(shadow(part) for part in (self.codec, self.reader, self.judges)))
 
     def draws(self):
         """By a generator of its own from here on."""

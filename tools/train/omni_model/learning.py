@@ -4,6 +4,7 @@ import pickle
 
 import torch
 from common import report
+from common.beside import shadow
 
 from . import data, evaluation, export, interrupting, listening, stages, training
 from .network import Model, configuration
@@ -112,20 +113,18 @@ def train(work, stage, given=None, skip=(), most=600, wait=0, begin=None, measur
 
 
 def crew(work, model, stage, found, settings, run):
-    """Who learns: on a processor every core, each from its part of a batch; otherwise one."""
-    cores = min(torch.get_num_threads(), settings["batch"] // LEAST) if work.device.type == "cpu" else 1
-    if cores <= 1 or work.is_published:
-        loss = stages.Stage(stage, model, found, settings)
-
-        def held_loss(generator):
-            found.hold(run.step)
-            return loss(generator)
-
-        return {"loss_of": held_loss}
+    """Who learns, as Run.fit has it: on a processor every core, each from its part of a batch; otherwise one."""
+    shares = work.device.type == "cpu" and not work.is_published
+    cores = max(1, min(torch.get_num_threads(), settings["batch"] // LEAST)) if shares else 1
     part = {**settings, "batch": settings["batch"] // cores}
-    models = [model, *(training.shadow(model) for _ in range(cores - 1))]
-    losses = [stages.Stage(stage, each, found, part) for each in models]
-    return {"loss_of": losses[0], "beside": list(zip(models[1:], losses[1:]))}
+    models = [model, *(shadow(model) for _ in range(cores - 1))]
+    loss, *others = (stages.Stage(stage, each, found, part) for each in models)
+
+    def held_loss(generator):
+        found.hold(run.step)
+        return loss(generator)
+
+    return {"loss_of": held_loss, "beside": list(zip(models[1:], others))}
 
 
 def load_weights(model, path):

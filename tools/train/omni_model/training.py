@@ -3,7 +3,6 @@
 What is drawn in a step depends on the seed and the step alone, so that a run that was stopped goes on as if it had not been.
 """
 
-import copy
 import json
 import math
 import os
@@ -34,14 +33,6 @@ def share(progress):
     return 0.02 + 0.98 * (0.5 + 0.5 * math.cos(math.pi * min(1, progress)))
 
 
-def shadow(module):
-    """For one more thread: a module of the same parameters, which has gradients of its own."""
-    found = copy.deepcopy(module)
-    for value, shared in zip(found.parameters(), module.parameters()):
-        value.data = shared.data
-    return found
-
-
 def _begin_thread():
     torch.set_num_threads(1)
 
@@ -52,7 +43,7 @@ def _optimizers(module, trained, settings, device):
     tables = {id(part.weight) for part in module.modules() if isinstance(part, torch.nn.Embedding)}
     tables |= {id(value) for name, value in module.named_parameters() if name.endswith("embedding")}
     layers = [p for p in trained if p.dim() == 2 and id(p) not in tables]
-    others = [p for p in trained if p.dim() > 1 and (p.dim() != 2 or id(p) in tables)]
+    others = [p for p in trained if p.dim() > 2 or p.dim() == 2 and id(p) in tables]
     rate, decay = settings["rate"], settings.get("decay", 0.05)
     groups = [{"params": others, "weight_decay": decay},
               {"params": [p for p in trained if p.dim() <= 1], "weight_decay": 0.0}]  # fmt: skip
@@ -103,7 +94,7 @@ class Run:
         """loss_of(generator): a loss, and tensors by name that are logged. evaluate(): figures by name, logged at the end.
 
         every: seconds between lines of the log. stop_after: steps after which this call leaves off, for tests. beside: pairs of
-        a `shadow` of the module and its own loss_of, each of which learns on a thread of its own; their mean is a step's.
+        a `beside.shadow` of the module and its own loss_of, each of which learns on a thread of its own; their mean is a step's.
         """
         if self.is_done:
             print(f"{self.name}: done before", flush=True)

@@ -9,6 +9,7 @@ import torch
 import yaml
 from common.folders import SIZES
 from common import ears
+from common.beside import shadow
 from omni_model import export, eyes, network, settings, speech, tokenizer, training
 from omni_model.domain import collected
 from safetensors.torch import load_file
@@ -160,7 +161,7 @@ class Resumed(Files):
             if folder == "alone":
                 run.fit(loss(module, x))
             else:
-                other = training.shadow(module)
+                other = shadow(module)
                 run.fit(loss(module, x[:8]), beside=[(other, loss(other, x[8:]))])
                 self.assertTrue(torch.equal(other.weight, module.weight))
                 self.assertEqual(run.history[-1]["rows"], 8)
