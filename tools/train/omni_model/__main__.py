@@ -87,7 +87,7 @@ def run(arguments):
     if origin:
         # What the first steps teach is in its weights.
         before, trains = ["domain", "speech", "eyes"], [step for step in trains if step not in ("stage1", "stage2")]
-        begin = begin or pipeline.released(origin, "lit_model.pth")
+        begin = begin or origin
     if work.is_published:
         before, trains = ["gather", "text"], [step for step in trains if step != "answers"]
     if "listener" not in work.settings:

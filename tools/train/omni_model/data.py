@@ -130,6 +130,7 @@ class Data:
             self.pairs = scenes["pairs"].long().to(device)
             sayable = torch.cat([sayable, self.pairs[:, 2]])
             self.pairs_of = Rows.of(self.pairs[:, 1].cpu(), intents, device)
+            self.pairs_with = Rows.of(self.pairs[:, 0].cpu(), len(scenes["things"]), device)
         self.sayable = sayable[sayable >= 0].unique()
         if speech is not None:
             intent = self.intent_of[speech.text]
@@ -177,6 +178,13 @@ class Data:
         """Codes of answers, and their frames; none for none."""
         return (self.codes["codes"][answers], self.codes["frames"][answers]) if len(answers) else (None, None)
 
+    def pairs_alike(self, count, times, generator):
+        """`count` pairs, of which each `times`, one behind the other, have the same picture."""
+        pairs, rows = torch.randint(len(self.pairs), (count // times,), generator=generator, device=self.device), self.pairs_with
+        picture = self.pairs[pairs, 0]
+        place = torch.arange(times, device=self.device) + (pairs - rows.start[picture])[:, None]
+        return rows.entry[rows.start[picture][:, None] + place % rows.count[picture][:, None]].flatten()
+
     def heard(self, clips, speaking, asr, most=None, speed=None):
         """Spoken questions without a picture; rows of `asr` write down what was said, the first `speaking` rows speak."""
         text = self.speech.text[clips]
@@ -195,8 +203,9 @@ class Data:
         image = self.looks[pictures].float()
         return Batch(audio, last, *self.answers(answers), speech, heard, image=image, codes=codes, frames=frames)
 
-    def read_and_seen(self, pairs, asked, described, speaking=0):
-        """Pictures with a written question, or where `described` is true without one, to be described."""
+    def read_and_seen(self, pairs, asked, described, speaking=0, alike=1):
+        """Pictures with a written question, or where `described` is true without one, to be described. alike: so many pairs, one
+        behind the other, have the same picture."""
         picture = self.pairs[pairs, 0]
         audio, last = self.marks(len(pairs), speaking)
         codes, frames = self.spoken(self.pairs[pairs[:speaking], 2])
@@ -204,7 +213,8 @@ class Data:
         answer = either(described, self.captions(picture), self.answers(self.pairs[pairs, 2]))
         length = torch.where(described, 0, length)
         image = self.looks[picture].float()
-        return Batch(audio, last, *answer, image=image, question=question, question_length=length, codes=codes, frames=frames)
+        return Batch(audio, last, *answer, image=image, question=question, question_length=length, codes=codes, frames=frames,
+                     alike=alike)  # fmt: skip
 
     def said(self, count, generator):
         """Answers to be repeated, each as often as any other: to speak is learned from texts, which take few columns."""

@@ -141,7 +141,8 @@ class Test:
 
 def twice(batch):
     """The same rows again, to write beside those that speak."""
-    return Batch(*(None if value is None else torch.cat([value, value]) for value in vars(batch).values()))
+    parts = vars(batch).items()
+    return Batch(**{name: torch.cat([part, part]) if torch.is_tensor(part) else part for name, part in parts})
 
 
 def until(ids, end):

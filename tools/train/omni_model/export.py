@@ -8,8 +8,10 @@ from pathlib import Path
 import torch
 import yaml
 from mini_omni2.checkpoint import drop_call_stacks
+from safetensors.torch import load_file, save_file
 
 MOST = 16_000_000  # bytes of a file
+LANGUAGE, INDEX = "lit_model.pth", "model.safetensors.index.json"
 
 
 def write(folder, model, values, clip, tokenizer, listener=None):
@@ -20,7 +22,7 @@ def write(folder, model, values, clip, tokenizer, listener=None):
     shutil.copyfile(tokenizer, folder / "tokenizer.json")
     if listener:
         (folder / "listener.json").write_text(json.dumps(listener, indent=1) + "\n")
-    language(folder / "lit_model.pth", model)
+    language(folder, model)
     if isinstance(clip, Path):
         shutil.copyfile(clip, folder / "ViT-B-32.pt")
     else:
@@ -30,13 +32,40 @@ def write(folder, model, values, clip, tokenizer, listener=None):
         print(f"{path}: {size} bytes{'' if size <= MOST else ', too many for the repository'}", flush=True)
 
 
-def language(path, model):
-    """In bf16; the embedding, which is the head too, once."""
+def language(folder, model, most=MOST):
+    """In bf16; the embedding, which is the head too, once. As the release's `lit_model.pth`, or where that would be too large for
+    a repository as shards of safetensors with an index, as hubs have them."""
     state = {name: value.detach().cpu().to(torch.bfloat16).contiguous() for name, value in model.state_dict().items()}
-    state["lm_head.weight"] = state["transformer.wte.weight"]
-    part = path.with_name(path.name + ".part")
-    torch.save(state, part)
-    part.replace(path)
+    embedding = state["lm_head.weight"] = state["transformer.wte.weight"]
+    for path in (folder / LANGUAGE, *folder.glob("model*.safetensors*")):
+        path.unlink(missing_ok=True)
+    size = sum(value.nbytes for value in state.values()) - embedding.nbytes
+    if size < 0.98 * most:
+        torch.save(state, folder / LANGUAGE)
+        return
+    del state["lm_head.weight"]
+    shards, room = [{}], 0
+    for name, value in state.items():
+        if room + value.nbytes > 0.9 * most and shards[-1]:
+            shards, room = [*shards, {}], 0
+        shards[-1][name], room = value, room + value.nbytes
+    places = {}
+    for number, shard in enumerate(shards, 1):
+        name = f"model-{number:05}-of-{len(shards):05}.safetensors"
+        save_file(shard, folder / name)
+        places |= dict.fromkeys(shard, name)
+    (folder / INDEX).write_text(json.dumps({"metadata": {"total_size": size}, "weight_map": places}, indent=1) + "\n")
+
+
+def weights(path):
+    """The state dict of a release's folder, or of one of its files: of the language model, without the head where the embedding
+    is one. Raises OSError where there is none."""
+    if path.is_dir():
+        path = path / (INDEX if (path / INDEX).exists() else LANGUAGE)
+    if path.name != INDEX:
+        return torch.load(path, weights_only=True, map_location="cpu")
+    names = sorted(set(json.loads(path.read_text())["weight_map"].values()))
+    return {name: value for shard in names for name, value in load_file(path.parent / shard).items()}
 
 
 def eyes(path, clip):

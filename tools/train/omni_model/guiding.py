@@ -17,9 +17,11 @@ LEAST = 1e-3
 class Guide:
     """weight: of its loss, of each batch that speaks; tokenizer: of the answers."""
 
-    def __init__(self, config, tokenizer, weight, device):
-        self.weight = weight
-        self.layer = (config.n_layer - 1) // 2
+    def __init__(self, model, tokenizer, weight, device):
+        self.weight, config = weight, model.config
+        # One that has others below it and above it, of those that learn to speak.
+        first = model.understanding if model.speaking else 0
+        self.layer = (first + config.n_layer - 1) // 2
         widths = [len(tokenizer.decode([number])) for number in range(config.text_vocab_size)]
         self.widths = torch.tensor(widths, dtype=torch.float32, device=device)
 

@@ -80,7 +80,7 @@ def train(work, stage, given=None, skip=(), most=600, wait=0, begin=None, measur
     before = PREVIOUS.get(stage)
     while before in skip:
         before = PREVIOUS[before]
-    model = Model(work.config, work.seed).to(work.device)
+    model = new_model(work).to(work.device)
     if begin:
         load_weights(model, begin)
     elif before:
@@ -89,21 +89,21 @@ def train(work, stage, given=None, skip=(), most=600, wait=0, begin=None, measur
         if not saved["done"]:
             raise NotReady(f"the step '{old}' is not finished; run it again to go on")
         model.load_state_dict(saved["model"])
+    settings = work.settings["stages"][stage]
+    chosen = stages.trained(model, stage, settings)
     found = given or (text_data(work) if stage == "text" else load_data(work))
     if speaks(stage) and not work.is_published:
         wait_for(work.path("codes.pt"), wait)
         found.codes = load_codes(work)
     if speaks(stage) and found.codes is None:
         raise NotReady(f"{work.path('codes.pt')} is not there; make it with the step 'answers'")
-    settings = work.settings["stages"][stage]
     if speaks(stage) and settings.get("listens", 0) > 0:
         wait_for(work.path("listener.pt"), wait)
         sounds = interrupting.load(work)
         if sounds is None:
             print(f"{stage}: listener.pt is not there, so the row that listens is not trained", flush=True)
         found.sounds = sounds and sounds[0]
-    run = training.Run(work.folder, stage + suffix, model, stages.trained(model, stage), settings, work.seed, work.device,
-                       work.minutes(stage))  # fmt: skip
+    run = training.Run(work.folder, stage + suffix, model, chosen, settings, work.seed, work.device, work.minutes(stage))
     run.fit(**crew(work, model, stage, found, settings, run),
             evaluate=None if stage == "text" or not measures else lambda: measured(work, model, stage, most))  # fmt: skip
     finish(work, run, {"questions": len(found.domain.texts), "clips": len(found.speech or ()), "batch": settings["batch"],
@@ -128,16 +128,25 @@ def crew(work, model, stage, found, settings, run):
 
 
 def load_weights(model, path):
-    """Of a stage's file, or of a release's lit_model.pth."""
+    """Of a stage's file, or of a release; layers for speaking may be missing there."""
     try:
-        saved = torch.load(path, weights_only=True, map_location="cpu")
-        model.load_state_dict(saved.get("model", saved))
-    except (OSError, RuntimeError, pickle.UnpicklingError, AttributeError) as problem:
+        saved = export.weights(path)
+        saved = dict(saved.get("model", saved))
+        saved.setdefault("lm_head.weight", saved["transformer.wte.weight"])
+        fresh = tuple(f"transformer.h.{layer}." for layer in range(model.understanding, model.config.n_layer))
+        if not any(name.startswith(fresh) for name in saved):
+            saved |= {name: value for name, value in model.state_dict().items() if name.startswith(fresh)}
+        model.load_state_dict(saved)
+    except (OSError, RuntimeError, ValueError, KeyError, pickle.UnpicklingError, AttributeError) as problem:
         raise NotReady(f"{path}: no weights of this size: {str(problem).splitlines()[0]}") from None
 
 
+def new_model(work):
+    return Model(work.config, work.seed, work.settings["language"].get("speaking_layers", 0))
+
+
 def load_model(work, stage):
-    model = Model(work.config, work.seed)
+    model = new_model(work)
     model.load_state_dict(work.load(f"{stage}.pt", stage)["model"])
     return model.to(work.device).eval()
 

@@ -23,6 +23,7 @@ class Laid:
 
     x: torch.Tensor
     asked: dict = field(default_factory=dict)
+    alike: int = 1  # so many rows, one behind the other, have the same picture, and so the same first columns
 
 
 def laid(model, batch):
@@ -36,34 +37,44 @@ def laid(model, batch):
         tokens, sounds = layout.delayed(model.config, batch.codes, batch.frames, batch.steps)
     x, length = layout.embedded(model, batch, fed, tokens)
     columns, words = layout.places(length, batch.steps), batch.answer.shape[1] + 1
-    found = Laid(x, {"text": (columns[:, :words], wanted[:, :words])})
+    found = Laid(x, {"text": (columns[:, :words], wanted[:, :words])}, batch.alike)
     if sounds is not None:
         found.asked["audio"] = (columns[: batch.speaking], sounds.transpose(1, 2))
     return found
 
 
-def together(model, inputs, waste, layer=None):
-    """States of each of the inputs [rows, columns, n_embd]. Those pass the layers together whose columns need at most
-    `waste` times their number of padding. layer: one of which queries and keys are wanted, too, otherwise none are."""
-    groups = []
-    for number in sorted(range(len(inputs)), key=lambda number: -inputs[number].shape[1]):
+def together(model, inputs, waste, layer=None, alike=()):
+    """States of each of the inputs [rows, columns, n_embd], and what was watched of it, as Watched has it. Those pass the layers
+    together whose columns need at most `waste` times their number of padding. layer: one of which queries and keys are wanted;
+    alike: of each input how many rows have the same picture, which pass by themselves where that is more than one."""
+    groups, found, seen = [], [None] * len(inputs), [None] * len(inputs)
+    for number, times in enumerate(alike):
+        if times > 1:
+            watched = Watched(layer)
+            found[number] = model.hidden_of_shared(inputs[number], layout.SEEN, times, watched)
+            seen[number] = (watched.q, watched.k, watched.understood)
+    others = [number for number in range(len(inputs)) if found[number] is None]
+    for number in sorted(others, key=lambda number: -inputs[number].shape[1]):
         longest = groups[-1][0] if groups else 0
         columns = inputs[number].shape[1]
         if longest > (1 + waste) * columns or not groups:
             groups.append((columns, []))
         groups[-1][1].append(number)
-    found, seen = [None] * len(inputs), [None] * len(inputs)
     for longest, members in groups:
         rows = [len(inputs[number]) for number in members]
         parts = [functional.pad(inputs[number], (0, 0, 0, longest - inputs[number].shape[1])) for number in members]
-        watched = None if layer is None else Watched(layer)
+        watched = Watched(layer)
         passed = model.hidden(torch.cat(parts) if len(parts) > 1 else parts[0], watched=watched)
-        for number, part in zip(members, passed.split(rows)):
-            found[number] = part
-        if watched:
-            for number, *part in zip(members, watched.q.split(rows), watched.k.split(rows)):
-                seen[number] = part
+        kept = (watched.q, watched.k, watched.understood)
+        kept = zip(*([None] * len(rows) if part is None else part.split(rows) for part in kept))
+        for number, part, each in zip(members, passed.split(rows), kept):
+            found[number], seen[number] = part, each
     return found, seen
+
+
+def _picked(states, columns):
+    """Those of a batch's states [rows, columns, n_embd] of which something is asked, one behind the other."""
+    return layout.picked(states[: len(columns)], columns).flatten(0, 1)
 
 
 def _costs(model, head, picked, wanted):
@@ -80,29 +91,44 @@ def _costs(model, head, picked, wanted):
     return costs.view_as(wanted)
 
 
-def losses(model, batches, waste=0.0, guide=None):
+def _changes(model, picked, understood, wanted):
+    """How far what is written has come from what is written without the layers for speaking: the divergence (Kullback and
+    Leibler) of the text head's tokens, 0 where nothing is wanted: as `wanted`."""
+    table = model.transformer["wte"].weight[: model.config.text_vocab_size]
+    after, before = (functional.linear(states, table).float().log_softmax(-1) for states in (picked, understood))
+    costs = functional.kl_div(after, before, reduction="none", log_target=True).sum(-1)
+    return torch.where(wanted.flatten() == IGNORED, 0, costs).view_as(wanted)
+
+
+def losses(model, batches, waste=0.0, guide=None, kept=None):
     """Of each batch its loss and the parts that are logged. Text, and each audio layer of those that speak, count by their
-    mean; a batch's loss is the sum over the eight heads, and what a guide adds."""
+    mean; a batch's loss is the sum over the eight heads, and what a guide adds. kept: the weight of what the layers for speaking
+    change in what is written; texts themselves then count for nothing."""
     all_laid = [laid(model, batch) for batch in batches]
-    passed, seen = together(model, [one.x for one in all_laid], waste, guide and guide.layer)
+    alike = [one.alike for one in all_laid]
+    passed, seen = together(model, [one.x for one in all_laid], waste, guide and guide.layer, alike)
     found = [{} for _ in batches]
     for head in ("text", "audio", "state"):
         asked = [(number, *one.asked[head]) for number, one in enumerate(all_laid) if head in one.asked]
         if not asked:
             continue
-        picked = [layout.picked(passed[number][: len(columns)], columns).flatten(0, 1) for number, columns, _ in asked]
+        picked = torch.cat([_picked(passed[number], columns) for number, columns, _ in asked])
         wanted = [each.flatten(0, 1) for _, _, each in asked]
-        costs = _costs(model, head, torch.cat(picked), torch.cat(wanted))
+        if head == "text" and kept is not None:
+            name, before = "changed", torch.cat([_picked(seen[number][2], columns) for number, columns, _ in asked])
+            costs = _changes(model, picked, before, torch.cat(wanted))
+        else:
+            name, costs = head, _costs(model, head, picked, torch.cat(wanted))
         for (number, _, _), one, cost in zip(asked, wanted, costs.split([len(each) for each in wanted])):
             counts = (one != IGNORED).float()
             if head == "state":
                 counts = counts + (INTERRUPTS - 1) * (one == listening.INTERRUPTS)
-            found[number][head] = (cost * counts).sum() / counts.sum().clamp_min(1)
-    weights = {"audio": LAYERS}
+            found[number][name] = (cost * counts).sum() / counts.sum().clamp_min(1)
+    weights = {"audio": LAYERS, "changed": kept}
     if guide:
         weights["guided"] = guide.weight
         for number, one in enumerate(all_laid):
             if "audio" in one.asked:
-                found[number]["guided"] = guide.loss(batches[number], one.asked["audio"][0], *seen[number])
+                found[number]["guided"] = guide.loss(batches[number], one.asked["audio"][0], *seen[number][:2])
     sums = [sum(weights.get(name, 1) * value for name, value in parts.items()) for parts in found]
     return list(zip(sums, found))

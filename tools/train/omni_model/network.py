@@ -23,7 +23,7 @@ def configuration(settings):
     text, audio = settings["tokens"] + SPECIALS, settings["codes"] + SPECIALS
     padded = text + LAYERS * audio
     return {
-        "n_layer": settings["layers"], "n_embd": settings["width"], "n_head": settings["heads"],
+        "n_layer": settings["layers"] + settings.get("speaking_layers", 0), "n_embd": settings["width"], "n_head": settings["heads"],
         "n_query_groups": settings["groups"], "head_size": settings["width"] // settings["heads"],
         "intermediate_size": settings["inner"], "block_size": settings["context"], "text_vocab_size": text,
         "audio_vocab_size": audio, "cat_audio_vocab_size": LAYERS * audio, "padded_vocab_size": padded,
@@ -39,11 +39,16 @@ def configuration(settings):
 
 
 class Model(LanguageModel):
-    """The head is the embedding, so that a small model's weights go into its layers."""
+    """The head is the embedding, so that a small model's weights go into its layers.
 
-    def __init__(self, config, seed=0):
+    speaking: of the last layers, those that are for speaking: as they are made they add nothing, and before a model learns to
+    speak it does without (`depth`, the number of layers that are computed).
+    """
+
+    def __init__(self, config, seed=0, speaking=0):
         super().__init__(config)
         torch.manual_seed(seed)
+        self.understanding, self.depth = config.n_layer - speaking, config.n_layer
         self.lm_head.weight = self.transformer["wte"].weight
         for name, value in self.named_parameters():
             if "wte" in name or "lm_head" in name:
@@ -55,6 +60,9 @@ class Model(LanguageModel):
                 nn.init.zeros_(value)
         nn.init.constant_(self.transformer["ln_f"].weight, 1 / (EMBEDDED * config.n_embd**0.5))
         with torch.no_grad():
+            for block in self.transformer["h"][self.understanding :]:
+                block.attn.proj.weight.zero_()
+                block.mlp.proj.weight.zero_()
             # What only fills a row is nothing at first, so that the rest of the mean of eight stands out.
             empty = [config.text["pad"], *(config.shifted(config.audio["pad"], layer) for layer in range(LAYERS))]
             self.transformer["wte"].weight[empty] = 0
@@ -69,18 +77,34 @@ class Model(LanguageModel):
 
     def hidden(self, x, past=None, watched=None):
         """[batch, count, n_embd], from the first position on: normed states of every position. past: fills a Past. watched:
-        keeps the queries and keys of its layer."""
+        keeps the queries and keys of its layer, and what it wants of the states below the speaking layers."""
         cos, sin = (table[: x.shape[1], None, None] for table in self.rotation(x.device))
-        for layer, block in enumerate(self.transformer["h"]):
+        for layer, block in enumerate(self.transformer["h"][: self.depth]):
+            if watched and layer == self.understanding:
+                watched.understood = _norm(self.transformer["ln_f"], x)
             attend = past.begun(layer) if past else watched if watched and watched.layer == layer else _causal
             x = _block(block, x, cos, sin, self.config, attend)
         return _norm(self.transformer["ln_f"], x)
+
+    def hidden_of_shared(self, x, columns, times, watched=None):
+        """The same, where each `times` rows of x, one behind the other, have the same first `columns`, which are computed once."""
+        first, rest = x[::times, :columns], x[:, columns:]
+        cos, sin = (table[: x.shape[1], None, None] for table in self.rotation(x.device))
+        for layer, block in enumerate(self.transformer["h"][: self.depth]):
+            both = Shared(times)
+            if watched and layer == self.understanding:
+                watched.understood = _norm(self.transformer["ln_f"], both.rows(first, rest))
+            first = _block(block, first, cos[:columns], sin[:columns], self.config, both.begun)
+            rest = _block(block, rest, cos[columns:], sin[columns:], self.config, both.going_on)
+            if watched and layer == watched.layer:
+                watched.q, watched.k = both.q, both.k
+        return _norm(self.transformer["ln_f"], both.rows(first, rest))
 
     def following(self, x, past, places):
         """One more position of each row, x [batch, n_embd] at its place [batch]: the normed states."""
         x = x[:, None]
         cos, sin = (table[places][:, None, None, None] for table in self.rotation(x.device))
-        for layer, block in enumerate(self.transformer["h"]):
+        for layer, block in enumerate(self.transformer["h"][: self.depth]):
             x = _block(block, x, cos, sin, self.config, past.following(layer, places))
         return _norm(self.transformer["ln_f"], x)[:, 0]
 
@@ -89,9 +113,13 @@ class Model(LanguageModel):
         return [*self.whisper_adapter.parameters(), *self.vision_adapter.parameters()]
 
     @property
+    def speaking(self):
+        return list(self.transformer["h"][self.understanding :].parameters())
+
+    @property
     def language(self):
-        """All but the adapters."""
-        aside = {id(value) for value in self.adapters}
+        """All but the adapters and the layers for speaking."""
+        aside = {id(value) for value in (*self.adapters, *self.speaking)}
         return [value for value in self.parameters() if id(value) not in aside]
 
 
@@ -121,14 +149,36 @@ class Past:
 
 
 class Watched:
-    """Attention in which queries and keys [batch, heads, count, head_size] of a layer are kept."""
+    """Attention in which queries and keys [batch, heads, count, head_size] of a layer are kept, if one is given; and the normed
+    states [batch, count, n_embd] below the layers for speaking."""
 
-    def __init__(self, layer):
-        self.layer = layer
+    def __init__(self, layer=None):
+        self.layer, self.q, self.k, self.understood = layer, None, None, None
 
     def __call__(self, q, k, v):
         self.q, self.k = q, k
         return _causal(q, k, v)
+
+
+class Shared:
+    """Attention of rows of which each `times` begin alike; queries and keys of all [batch, heads, count, head_size] are kept."""
+
+    def __init__(self, times):
+        self.times = times
+
+    def rows(self, first, rest, dimension=1):
+        return torch.cat([first.repeat_interleave(self.times, 0), rest], dimension)
+
+    def begun(self, q, k, v):
+        self.first = (q, k, v)
+        return _causal(q, k, v)
+
+    def going_on(self, q, k, v):
+        before = self.first[1].shape[2]
+        self.q, self.k, v = (self.rows(first, rest, 2) for first, rest in zip(self.first, (q, k, v)))
+        count = q.shape[2]
+        seen = torch.ones(count, before + count, dtype=torch.bool, device=q.device).tril(before)
+        return functional.scaled_dot_product_attention(q, self.k, v, attn_mask=seen)
 
 
 def _causal(q, k, v):

@@ -5,11 +5,13 @@ from common.settings import NUMBER, SHARES, WORD, WrongSetting, check, document
 from .published.sets import KINDS, LAYOUTS
 
 STAGE = {"batch": int, "steps": int, "rate": NUMBER, "ctc": NUMBER, "listens": NUMBER, "said": NUMBER, "described": NUMBER,
-         "guided": NUMBER}  # fmt: skip
+         "guided": NUMBER, "kept": NUMBER, "read": NUMBER,
+         "questions": int}  # fmt: skip
 # What there must be, and its kind. `codec` is the codec's own.
 SECTIONS = {
     "language": dict.fromkeys(
-        ["layers", "width", "heads", "groups", "inner", "context", "tokens", "codes", "speech", "vision", "rope"], int
+        ["layers", "speaking_layers", "width", "heads", "groups", "inner", "context", "tokens", "codes", "speech", "vision",
+         "rope"], int
     ),
     "domain": {
         "most": int, "most_factor": int, "clock": bool, "sentences": int, "held_out_sentences": int, "pictures": int,
@@ -34,7 +36,7 @@ PUBLISHED = {
     "speech": {"ears": WORD, "longest": int, "engines": SHARES},
     "stages": {name: STAGE for name in ("stage1", "stage2", "stage3", "joint")},
 }
-OPTIONAL = MAY_BE_ZERO = {"ctc", "listens", "said", "described", "dictated", "guided"}
+OPTIONAL = MAY_BE_ZERO = {"ctc", "listens", "said", "described", "dictated", "guided", "kept", "read", "questions", "speaking_layers"}
 
 
 def load(size, device="cuda"):

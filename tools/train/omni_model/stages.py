@@ -22,14 +22,21 @@ from .training import autocast
 NAMES = ["text", "stage1", "stage2", "stage3", "joint"]
 
 
-def trained(model, stage):
+def trained(model, stage, settings):
     """The parameters that a stage changes; the others keep their numbers."""
     chosen = {"stage1": model.adapters, "text": model.language, "stage2": model.language}.get(stage)
-    chosen = list(model.parameters()) if chosen is None else chosen
+    model.depth = model.config.n_layer if chosen is None else model.understanding
+    if chosen is None:
+        chosen = model.speaking if keeps(model, settings) else list(model.parameters())
     wanted = {id(value) for value in chosen}
     for value in model.parameters():
         value.requires_grad_(id(value) in wanted)
     return chosen
+
+
+def keeps(model, settings):
+    """Whether only the layers for speaking learn, and what is written stays as it is."""
+    return bool(model.speaking) and settings.get("kept", 0) > 0
 
 
 # How a clip is varied each time that it is heard: gaps, rows of the widest, noise, and the share of features left out.
@@ -40,15 +47,16 @@ WASTE = {"cuda": 2.0, "cpu": 0.1}
 
 
 class Stage:
-    """settings: batch, rows of a step; said, so many times as many rows that only say a text, and described, that read a
-    question about a picture; ctc, the weight of the adapter's own loss; listens, that of the row that listens; guided, that of
-    guiding.Guide's."""
+    """settings: batch, rows of a step; said, so many times as many rows that only say a text, described, that read a question
+    about a picture (`questions` of them about each), and read, that read any other; ctc, the weight of the adapter's own loss; listens, that of the row that listens; guided, that of
+    guiding.Guide's; kept, that of what the layers for speaking change in what is written, which nothing else teaches then."""
 
     def __init__(self, name, model, data, settings):
         self.model, self.data, self.settings = model, data, settings
         self.rows, self.waste = settings["batch"], WASTE.get(data.device.type, 0.1)
         guided = settings.get("guided", 0)
-        self.guide = Guide(data.config, data.tokenizer, guided, data.device) if guided else None
+        self.guide = Guide(model, data.tokenizer, guided, data.device) if guided else None
+        self.kept = settings["kept"] if keeps(model, settings) else None
         self.mixture = {"text": self._text, "stage1": self._align, "stage2": self._understand}.get(name, self._speak)
 
     def __call__(self, generator):
@@ -56,7 +64,7 @@ class Stage:
         self.dice = random.Random(generator.initial_seed())
         with autocast(self.data.device):
             mixture = list(self.mixture(generator))
-            found = losses(self.model, [batch for _, _, batch in mixture], self.waste, self.guide)
+            found = losses(self.model, [batch for _, _, batch in mixture], self.waste, self.guide, self.kept)
             total = sum(weight * loss for (_, weight, _), (loss, _) in zip(mixture, found))
             parts = {f"{name} {part}": value for (name, _, _), (_, each) in zip(mixture, found) for part, value in each.items()}
             if self.settings.get("ctc", 0) > 0 and mixture[0][0] == "transcribed":
@@ -73,31 +81,34 @@ class Stage:
 
     def _align(self, generator):
         yield "transcribed", 1, self._transcribed(self.rows, generator)
-        yield "described", 1, self._described(self.rows // 2, generator, 0.3)
+        yield "described", 1, self._described(self._part("described", 1 / 2), generator, 0.3)
 
     def _understand(self, generator):
         rows = self.rows
         yield "heard", 1, self._heard(rows * 2 // 3, 0, 0.2, generator)
         yield "transcribed", 0.5, self._transcribed(rows // 4, generator)
         yield "seen", 1.5, self._seen(rows, 0, generator)
-        yield "described", 1, self._described(rows * 3 // 4, generator, 0.1)
-        yield "read", 0.3, self._read(rows // 6, generator)
+        yield "described", 1, self._described(self._part("described", 3 / 4), generator, 0.1)
+        yield "read", 0.3, self._read(self._part("read", 1 / 6), generator)
 
     def _speak(self, generator):
         rows = self.rows
         yield "heard", 1, self._heard(rows * 2 // 3, rows // 3, 0.2, generator)
         yield "transcribed", 0.5, self._transcribed(rows // 6, generator)
         yield "seen", 1.5, self._seen(rows, rows * 3 // 8, generator)
-        described = int(rows * self.settings.get("described", 0.5))
+        described, said, read = self._part("described", 1 / 2), self._part("said", 0), self._part("read", 1 / 3)
         yield "described", 1, self._described(described, generator, 0.1, described // 2)
-        said = int(rows * self.settings.get("said", 0))
         if said:
             yield "said", 1, self.data.said(said, generator)
-        yield "read", 0.7, self._read(rows // 3, generator, speaking=rows // 4)
+        yield "read", 0.7, self._read(read, generator, speaking=read * 3 // 4)
         if self.data.sounds is not None and self.settings.get("listens", 0) > 0:
             yield "listens", self.settings["listens"], self.data.sounds.drawn(rows // 2, generator)
 
     # MARK: Batches
+
+    def _part(self, name, otherwise):
+        """Rows of a kind, of which the settings may say how many times a step's rows there are."""
+        return int(self.rows * self.settings.get(name, otherwise))
 
     def _clips(self, buckets, count, generator):
         """Spoken questions of about the same length, and the rows of the longest."""
@@ -153,12 +164,13 @@ class Stage:
 
     def _described(self, count, generator, share, speaking=0):
         """Pictures with a written question, the first `speaking` rows answered in speech; of the others a share described."""
-        data = self.data
-        pairs = torch.randint(len(data.pairs), (count,), generator=generator, device=data.device)
+        data, alike = self.data, min(count, self.settings.get("questions", 1))
+        count -= count % alike
+        pairs = data.pairs_alike(count, alike, generator)
         asked = data.ways.drawn(data.pairs[pairs, 1], generator)
         described = torch.rand(count, generator=generator, device=data.device) < share
         described[:speaking] = False
-        return data.read_and_seen(pairs, asked, described, speaking)
+        return data.read_and_seen(pairs, asked, described, speaking, alike)
 
     def _read(self, count, generator, speaking=0):
         data = self.data

@@ -95,6 +95,20 @@ class Release(Files):
         picture = torch.randn(1, 3, 224, 224)
         torch.testing.assert_close(archive(picture), clip(picture), rtol=0, atol=0.05)
 
+    def test_what_is_too_large_for_a_file_is_written_as_shards(self):
+        model = network.Model(network.Config.read(RELEASE / "model_config.yaml"), seed=3)
+        export.language(self.folder, model)
+        whole = export.weights(self.folder)
+        export.language(self.folder, model, most=300_000)
+        self.assertFalse((self.folder / "lit_model.pth").exists())
+        shards = list(self.folder.glob("model-*.safetensors"))
+        self.assertGreater(len(shards), 1)
+        self.assertLess(max(path.stat().st_size for path in shards if "00001" not in path.name), 300_000)
+        parts = export.weights(self.folder)
+        self.assertEqual(whole.keys() - parts.keys(), {"lm_head.weight"})
+        for name, value in parts.items():
+            self.assertTrue(torch.equal(value, whole[name]), name)
+
     def test_ids_of_the_listener_stand_behind_the_releases_own(self):
         config = network.Config.read(RELEASE / "model_config.yaml")
         self.assertEqual(network.states(config), {"irq": 325, "n-irq": 326})

@@ -5,7 +5,7 @@ import unittest
 
 import numpy as np
 import torch
-from omni_model import guiding, listening, network
+from omni_model import guiding, listening, network, stages
 from omni_model.losses import losses, together
 
 from .test_omni_layout import CONFIG, batch
@@ -54,6 +54,27 @@ class AtOnce(unittest.TestCase):
             for name, value in at_once.items():
                 torch.testing.assert_close(value, expected[name], rtol=1e-4, atol=1e-5, msg=name)
 
+    def test_a_picture_that_several_rows_have_passes_once_to_the_same_end(self):
+        model = network.Model(CONFIG, seed=2, speaking=1)
+        torch.nn.init.normal_(model.transformer["h"][1].attn.proj.weight, std=0.1)
+        guide = guiding.Guide(model, Letters(), 2.0, torch.device("cpu"))
+        seen = batch("answer", image=True, question=True)
+        seen.image = seen.image[:1].repeat(2, 1, 1)
+        seen.codes, seen.frames = torch.randint(9, (2, 8, 7)), torch.tensor([8, 3])
+        found = []
+        for seen.alike in (1, 2):
+            parts = {}
+            for kept in (None, 2.0):
+                loss, more = losses(model, [seen, *step()], 1, guide, kept)[0]
+                parts |= more
+            found.append((parts, gradients(model, loss)))
+        (apart, expected), (alike, gradient) = found
+        self.assertEqual(set(alike), {"text", "audio", "guided", "changed"})
+        for name, value in alike.items():
+            torch.testing.assert_close(value, apart[name], msg=name)
+        for name, value in gradient.items():
+            torch.testing.assert_close(value, expected[name], rtol=1e-4, atol=1e-5, msg=name)
+
     def test_what_is_padded_little_passes_together(self):
         passes = []
         hidden = self.model.hidden
@@ -78,7 +99,7 @@ class Letters:
 class Guided(unittest.TestCase):
     def setUp(self):
         self.model = network.Model(CONFIG, seed=2)
-        self.guide = guiding.Guide(CONFIG, Letters(), 2.0, torch.device("cpu"))
+        self.guide = guiding.Guide(self.model, Letters(), 2.0, torch.device("cpu"))
 
     def test_words_are_near_when_they_are_said(self):
         spoken = step()[1]
@@ -124,6 +145,46 @@ class Guided(unittest.TestCase):
             losses(self.model, batches, 1, self.guide)[0][1]["guided"].backward()
             rate.step()
         self.assertLess(float(losses(self.model, batches, 1, self.guide)[0][1]["guided"].detach()), 0.7 * before)
+
+
+class Keeps(unittest.TestCase):
+    """Layers that are added for speaking, where all else keeps its numbers."""
+
+    def setUp(self):
+        self.model = network.Model(CONFIG, seed=2, speaking=1)
+        self.settings = {"kept": 2.0}
+        stages.trained(self.model, "stage3", self.settings)
+
+    def test_new_layers_change_nothing(self):
+        for loss, parts in losses(self.model, step(), 1, kept=2.0):
+            self.assertNotIn("text", parts)
+            self.assertAlmostEqual(float(parts.get("changed", loss * 0).detach()), 0, places=5)
+
+    def test_they_alone_learn_and_are_held_to_what_is_written(self):
+        before = {name: value.clone() for name, value in self.model.state_dict().items()}
+        learned = torch.optim.Adam([value for value in self.model.parameters() if value.requires_grad], 3e-3)
+        first = changed = None
+        for _ in range(30):
+            learned.zero_grad()
+            spoken, *others = losses(self.model, step(), 1, kept=2.0)
+            first = first or float(spoken[1]["audio"].detach())
+            changed = max(float(parts["changed"].detach()) for _, parts in (spoken, *others) if "changed" in parts)
+            sum(loss for loss, _ in (spoken, *others)).backward()
+            learned.step()
+        self.assertLess(float(losses(self.model, step(), 1, kept=2.0)[0][1]["audio"].detach()), first)
+        self.assertGreater(changed, 0)
+        for name, value in self.model.state_dict().items():
+            self.assertEqual(torch.equal(value, before[name]), not name.startswith("transformer.h.1."), name)
+
+    def test_before_it_speaks_a_model_does_without_them(self):
+        x = torch.randn(1, 5, CONFIG.n_embd)
+        for value in self.model.speaking:
+            value.data.normal_()
+        stages.trained(self.model, "stage2", {})
+        self.assertFalse(any(value.requires_grad for value in self.model.speaking))
+        without = self.model.hidden(x)
+        stages.trained(self.model, "stage3", self.settings)
+        self.assertFalse(torch.allclose(self.model.hidden(x), without))
 
 
 class Listens(unittest.TestCase):

@@ -65,8 +65,8 @@ class Stages(unittest.TestCase):
         cls.data.sounds = interrupting.load(cls.work)[0]
 
     def stage(self, name, waste):
-        model = network.Model(self.work.config, 1)
-        stages.trained(model, name)
+        model = learning.new_model(self.work)
+        stages.trained(model, name, self.work.settings["stages"][name])
         stage = stages.Stage(name, model, self.data, self.work.settings["stages"][name])
         stage.waste = waste
         return model, stage
@@ -114,7 +114,7 @@ class Stages(unittest.TestCase):
 
     def test_a_stage_begins_with_weights_that_are_given(self):
         model = network.Model(self.work.config, seed=7)
-        export.language(self.folder / "lit_model.pth", model)
+        export.language(self.folder, model)
         read = network.Model(self.work.config, seed=8)
         learning.load_weights(read, self.folder / "lit_model.pth")
         torch.testing.assert_close(read.lm_head.weight, model.lm_head.weight, rtol=0.01, atol=0.01)
