@@ -35,6 +35,8 @@ def laid(model, batch):
     tokens = sounds = None
     if batch.codes is not None:
         tokens, sounds = layout.delayed(model.config, batch.codes, batch.frames, batch.steps)
+        if batch.fed_codes is not None:
+            tokens, _ = layout.delayed(model.config, batch.fed_codes, batch.frames, batch.steps)
     x, length = layout.embedded(model, batch, fed, tokens)
     columns, words = layout.places(length, batch.steps), batch.answer.shape[1] + 1
     found = Laid(x, {"text": (columns[:, :words], wanted[:, :words])}, batch.alike)

@@ -49,7 +49,7 @@ WASTE = {"cuda": 2.0, "cpu": 0.1}
 class Stage:
     """settings: batch, rows of a step; said, so many times as many rows that only say a text, described, that read a question
     about a picture (`questions` of them about each), and read, that read any other; ctc, the weight of the adapter's own loss; listens, that of the row that listens; guided, that of
-    guiding.Guide's; kept, that of what the layers for speaking change in what is written, which nothing else teaches then."""
+    guiding.Guide's; slips, the share of codes that are fed wrong; kept, that of what the layers for speaking change in what is written, which nothing else teaches then."""
 
     def __init__(self, name, model, data, settings):
         self.model, self.data, self.settings = model, data, settings
@@ -64,6 +64,7 @@ class Stage:
         self.dice = random.Random(generator.initial_seed())
         with autocast(self.data.device):
             mixture = list(self.mixture(generator))
+            self._slip([batch for _, _, batch in mixture], generator)
             found = losses(self.model, [batch for _, _, batch in mixture], self.waste, self.guide, self.kept)
             total = sum(weight * loss for (_, weight, _), (loss, _) in zip(mixture, found))
             parts = {f"{name} {part}": value for (name, _, _), (_, each) in zip(mixture, found) for part, value in each.items()}
@@ -103,6 +104,16 @@ class Stage:
         yield "read", 0.7, self._read(read, generator, speaking=read * 3 // 4)
         if self.data.sounds is not None and self.settings.get("listens", 0) > 0:
             yield "listens", self.settings["listens"], self.data.sounds.drawn(rows // 2, generator)
+
+    def _slip(self, batches, generator):
+        """Some of the codes that are fed are others: a model that speaks goes on from what it said itself, slips and all."""
+        share = self.settings.get("slips", 0)
+        for batch in batches if share else ():
+            if isinstance(batch, Batch) and batch.speaking:
+                codes, device = batch.codes, batch.codes.device
+                slipped = torch.rand(codes.shape, generator=generator, device=device) < share
+                others = torch.randint(self.data.config.audio["eoa"], codes.shape, generator=generator, device=device)
+                batch.fed_codes = torch.where(slipped, others.to(codes.dtype), codes)
 
     # MARK: Batches
 
