@@ -16,17 +16,33 @@ class WrongSetting(Exception):
 
 
 def document(size, device="cuda"):
-    """A size's settings, or those of a file: their sections, and the file. On processors what its section `cpu` says takes the
-    place of what the others say."""
+    """A size's settings, or those of a file: their sections, and the file. Those of the size that its `like` names hold where it
+    says nothing. On processors what its section `cpu` says takes the place of what the others say."""
     file = Path(size) if size.endswith((".yaml", ".yml")) else SIZES / f"{size}.yaml"
+    sections = _read(file)
+    like = sections.pop("like", None)
+    if like is not None:
+        if not (SIZES / f"{like}.yaml").exists():
+            raise WrongSetting(f"{file}: like: there is no size '{like}'")
+        sections = _filled(_read(SIZES / f"{like}.yaml"), sections)
+    own = sections.pop("cpu", {})
+    return _over(sections, own, f"{file}: cpu") if device == "cpu" else sections, file
+
+
+def _read(file):
     try:
         text = file.read_text(encoding="utf-8")
     except OSError as error:
         there = ", ".join(sorted(path.stem for path in SIZES.glob("*.yaml")))
         raise WrongSetting(f"{file}: {error.strerror}; sizes are {there}") from None
-    sections = parsed(text, file)
-    own = sections.pop("cpu", {})
-    return _over(sections, own, f"{file}: cpu") if device == "cpu" else sections, file
+    return parsed(text, file)
+
+
+def _filled(values, own):
+    """`values` with those of `own` in their place or beside them."""
+    if not isinstance(values, dict) or not isinstance(own, dict):
+        return own
+    return values | {name: _filled(values.get(name), value) for name, value in own.items()}
 
 
 def _over(values, own, place):

@@ -26,7 +26,7 @@ def parse(arguments=None):
     parser.add_argument("--minutes", type=budgets, metavar="[STEP=]N,...", help="steps that train or speak end after so many")
     parser.add_argument("--hours", type=above_none, metavar="N", help="steps that train or speak share so many; `all` the codec's, too")
     parser.add_argument("--from", type=Path, dest="origin", metavar="FOLDER",
-                        help="a release that training goes on from: its tokenizer, eyes and codec are kept, and `all` is the last stage")
+                        help="a release that training goes on from: its tokenizer and codec are kept, its eyes and language model learn on")
     parser.add_argument("--begin", type=Path, metavar="FILE", help="weights that the first stage begins with: lit_model.pth")
     parser.add_argument("--skip", action="append", default=[], choices=["stage1", "stage2"], help="leave this stage out")
     parser.add_argument("--joint", action="store_true", help="one stage in place of three")
@@ -85,8 +85,8 @@ def run(arguments):
     before = ["domain", "speech", *(["codec"] if makes_codec else []), "eyes", "text"]
     origin, begin = arguments.origin, arguments.begin
     if origin:
-        # What the first steps teach is in its weights.
-        before, trains = ["domain", "speech", "eyes"], [step for step in trains if step not in ("stage1", "stage2")]
+        # What `text` teaches is in its weights.
+        before = ["domain", "speech", "eyes"]
         begin = begin or origin
     if work.is_published:
         before, trains = ["gather", "text"], [step for step in trains if step != "answers"]

@@ -207,7 +207,7 @@ def marked(work, texts):
 
 
 def make_eyes(work, origin=None):
-    """eyes.pt, then looks.pt and looks-test.pt: what they see of every picture. origin: a release whose eyes are kept."""
+    """eyes.pt, then looks.pt and looks-test.pt: what they see of every picture. origin: a release whose eyes learn on."""
     settings = {**work.settings["eyes"], "out": work.settings["language"]["vision"]}
     clip = eyes.make(settings, work.config.text_vocab_size, work.seed).to(work.device)
     scenes, test = work.load("scenes.pt", "domain"), work.load("scenes-test.pt", "domain")
@@ -218,7 +218,7 @@ def make_eyes(work, origin=None):
              "captions": captions.to(work.device)}  # fmt: skip
     if origin and not work.path("eyes.pt").exists():
         clip.load_state_dict(torch.jit.load(released(origin, "ViT-B-32.pt"), map_location="cpu").float().state_dict())
-        training.save({"model": clip.state_dict(), "step": 0, "spent": 0.0, "done": True, "history": "[]"}, work.path("eyes.pt"))
+        training.save({"model": clip.state_dict(), "step": 0, "spent": 0.0, "done": False, "history": "[]"}, work.path("eyes.pt"))
     run = training.Run(work.folder, "eyes", clip, list(clip.parameters()), settings, work.seed, work.device,
                        work.minutes("eyes"))  # fmt: skip
     contrast = eyes.Contrast(clip, shown, words, settings["batch"], work.device)

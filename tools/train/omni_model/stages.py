@@ -48,7 +48,7 @@ WASTE = {"cuda": 2.0, "cpu": 0.1}
 
 class Stage:
     """settings: batch, rows of a step; said, so many times as many rows that only say a text, described, that read a question
-    about a picture (`questions` of them about each), and read, that read any other; ctc, the weight of the adapter's own loss; listens, that of the row that listens; guided, that of
+    about a picture (`questions` of them about each), read, that read any other, and in stage1 transcribed; ctc, the weight of the adapter's own loss; listens, that of the row that listens; guided, that of
     guiding.Guide's; slips, the share of codes that are fed wrong; kept, that of what the layers for speaking change in what is written, which nothing else teaches then."""
 
     def __init__(self, name, model, data, settings):
@@ -81,7 +81,9 @@ class Stage:
         yield "told", 1, self._told(self.rows // 2, generator)
 
     def _align(self, generator):
-        yield "transcribed", 1, self._transcribed(self.rows, generator)
+        heard = self._part("transcribed", 1)
+        if heard:
+            yield "transcribed", 1, self._transcribed(heard, generator)
         yield "described", 1, self._described(self._part("described", 1 / 2), generator, 0.3)
 
     def _understand(self, generator):

@@ -127,6 +127,16 @@ class Sizes(Files):
         for path in SIZES.glob("*.yaml"):
             settings.load(path.stem)
 
+    def test_a_size_may_be_like_another(self):
+        path = self.folder / "size.yaml"
+        path.write_text("like: micro\nstages: { stage1: { rate: 0.5 } }\ncpu: { eyes: { batch: 3 } }\n")
+        micro, cpu = settings.load("micro"), settings.load(str(path), "cpu")
+        self.assertEqual(cpu["stages"]["stage1"], micro["stages"]["stage1"] | {"rate": 0.5})
+        self.assertEqual((cpu["eyes"]["batch"], settings.load(str(path))["eyes"]), (3, micro["eyes"]))
+        path.write_text("like: none\n")
+        with self.assertRaisesRegex(settings.WrongSetting, "like: there is no size 'none'"):
+            settings.load(str(path))
+
     def test_mistakes_are_told(self):
         self.wrong(lambda v: v["language"].pop("width"), r"language\.width: missing")
         self.wrong(lambda v: v["eyes"].update(depth=3), r"eyes\.depth: not a setting")
