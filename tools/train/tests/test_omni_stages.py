@@ -140,6 +140,7 @@ class Stages(unittest.TestCase):
         release, folder = self.folder / "release", self.folder / "on"
         folder.mkdir()
         work = pipeline.Work(folder, small(), 1, torch.device("cpu"), 1)
+        work.settings["eyes"] |= {"steps": 2, "rate": 1e-6}  # so little that one sees where they began
         with self.assertRaisesRegex(pipeline.NotReady, "tokenizer.json is not there; --from wants"):
             pipeline.make_domain(work, release)
         release.mkdir()
@@ -152,6 +153,7 @@ class Stages(unittest.TestCase):
         self.assertEqual(work.path("tokenizer.json").read_text(), content)
         for name, value in pipeline.load_clip(work).state_dict().items():
             torch.testing.assert_close(value, clip.state_dict()[name], rtol=1e-3, atol=1e-3)
+        self.assertEqual(work.load("eyes.pt", "eyes")["step"], 2)
         self.assertEqual(len(work.load("looks.pt", "eyes")), len(work.load("scenes.pt", "domain")["grounds"]))
 
 
