@@ -132,7 +132,7 @@ def looks(clip, scenes, device, batch=256):
     for first in range(0, len(scenes["things"]), batch):
         part = slice(first, first + batch)
         pictures = normalized(draw(scenes["things"][part].to(device), scenes["grounds"][part].to(device)))
-        with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
+        with autocast(device):
             found.append(clip(pictures).half())
     return torch.cat(found)
 
