@@ -48,8 +48,10 @@ WASTE = {"cuda": 2.0, "cpu": 0.1}
 
 class Stage:
     """settings: batch, rows of a step; said, so many times as many rows that only say a text, described, that read a question
-    about a picture (`questions` of them about each), read, that read any other, and in stage1 transcribed; ctc, the weight of the adapter's own loss; listens, that of the row that listens; guided, that of
-    guiding.Guide's; slips, the share of codes that are fed wrong; kept, that of what the layers for speaking change in what is written, which nothing else teaches then."""
+    about a picture (`questions` of them about each), read, that read any other, and before it speaks transcribed; ctc, the
+    weight of the adapter's own loss; listens, that of the row that listens; guided, that of guiding.Guide's; slips, the share of
+    codes that are fed wrong; kept, the weight of what the layers for speaking change in what is written, which nothing else
+    teaches then."""
 
     def __init__(self, name, model, data, settings):
         self.model, self.data, self.settings = model, data, settings
@@ -89,7 +91,9 @@ class Stage:
     def _understand(self, generator):
         rows = self.rows
         yield "heard", 1, self._heard(rows * 2 // 3, 0, 0.2, generator)
-        yield "transcribed", 0.5, self._transcribed(rows // 4, generator)
+        heard = self._part("transcribed", 1 / 4)
+        if heard:
+            yield "transcribed", 0.5, self._transcribed(heard, generator)
         yield "seen", 1.5, self._seen(rows, 0, generator)
         yield "described", 1, self._described(self._part("described", 3 / 4), generator, 0.1)
         yield "read", 0.3, self._read(self._part("read", 1 / 6), generator)
