@@ -280,7 +280,7 @@ def make_answers(work, codec, wait):
     if work.path("codes.pt").exists():
         return
     texts = list(work.domain().answers)
-    clips = voice.spoken(texts, work.processes)
+    clips = voice.spoken(texts, work.processes, work.settings["answers"]["steady"])
     print(f"answers: {len(texts)}, {sum(map(len, clips)) / voice.RATE / 60:.0f} minutes of speech", flush=True)
     if codec and not wait_for(codec / "config.json", wait):
         raise NotReady(f"{codec}/config.json is not there; tools/train/codec makes it")

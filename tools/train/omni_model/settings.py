@@ -21,6 +21,7 @@ SECTIONS = {
         "ears": WORD, "clips": int, "copies": int, "test": int, "longest": int, "topics": SHARES, "engines": SHARES,
         "unseen_voices": SHARES, "unseen_engines": SHARES,
     },
+    "answers": {"steady": bool},
     "listener": {"clips": NUMBER, "sounds": int, "test": int, "backgrounds": int},
     "eyes": {"width": int, "layers": int, "text_width": int, "context": int, "batch": int, "steps": int, "rate": NUMBER},
     "stages": {"text": STAGE, "stage1": STAGE, "stage2": STAGE, "stage3": STAGE, "joint": STAGE},

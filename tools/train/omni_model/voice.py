@@ -4,11 +4,13 @@ from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 
 import numpy as np
-from synthesis import answering, signal
+from synthesis import answering, signal, steady
 
 RATE = answering.RATE
 FRAME = 2048
 MARGIN = 720  # samples of silence that are left at both ends
+
+_steady = None
 
 
 def say(text):
@@ -20,10 +22,22 @@ def say(text):
     return samples[max(0, loud[0] * 240 - MARGIN) : (loud[-1] + 1) * 240 + MARGIN]
 
 
-def spoken(texts, processes):
+def spoken(texts, processes, steadied=False):
+    """The texts in sound; `steadied`, as synthesis.steady says them, words alike in all of them."""
     # New processes rather than forked ones: this one may hold a device.
-    with ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as pool:
-        return list(pool.map(say, texts, chunksize=max(1, min(64, len(texts) // (4 * processes) or 1))))
+    start = {"initializer": _start, "initargs": (texts,)} if steadied else {}
+    with ProcessPoolExecutor(processes, mp_context=get_context("spawn"), **start) as pool:
+        size = max(1, min(64, len(texts) // (4 * processes) or 1))
+        return list(pool.map(_say_steadily if steadied else say, texts, chunksize=size))
+
+
+def _start(texts):
+    global _steady
+    _steady = steady.Steady(texts)
+
+
+def _say_steadily(text):
+    return _steady.say(text)
 
 
 def codes_of(clips, folder, codes, device):
