@@ -29,6 +29,7 @@ def parse():
     parser.add_argument(
         "--texts", type=Path, help="a file of texts that are needed, one a line, all of which are spoken"
     )
+    parser.add_argument("--steady", action="store_true", help="texts that are given are said with words alike, as a Mini-Omni2 learns them")
     parser.add_argument("--corpus-minutes", type=float, help="of speech, in place of the settings' number")
     parser.add_argument("--device", choices=["cpu", "cuda"], help="default: what is there")
     parser.add_argument("--minutes", type=float, default=1e9, help="stop fitting after so many; the next call goes on")
@@ -57,7 +58,7 @@ def main():
 
     if is_wanted("corpus"):
         minutes = arguments.corpus_minutes or settings.corpus.minutes
-        corpus.make(work, minutes, settings.corpus.held_out, arguments.seed, arguments.texts, arguments.processes)
+        corpus.make(work, minutes, settings.corpus.held_out, arguments.seed, arguments.texts, arguments.processes, arguments.steady)
     if is_wanted("fit"):
         fuses = not arguments.plain
         training.fit(work, settings, arguments.seed, arguments.device, arguments.minutes, arguments.within, fuses,

@@ -5,17 +5,28 @@ import os
 import random
 import time
 from concurrent.futures import ProcessPoolExecutor
+from itertools import chain
 
 import numpy as np
 
 from common.settings import WrongSetting
 from synthesis import engines, signal
 from synthesis.answering import RATE, VOICE, say
+from synthesis.steady import Steady
 
 from . import texts
 
 LONGEST = 400
 MOST_TEXTS = 1_000_000
+KEPT_BACK = 20  # of so many texts that are given one is held out, where they are said steadily
+
+_steady, _steadily = None, frozenset()
+
+
+def _start(texts):
+    global _steady, _steadily
+    if texts:
+        _steady, _steadily = Steady(texts), frozenset(texts)
 
 
 def shortened(samples, most=RATE // 8):
@@ -26,7 +37,8 @@ def shortened(samples, most=RATE // 8):
 
 def speak(request):
     """(text, speed, seed) as 16-bit samples; deterministic."""
-    return signal.pcm(say(*request))
+    text = request[0]
+    return signal.pcm(_steady.say(text) if text in _steadily else say(*request))
 
 
 def read_texts(file):
@@ -82,18 +94,22 @@ def write(path, pool, wanted, is_enough):
     print(f"{path.name}: {len(clips)} clips, {total / RATE / 60:.1f} min, {time.monotonic() - begun:.0f} s", flush=True)
 
 
-def make(work, minutes, held_out, seed, texts_file=None, processes=2):
-    """What is there already is kept."""
+def make(work, minutes, held_out, seed, texts_file=None, processes=2, steady=False):
+    """What is there already is kept. steady: the texts of `texts_file` are said as synthesis.steady says them; some are held out,
+    and are what is held out."""
     given = read_texts(texts_file) if texts_file else []
     if all((work / name).exists() for name in ("corpus.s16", "held-out.s16")):
         return
     engines.check(["hibari"])
-    with ProcessPoolExecutor(processes) as pool:
+    kept_back = sorted(set(given))[::KEPT_BACK] if steady else []
+    learned = sorted(set(given).difference(kept_back)) if steady else given
+    with ProcessPoolExecutor(processes, initializer=_start, initargs=(given if steady else [],)) as pool:
         most = minutes * 60 * RATE
-        write(work / "corpus.s16", pool, requests(random.Random(seed), given, False), lambda _, total: total >= most)
+        write(work / "corpus.s16", pool, requests(random.Random(seed), learned, False), lambda _, total: total >= most)
         spoken = set(json.loads((work / "corpus.json").read_text())["texts"])
-        fresh = (each for each in requests(random.Random(f"held out {seed}"), given, True) if each[0] not in spoken)
-        write(work / "held-out.s16", pool, fresh, lambda count, _: count >= held_out)
+        rng = random.Random(f"held out {seed}")
+        wanted = chain(((text, 1.0, 0) for text in rng.sample(kept_back, len(kept_back))), requests(rng, learned, True))
+        write(work / "held-out.s16", pool, (each for each in wanted if each[0] not in spoken), lambda count, _: count >= held_out)
 
 
 class Speech:

@@ -1,5 +1,6 @@
 """The steps in which the language model learns, and what is made of it; like pipeline.py's, from file to file."""
 
+import copy
 import pickle
 
 import torch
@@ -90,7 +91,11 @@ def train(work, stage, given=None, skip=(), most=600, wait=0, begin=None, measur
             raise NotReady(f"the step '{old}' is not finished; run it again to go on")
         model.load_state_dict(saved["model"])
     settings = work.settings["stages"][stage]
-    chosen = stages.trained(model, stage, settings)
+    # Before what an earlier run of this stage learned is read.
+    teacher = copy.deepcopy(model).requires_grad_(False) if speaks(stage) and settings.get("kept", 0) > 0 else None
+    chosen = stages.trained(model, stage)
+    fresh = {id(value) for value in model.speaking}
+    known = [value for value in chosen if id(value) not in fresh] if speaks(stage) and fresh else []
     found = given or (text_data(work) if stage == "text" else load_data(work))
     if speaks(stage) and not work.is_published:
         wait_for(work.path("codes.pt"), wait)
@@ -103,8 +108,9 @@ def train(work, stage, given=None, skip=(), most=600, wait=0, begin=None, measur
         if sounds is None:
             print(f"{stage}: listener.pt is not there, so the row that listens is not trained", flush=True)
         found.sounds = sounds and sounds[0]
-    run = training.Run(work.folder, stage + suffix, model, chosen, settings, work.seed, work.device, work.minutes(stage))
-    run.fit(**crew(work, model, stage, found, settings, run),
+    run = training.Run(work.folder, stage + suffix, model, chosen, settings, work.seed, work.device, work.minutes(stage),
+                       known)  # fmt: skip
+    run.fit(**crew(work, model, stage, found, settings, run, teacher),
             evaluate=None if stage == "text" or not measures else lambda: measured(work, model, stage, most))  # fmt: skip
     finish(work, run, {"questions": len(found.domain.texts), "clips": len(found.speech or ()), "batch": settings["batch"],
                        "pairs of picture and question": len(found.pairs), "after": str(begin or before),
@@ -112,13 +118,13 @@ def train(work, stage, given=None, skip=(), most=600, wait=0, begin=None, measur
     return model
 
 
-def crew(work, model, stage, found, settings, run):
+def crew(work, model, stage, found, settings, run, teacher=None):
     """Who learns, as Run.fit has it: on a processor every core, each from its part of a batch; otherwise one."""
     shares = work.device.type == "cpu" and not work.is_published
     cores = max(1, min(torch.get_num_threads(), settings["batch"] // LEAST)) if shares else 1
     part = {**settings, "batch": settings["batch"] // cores}
     models = [model, *(shadow(model) for _ in range(cores - 1))]
-    loss, *others = (stages.Stage(stage, each, found, part) for each in models)
+    loss, *others = (stages.Stage(stage, each, found, part, teacher) for each in models)
 
     def held_loss(generator):
         found.hold(run.step)

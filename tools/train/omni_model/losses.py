@@ -46,15 +46,15 @@ def laid(model, batch):
 
 
 def together(model, inputs, waste, layer=None, alike=()):
-    """States of each of the inputs [rows, columns, n_embd], and what was watched of it, as Watched has it. Those pass the layers
-    together whose columns need at most `waste` times their number of padding. layer: one of which queries and keys are wanted;
+    """States of each of the inputs [rows, columns, n_embd], and queries and keys. Those pass the layers together whose columns need
+    at most `waste` times their number of padding. layer: one of which queries and keys are wanted, otherwise they are None;
     alike: of each input how many rows have the same picture, which pass by themselves where that is more than one."""
     groups, found, seen = [], [None] * len(inputs), [None] * len(inputs)
     for number, times in enumerate(alike):
         if times > 1:
             watched = Watched(layer)
             found[number] = model.hidden_of_shared(inputs[number], layout.SEEN, times, watched)
-            seen[number] = (watched.q, watched.k, watched.understood)
+            seen[number] = (watched.q, watched.k)
     others = [number for number in range(len(inputs)) if found[number] is None]
     for number in sorted(others, key=lambda number: -inputs[number].shape[1]):
         longest = groups[-1][0] if groups else 0
@@ -67,9 +67,8 @@ def together(model, inputs, waste, layer=None, alike=()):
         parts = [functional.pad(inputs[number], (0, 0, 0, longest - inputs[number].shape[1])) for number in members]
         watched = Watched(layer)
         passed = model.hidden(torch.cat(parts) if len(parts) > 1 else parts[0], watched=watched)
-        kept = (watched.q, watched.k, watched.understood)
-        kept = zip(*([None] * len(rows) if part is None else part.split(rows) for part in kept))
-        for number, part, each in zip(members, passed.split(rows), kept):
+        kept = ([None] * len(rows) if part is None else part.split(rows) for part in (watched.q, watched.k))
+        for number, part, *each in zip(members, passed.split(rows), *kept):
             found[number], seen[number] = part, each
     return found, seen
 
@@ -93,19 +92,32 @@ def _costs(model, head, picked, wanted):
     return costs.view_as(wanted)
 
 
-def _changes(model, picked, understood, wanted):
-    """How far what is written has come from what is written without the layers for speaking: the divergence (Kullback and
-    Leibler) of the text head's tokens, 0 where nothing is wanted: as `wanted`."""
-    table = model.transformer["wte"].weight[: model.config.text_vocab_size]
-    after, before = (functional.linear(states, table).float().log_softmax(-1) for states in (picked, understood))
-    costs = functional.kl_div(after, before, reduction="none", log_target=True).sum(-1)
-    return torch.where(wanted.flatten() == IGNORED, 0, costs).view_as(wanted)
+def changes(model, teacher, batches, passed, waste=0.0):
+    """For each batch how far what its silent rows write has come from what `teacher` writes: the mean divergence (Kullback and
+    Leibler; as in Learning without Forgetting, Li and Hoiem 2016) of the text head's tokens. None where all rows speak. passed:
+    the states of the batches."""
+    found, silent = [None] * len(batches), []
+    with torch.no_grad():
+        for number, batch in enumerate(batches):
+            if isinstance(batch, listening.Windows) or batch.speaking == batch.size:
+                continue
+            one = laid(teacher, batch)
+            silent.append((number, batch.speaking, one.x[batch.speaking :], *(part[batch.speaking :] for part in one.asked["text"])))
+        before, _ = together(teacher, [x for _, _, x, _, _ in silent], waste)
+    for (number, speaking, _, columns, wanted), states in zip(silent, before):
+        logits = [functional.linear(_picked(of, columns), each.transformer["wte"].weight[: each.config.text_vocab_size])
+                  for each, of in ((model, passed[number][speaking:]), (teacher, states))]  # fmt: skip
+        after, old = (each.float().log_softmax(-1) for each in logits)
+        costs = functional.kl_div(after, old, reduction="none", log_target=True).sum(-1)
+        counts = wanted.flatten() != IGNORED
+        found[number] = (costs * counts).sum() / counts.sum().clamp_min(1)
+    return found
 
 
-def losses(model, batches, waste=0.0, guide=None, kept=None):
+def losses(model, batches, waste=0.0, guide=None, teacher=None, kept=0.0):
     """Of each batch its loss and the parts that are logged. Text, and each audio layer of those that speak, count by their
-    mean; a batch's loss is the sum over the eight heads, and what a guide adds. kept: the weight of what the layers for speaking
-    change in what is written; texts themselves then count for nothing."""
+    mean; a batch's loss is the sum over the eight heads, and what a guide adds. kept: the weight of what is written otherwise
+    than by a teacher."""
     all_laid = [laid(model, batch) for batch in batches]
     alike = [one.alike for one in all_laid]
     passed, seen = together(model, [one.x for one in all_laid], waste, guide and guide.layer, alike)
@@ -116,21 +128,20 @@ def losses(model, batches, waste=0.0, guide=None, kept=None):
             continue
         picked = torch.cat([_picked(passed[number], columns) for number, columns, _ in asked])
         wanted = [each.flatten(0, 1) for _, _, each in asked]
-        if head == "text" and kept is not None:
-            name, before = "changed", torch.cat([_picked(seen[number][2], columns) for number, columns, _ in asked])
-            costs = _changes(model, picked, before, torch.cat(wanted))
-        else:
-            name, costs = head, _costs(model, head, picked, torch.cat(wanted))
+        costs = _costs(model, head, picked, torch.cat(wanted))
         for (number, _, _), one, cost in zip(asked, wanted, costs.split([len(each) for each in wanted])):
             counts = (one != IGNORED).float()
             if head == "state":
                 counts = counts + (INTERRUPTS - 1) * (one == listening.INTERRUPTS)
-            found[number][name] = (cost * counts).sum() / counts.sum().clamp_min(1)
+            found[number][head] = (cost * counts).sum() / counts.sum().clamp_min(1)
     weights = {"audio": LAYERS, "changed": kept}
+    for parts, changed in zip(found, changes(model, teacher, batches, passed, waste) if teacher else ()):
+        if changed is not None:
+            parts["changed"] = changed
     if guide:
         weights["guided"] = guide.weight
         for number, one in enumerate(all_laid):
             if "audio" in one.asked:
-                found[number]["guided"] = guide.loss(batches[number], one.asked["audio"][0], *seen[number][:2])
+                found[number]["guided"] = guide.loss(batches[number], one.asked["audio"][0], *seen[number])
     sums = [sum(weights.get(name, 1) * value for name, value in parts.items()) for parts in found]
     return list(zip(sums, found))

@@ -77,11 +77,9 @@ class Model(LanguageModel):
 
     def hidden(self, x, past=None, watched=None):
         """[batch, count, n_embd], from the first position on: normed states of every position. past: fills a Past. watched:
-        keeps the queries and keys of its layer, and what it wants of the states below the speaking layers."""
+        keeps the queries and keys of its layer."""
         cos, sin = (table[: x.shape[1], None, None] for table in self.rotation(x.device))
         for layer, block in enumerate(self.transformer["h"][: self.depth]):
-            if watched and layer == self.understanding:
-                watched.understood = _norm(self.transformer["ln_f"], x)
             attend = past.begun(layer) if past else watched if watched and watched.layer == layer else _causal
             x = _block(block, x, cos, sin, self.config, attend)
         return _norm(self.transformer["ln_f"], x)
@@ -92,8 +90,6 @@ class Model(LanguageModel):
         cos, sin = (table[: x.shape[1], None, None] for table in self.rotation(x.device))
         for layer, block in enumerate(self.transformer["h"][: self.depth]):
             both = Shared(times)
-            if watched and layer == self.understanding:
-                watched.understood = _norm(self.transformer["ln_f"], both.rows(first, rest))
             first = _block(block, first, cos[:columns], sin[:columns], self.config, both.begun)
             rest = _block(block, rest, cos[columns:], sin[columns:], self.config, both.going_on)
             if watched and layer == watched.layer:
@@ -149,11 +145,10 @@ class Past:
 
 
 class Watched:
-    """Attention in which queries and keys [batch, heads, count, head_size] of a layer are kept, if one is given; and the normed
-    states [batch, count, n_embd] below the layers for speaking."""
+    """Attention in which queries and keys [batch, heads, count, head_size] of a layer are kept."""
 
-    def __init__(self, layer=None):
-        self.layer, self.q, self.k, self.understood = layer, None, None, None
+    def __init__(self, layer):
+        self.layer, self.q, self.k = layer, None, None
 
     def __call__(self, q, k, v):
         self.q, self.k = q, k

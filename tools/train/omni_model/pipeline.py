@@ -260,7 +260,8 @@ def make_codec(work):
         return
     wished, minutes = settings.read(work.settings, "codec"), work.minutes("codec")
     texts = work.needed("answers.txt", "domain")
-    corpus.make(folder, wished.corpus.minutes, wished.corpus.held_out, work.seed, texts, work.processes)
+    corpus.make(folder, wished.corpus.minutes, wished.corpus.held_out, work.seed, texts, work.processes,
+                work.settings["answers"]["steady"])  # fmt: skip
     within = max(0.05, minutes - (time.monotonic() - begun) / 60) if minutes else None
     # To compile takes a minute or two.
     training.fit(folder, wished, work.seed, work.device, within=within, fuses=within is None or within > 10,

@@ -6,7 +6,7 @@ from .published.sets import KINDS, LAYOUTS
 
 STAGE = {"batch": int, "steps": int, "rate": NUMBER, "ctc": NUMBER, "listens": NUMBER, "said": NUMBER, "described": NUMBER,
          "guided": NUMBER, "kept": NUMBER, "read": NUMBER,
-         "questions": int, "slips": NUMBER, "transcribed": NUMBER}  # fmt: skip
+         "questions": int, "slips": NUMBER, "transcribed": NUMBER, "slowly": NUMBER}  # fmt: skip
 # What there must be, and its kind. `codec` is the codec's own.
 SECTIONS = {
     "language": dict.fromkeys(
@@ -38,7 +38,7 @@ PUBLISHED = {
     "stages": {name: STAGE for name in ("stage1", "stage2", "stage3", "joint")},
 }
 OPTIONAL = MAY_BE_ZERO = {"ctc", "listens", "said", "described", "dictated", "guided", "kept", "read", "questions", "slips", "transcribed",
-                            "speaking_layers"}
+                            "slowly", "speaking_layers"}
 
 
 def load(size, device="cuda"):

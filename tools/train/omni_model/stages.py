@@ -22,21 +22,15 @@ from .training import autocast
 NAMES = ["text", "stage1", "stage2", "stage3", "joint"]
 
 
-def trained(model, stage, settings):
+def trained(model, stage):
     """The parameters that a stage changes; the others keep their numbers."""
     chosen = {"stage1": model.adapters, "text": model.language, "stage2": model.language}.get(stage)
     model.depth = model.config.n_layer if chosen is None else model.understanding
-    if chosen is None:
-        chosen = model.speaking if keeps(model, settings) else list(model.parameters())
+    chosen = list(model.parameters()) if chosen is None else chosen
     wanted = {id(value) for value in chosen}
     for value in model.parameters():
         value.requires_grad_(id(value) in wanted)
     return chosen
-
-
-def keeps(model, settings):
-    """Whether only the layers for speaking learn, and what is written stays as it is."""
-    return bool(model.speaking) and settings.get("kept", 0) > 0
 
 
 # How a clip is varied each time that it is heard: gaps, rows of the widest, noise, and the share of features left out.
@@ -50,15 +44,14 @@ class Stage:
     """settings: batch, rows of a step; said, so many times as many rows that only say a text, described, that read a question
     about a picture (`questions` of them about each), read, that read any other, and before it speaks transcribed; ctc, the
     weight of the adapter's own loss; listens, that of the row that listens; guided, that of guiding.Guide's; slips, the share of
-    codes that are fed wrong; kept, the weight of what the layers for speaking change in what is written, which nothing else
-    teaches then."""
+    codes that are fed wrong; kept, the weight of what is written otherwise than by the teacher, the model as it was before."""
 
-    def __init__(self, name, model, data, settings):
+    def __init__(self, name, model, data, settings, teacher=None):
         self.model, self.data, self.settings = model, data, settings
         self.rows, self.waste = settings["batch"], WASTE.get(data.device.type, 0.1)
         guided = settings.get("guided", 0)
         self.guide = Guide(model, data.tokenizer, guided, data.device) if guided else None
-        self.kept = settings["kept"] if keeps(model, settings) else None
+        self.teacher = teacher
         self.mixture = {"text": self._text, "stage1": self._align, "stage2": self._understand}.get(name, self._speak)
 
     def __call__(self, generator):
@@ -66,8 +59,9 @@ class Stage:
         self.dice = random.Random(generator.initial_seed())
         with autocast(self.data.device):
             mixture = list(self.mixture(generator))
-            self._slip([batch for _, _, batch in mixture], generator)
-            found = losses(self.model, [batch for _, _, batch in mixture], self.waste, self.guide, self.kept)
+            batches, kept = [batch for _, _, batch in mixture], self.settings.get("kept", 0)
+            self._slip(batches, generator)
+            found = losses(self.model, batches, self.waste, self.guide, self.teacher, kept)
             total = sum(weight * loss for (_, weight, _), (loss, _) in zip(mixture, found))
             parts = {f"{name} {part}": value for (name, _, _), (_, each) in zip(mixture, found) for part, value in each.items()}
             if self.settings.get("ctc", 0) > 0 and mixture[0][0] == "transcribed":

@@ -37,37 +37,42 @@ def _begin_thread():
     torch.set_num_threads(1)
 
 
-def _optimizers(module, trained, settings, device):
+def _optimizers(module, trained, settings, device, slow):
     """Muon (Jordan et al. 2024; scaled as in Liu et al. 2025, arXiv 2502.16982, so that AdamW's rates serve) for the matrices of
     layers, AdamW for tables of embeddings, kernels and all that has one dimension."""
+    slow = {id(value) for value in slow}
+
+    def groups(chosen, decay):
+        parts = [(1.0, [p for p in chosen if id(p) not in slow]), (settings.get("slowly", 1.0), [p for p in chosen if id(p) in slow])]
+        return [{"params": params, "weight_decay": decay, "share": share} for share, params in parts if params]
+
     tables = {id(part.weight) for part in module.modules() if isinstance(part, torch.nn.Embedding)}
     tables |= {id(value) for name, value in module.named_parameters() if name.endswith("embedding")}
     layers = [p for p in trained if p.dim() == 2 and id(p) not in tables]
     others = [p for p in trained if p.dim() > 2 or p.dim() == 2 and id(p) in tables]
     rate, decay = settings["rate"], settings.get("decay", 0.05)
-    groups = [{"params": others, "weight_decay": decay},
-              {"params": [p for p in trained if p.dim() <= 1], "weight_decay": 0.0}]  # fmt: skip
-    found = []
-    if any(group["params"] for group in groups):
-        found.append(torch.optim.AdamW(groups, lr=rate, betas=(0.9, 0.98), fused=device.type == "cuda"))
+    found, rest = [], groups(others, decay) + groups([p for p in trained if p.dim() <= 1], 0.0)
+    if rest:
+        found.append(torch.optim.AdamW(rest, lr=rate, betas=(0.9, 0.98), fused=device.type == "cuda"))
     if layers:
-        found.append(torch.optim.Muon(layers, lr=rate, weight_decay=decay, adjust_lr_fn="match_rms_adamw"))
+        found.append(torch.optim.Muon(groups(layers, decay), lr=rate, adjust_lr_fn="match_rms_adamw"))
     return found
 
 
 class Run:
-    """One stage of training. `settings`: rate, steps, and decay, the weight decay of matrices.
+    """One stage of training. `settings`: rate, steps, decay, the weight decay of matrices, and slowly, the share of the rate that
+    what is `slow` of what is trained learns with.
 
     minutes: if given, the stage ends after so many, and its learning rate falls by the time that is gone where that is more
     than the steps. It then depends on the machine how far it comes, and two runs differ.
     """
 
-    def __init__(self, folder, name, module, trained, settings, seed, device, minutes=None):
+    def __init__(self, folder, name, module, trained, settings, seed, device, minutes=None, slow=()):
         self.file, self.name, self.module = folder / f"{name}.pt", name, module
         self.settings, self.seed, self.device = settings, seed, device
         self.budget = 60 * minutes if minutes else math.inf
         self.trained = list(trained)
-        self.optimizers = _optimizers(module, self.trained, settings, device)
+        self.optimizers = _optimizers(module, self.trained, settings, device, slow)
         self.step, self.spent, self.history = 0, 0.0, []
         if self.file.exists():
             saved = torch.load(self.file, weights_only=True, map_location=device)
@@ -118,7 +123,7 @@ class Run:
             torch.nn.utils.clip_grad_norm_(self.trained, 1.0)
             for optimizer in self.optimizers:
                 for group in optimizer.param_groups:
-                    group["lr"] = rate
+                    group["lr"] = rate * group["share"]
                 optimizer.step()
             self.step += 1
             names, sums = list(found[0]), sums + sum(torch.stack(list(each.values())) for each in found) / len(crew)

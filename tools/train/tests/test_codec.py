@@ -15,6 +15,7 @@ import torch
 from codec_model import codebooks, codes, corpus, export, losses, network, settings, texts, training
 from codec_model.network import Codec, Kernels
 from common import ears, falling, folders, words
+from synthesis import signal, steady
 
 MICRO = settings.load("micro")
 RELEASE = folders.ROOT / "Tests" / "Goldens" / "mini-omni2" / "checkpoint" / "mini-omni2"
@@ -438,6 +439,22 @@ class Measures(unittest.TestCase):
         given = [f"Text {n}." for n in range(30)]
         requests = corpus.requests(random.Random(1), given, False)
         self.assertEqual({next(requests)[0] for _ in range(30)}, set(given))
+
+    def test_of_texts_that_are_said_steadily_some_are_held_out(self):
+        given = [f"There are {count} red {shape}s." for count in ("two", "three", "four") for shape in ("circle", "star", "heart")]
+        with tempfile.TemporaryDirectory() as name, contextlib.redirect_stdout(io.StringIO()):
+            folder = Path(name)
+            (folder / "texts").write_text("\n".join(given))
+            corpus.make(folder, 0.3, 2, 1, folder / "texts", 1, steady=True)
+            learned, held_out = (corpus.Speech(folder / file) for file in ("corpus.s16", "held-out.s16"))
+            voice = steady.Steady(given)
+            self.assertEqual([text for text in held_out.texts if text in given], sorted(given)[:1])
+            self.assertEqual(set(learned.texts) & set(given), set(given) - set(held_out.texts))
+            found = dict(learned.clips())
+            for text in [text for text in given if text not in held_out.texts][:3]:
+                said = voice.say(text)
+                self.assertLess(abs(len(found[text]) - len(said)), corpus.RATE // 4)
+                self.assertIn(signal.pcm(said).tobytes()[20_000:21_000], (found[text] * 32768).astype("<i2").tobytes())
 
 
 if __name__ == "__main__":

@@ -194,6 +194,23 @@ class Resumed(Files):
         torch.testing.assert_close(found[0][0], found[1][0], rtol=2e-2, atol=2e-2)
         self.assertAlmostEqual(found[0][1], found[1][1], delta=0.02)
 
+    def test_what_is_slow_learns_with_a_share_of_the_rate(self):
+        moved = []
+        for share in (1, 0.1):
+            torch.manual_seed(9)
+            module = torch.nn.Sequential(torch.nn.Linear(4, 4), torch.nn.Linear(4, 4), torch.nn.Embedding(5, 4))
+            before = [value.detach().clone() for value in module.parameters()]
+            (self.folder / f"{share}").mkdir()
+            settings = {"rate": 0.05, "steps": 20, "decay": 0, "slowly": share}
+            slow = [*module[0].parameters(), *module[2].parameters()]
+            run = training.Run(self.folder / f"{share}", "line", module, list(module.parameters()), settings, 1,
+                               torch.device("cpu"), slow=slow)  # fmt: skip
+            x = torch.randn(16, 4, generator=torch.Generator().manual_seed(4))
+            run.fit(lambda _: ((module[1](module[0](x)) - x.flip(1)).square().mean() + module[2].weight.mean(), {}), stop_after=1)
+            moved.append([float((value - old).detach().abs().mean()) for value, old in zip(module.parameters(), before)])
+        for place, (whole, part) in enumerate(zip(*moved)):
+            self.assertAlmostEqual(part / whole, 1 if place in (2, 3) else 0.1, places=2)
+
     def test_layers_have_one_optimizer_and_tables_another(self):
         module = torch.nn.ModuleDict({"table": torch.nn.Embedding(5, 4), "layer": torch.nn.Linear(4, 4)})
         run = self.run_of("both", module)

@@ -66,7 +66,7 @@ class Stages(unittest.TestCase):
 
     def stage(self, name, waste):
         model = learning.new_model(self.work)
-        stages.trained(model, name, self.work.settings["stages"][name])
+        stages.trained(model, name)
         stage = stages.Stage(name, model, self.data, self.work.settings["stages"][name])
         stage.waste = waste
         return model, stage
