@@ -23,7 +23,12 @@ public final class RunDirectory: Sendable {
   deinit { remove() }
 
   /// For a program that ends itself at once; otherwise the folder goes with the object.
-  public func remove() { try? FileManager.default.removeItem(atPath: path) }
+  public func remove() {
+    // A socket that is just being closed takes its file away itself; where that happens meanwhile, removing ends early.
+    for _ in 0..<10 where FileManager.default.fileExists(atPath: path) {
+      try? FileManager.default.removeItem(atPath: path)
+    }
+  }
 
   /// Writes a file of JSON, which is YAML, into the folder.
   ///
