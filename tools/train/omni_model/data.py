@@ -130,7 +130,7 @@ class Data:
             self.pairs = scenes["pairs"].long().to(device)
             sayable = torch.cat([sayable, self.pairs[:, 2]])
             self.pairs_of = Rows.of(self.pairs[:, 1].cpu(), intents, device)
-            self.pairs_with = Rows.of(self.pairs[:, 0].cpu(), len(scenes["things"]), device)
+            self.pairs_with = Rows.of(self.pairs[:, 0].cpu(), len(self.captions.length), device)
         self.sayable = sayable[sayable >= 0].unique()
         if speech is not None:
             intent = self.intent_of[speech.text]

@@ -114,7 +114,7 @@ class Readers(Files):
 class Models(Files):
     def test_text_is_computed_as_qwen2_does(self):
         state = sets.qwen2(self.folder / "qwen2", LANGUAGE)
-        model = qwen2.begun(self.folder / "qwen2", config(), 1)
+        model = qwen2.begun(self.folder / "qwen2", config(), 1, LANGUAGE["speaking_layers"])
         ids = torch.tensor([5, 17, 300, 2, 99, 17])
         # One row of ids in eight, seven of which say nothing.
         rows = torch.stack([*(torch.full_like(ids, model.config.shifted(model.config.audio["pad"], n)) for n in range(7)), ids])
@@ -125,14 +125,14 @@ class Models(Files):
     def test_another_shape_is_refused(self):
         sets.qwen2(self.folder / "qwen2", {**LANGUAGE, "layers": 1})
         with self.assertRaisesRegex(records.WrongData, "num_hidden_layers: expected 2, as .* found 1"):
-            qwen2.begun(self.folder / "qwen2", config(), 1)
+            qwen2.begun(self.folder / "qwen2", config(), 1, LANGUAGE["speaking_layers"])
         file = self.folder / "qwen2" / "config.json"
         file.write_text(file.read_text().replace('"num_hidden_layers": 1', '"num_hidden_layers": 2'))
         with self.assertRaisesRegex(records.WrongData, r"model.layers.1.input_layernorm.weight: expected \[64\], found none"):
-            qwen2.begun(self.folder / "qwen2", config(), 1)
+            qwen2.begun(self.folder / "qwen2", config(), 1, LANGUAGE["speaking_layers"])
         (self.folder / "qwen2" / "model.safetensors").write_bytes(b"nothing")
         with self.assertRaisesRegex(records.WrongData, "model.safetensors"):
-            qwen2.begun(self.folder / "qwen2", config(), 1)
+            qwen2.begun(self.folder / "qwen2", config(), 1, LANGUAGE["speaking_layers"])
 
     def test_eyes_are_those_of_the_archive_and_nothing_of_it_is_run(self):
         path = RELEASE / "ViT-B-32.pt"

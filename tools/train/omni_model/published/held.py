@@ -91,8 +91,9 @@ class Held(data.Data):
         speaking, answers, asked = self._spoken_first(answers, speaking, asked)
         return super().read(asked, answers, speaking)
 
-    def read_and_seen(self, pairs, asked, described, speaking=0):
-        """A picture is described without a question only where its answer is a description."""
+    def read_and_seen(self, pairs, asked, described, speaking=0, alike=1):
+        """A picture is described without a question only where its answer is a description. Those of the same picture come apart
+        where rows that speak are put first, so each passes by itself."""
         speaking, _, pairs, asked = self._spoken_first(self.pairs[pairs, 2], speaking, pairs, asked)
         return super().read_and_seen(pairs, asked, described & self.described[self.pairs[pairs, 0]], speaking)
 

@@ -20,7 +20,7 @@ LAYER = {
 MEAN_OF = 8  # embeddings that are one step's input
 
 
-def check(folder, config):
+def check(folder, config, layers):
     """
     Raises WrongData where config.json tells of another shape than the settings.
     """
@@ -30,7 +30,7 @@ def check(folder, config):
     except (OSError, ValueError) as error:
         raise WrongData(f"{file}: {error}") from None
     wanted = {
-        "num_hidden_layers": config.n_layer, "hidden_size": config.n_embd, "num_attention_heads": config.n_head,
+        "num_hidden_layers": layers, "hidden_size": config.n_embd, "num_attention_heads": config.n_head,
         "num_key_value_heads": config.n_query_groups, "intermediate_size": config.intermediate_size,
         "rope_theta": config.rope_base, "vocab_size": config.text["eot"], "rms_norm_eps": config.norm_eps,
         "tie_word_embeddings": True,
@@ -41,14 +41,15 @@ def check(folder, config):
             raise WrongData(f"{file}: {name}: expected {value}, as the section `language` says, found {there}")
 
 
-def begun(folder, config, seed):
-    """A model that computes with text alone what Qwen2 computes. Adapters, and the ids that Qwen2 has not, are random.
+def begun(folder, config, seed, speaking=0):
+    """A model that computes with text alone what Qwen2 computes. Adapters, and the ids that Qwen2 has not, are random; so many
+    layers for speaking are added.
 
     A step's input is the mean of eight embeddings, seven of which are nothing in text: the embeddings are made eight times as
     large, and what the last norm hands to the head an eighth, since the embedding is the head, too.
     """
-    check(folder, config)
-    model = Model(config, seed)
+    model = Model(config, seed, speaking)
+    check(folder, config, model.understanding)
     state, file = model.state_dict(), folder / "model.safetensors"
     try:
         with safe_open(file, "pt") as weights:
@@ -63,13 +64,13 @@ def begun(folder, config, seed):
                 return value
 
             with torch.no_grad():
-                _fill(state, take, config)
+                _fill(state, take, config, model.understanding)
     except (OSError, SafetensorError) as error:
         raise WrongData(f"{file}: {error}") from None
     return model
 
 
-def _fill(state, take, config):
+def _fill(state, take, config, layers):
     words = take("model.embed_tokens.weight", (config.text["eot"], config.n_embd))
     table, deviation = state["transformer.wte.weight"], state["transformer.wte.weight"].std()
     # What is new is as large as what is known, and what is nothing stays nothing.
@@ -78,7 +79,7 @@ def _fill(state, take, config):
     state["transformer.ln_f.weight"].copy_(take("model.norm.weight", (config.n_embd,)) / MEAN_OF)
     groups, size = config.n_query_groups, config.head_size
     heads = config.n_head // groups
-    for layer in range(config.n_layer):
+    for layer in range(layers):
         here, there = f"transformer.h.{layer}.", f"model.layers.{layer}."
         for name, ours in LAYER.items():
             state[here + ours].copy_(take(there + name, state[here + ours].shape))

@@ -134,7 +134,8 @@ def text(work):
     """text.pt: what stage 1 begins with, from Qwen2's weights; nothing is trained."""
     if work.path("text.pt").exists():
         return
-    model = qwen2.begun(work.published("language"), work.config, work.seed)
+    speaking = work.settings["language"].get("speaking_layers", 0)
+    model = qwen2.begun(work.published("language"), work.config, work.seed, speaking)
     saved = {"model": model.state_dict(), "step": 0, "spent": 0.0, "done": True, "history": json.dumps([])}
     training.save(saved, work.path("text.pt"))
     print(f"text: {sum(value.numel() for value in model.parameters())} weights, Qwen2's among them", flush=True)
