@@ -10,9 +10,8 @@ from itertools import chain
 import numpy as np
 
 from common.settings import WrongSetting
-from synthesis import engines, signal
+from synthesis import engines, signal, steady
 from synthesis.answering import RATE, VOICE, say
-from synthesis.steady import Steady
 
 from . import texts
 
@@ -20,13 +19,14 @@ LONGEST = 400
 MOST_TEXTS = 1_000_000
 KEPT_BACK = 20  # of so many texts that are given one is held out, where they are said steadily
 
-_steady, _steadily = None, frozenset()
+_steadily = frozenset()  # the texts that this process says so
 
 
 def _start(texts):
-    global _steady, _steadily
+    global _steadily
+    _steadily = frozenset(texts)
     if texts:
-        _steady, _steadily = Steady(texts), frozenset(texts)
+        steady.begin(texts)
 
 
 def shortened(samples, most=RATE // 8):
@@ -38,7 +38,7 @@ def shortened(samples, most=RATE // 8):
 def speak(request):
     """(text, speed, seed) as 16-bit samples; deterministic."""
     text = request[0]
-    return signal.pcm(_steady.say(text) if text in _steadily else say(*request))
+    return signal.pcm(steady.say(text) if text in _steadily else say(*request))
 
 
 def read_texts(file):
@@ -94,16 +94,16 @@ def write(path, pool, wanted, is_enough):
     print(f"{path.name}: {len(clips)} clips, {total / RATE / 60:.1f} min, {time.monotonic() - begun:.0f} s", flush=True)
 
 
-def make(work, minutes, held_out, seed, texts_file=None, processes=2, steady=False):
-    """What is there already is kept. steady: the texts of `texts_file` are said as synthesis.steady says them; some are held out,
+def make(work, minutes, held_out, seed, texts_file=None, processes=2, steadied=False):
+    """What is there already is kept. steadied: the texts of `texts_file` are said as synthesis.steady says them; some are held out,
     and are what is held out."""
     given = read_texts(texts_file) if texts_file else []
     if all((work / name).exists() for name in ("corpus.s16", "held-out.s16")):
         return
     engines.check(["hibari"])
-    kept_back = sorted(set(given))[::KEPT_BACK] if steady else []
-    learned = sorted(set(given).difference(kept_back)) if steady else given
-    with ProcessPoolExecutor(processes, initializer=_start, initargs=(given if steady else [],)) as pool:
+    kept_back = sorted(set(given))[::KEPT_BACK] if steadied else []
+    learned = sorted(set(given).difference(kept_back)) if steadied else given
+    with ProcessPoolExecutor(processes, initializer=_start, initargs=(given if steadied else [],)) as pool:
         most = minutes * 60 * RATE
         write(work / "corpus.s16", pool, requests(random.Random(seed), learned, False), lambda _, total: total >= most)
         spoken = set(json.loads((work / "corpus.json").read_text())["texts"])

@@ -10,6 +10,8 @@ import yaml
 from mini_omni2.checkpoint import drop_call_stacks
 from safetensors.torch import load_file, save_file
 
+from .training import save
+
 MOST = 16_000_000  # bytes of a file
 LANGUAGE, INDEX = "lit_model.pth", "model.safetensors.index.json"
 
@@ -36,14 +38,13 @@ def language(folder, model, most=MOST):
     """In bf16; the embedding, which is the head too, once. As the release's `lit_model.pth`, or where that would be too large for
     a repository as shards of safetensors with an index, as hubs have them."""
     state = {name: value.detach().cpu().to(torch.bfloat16).contiguous() for name, value in model.state_dict().items()}
-    embedding = state["lm_head.weight"] = state["transformer.wte.weight"]
-    for path in (folder / LANGUAGE, *folder.glob("model*.safetensors*")):
-        path.unlink(missing_ok=True)
-    size = sum(value.nbytes for value in state.values()) - embedding.nbytes
-    if size < 0.98 * most:
-        torch.save(state, folder / LANGUAGE)
-        return
     del state["lm_head.weight"]
+    size, old = sum(value.nbytes for value in state.values()), list(folder.glob("model*.safetensors*"))
+    if size < 0.98 * most:
+        save({**state, "lm_head.weight": state["transformer.wte.weight"]}, folder / LANGUAGE)
+        for path in old:
+            path.unlink()
+        return
     shards, room = [{}], 0
     for name, value in state.items():
         if room + value.nbytes > 0.9 * most and shards[-1]:
@@ -55,6 +56,8 @@ def language(folder, model, most=MOST):
         save_file(shard, folder / name)
         places |= dict.fromkeys(shard, name)
     (folder / INDEX).write_text(json.dumps({"metadata": {"total_size": size}, "weight_map": places}, indent=1) + "\n")
+    for path in (folder / LANGUAGE, *(path for path in old if path.name not in {*places.values(), INDEX})):
+        path.unlink(missing_ok=True)
 
 
 def weights(path):

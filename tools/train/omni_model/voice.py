@@ -10,8 +10,6 @@ RATE = answering.RATE
 FRAME = 2048
 MARGIN = 720  # samples of silence that are left at both ends
 
-_steady = None
-
 
 def say(text):
     """24 kHz, float32; the same text always sounds the same."""
@@ -25,19 +23,10 @@ def say(text):
 def spoken(texts, processes, steadied=False):
     """The texts in sound; `steadied`, as synthesis.steady says them, words alike in all of them."""
     # New processes rather than forked ones: this one may hold a device.
-    start = {"initializer": _start, "initargs": (texts,)} if steadied else {}
+    start = {"initializer": steady.begin, "initargs": (texts,)} if steadied else {}
     with ProcessPoolExecutor(processes, mp_context=get_context("spawn"), **start) as pool:
         size = max(1, min(64, len(texts) // (4 * processes) or 1))
-        return list(pool.map(_say_steadily if steadied else say, texts, chunksize=size))
-
-
-def _start(texts):
-    global _steady
-    _steady = steady.Steady(texts)
-
-
-def _say_steadily(text):
-    return _steady.say(text)
+        return list(pool.map(steady.say if steadied else say, texts, chunksize=size))
 
 
 def codes_of(clips, folder, codes, device):

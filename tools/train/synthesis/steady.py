@@ -3,8 +3,8 @@ each time that they are said.
 
 Codes of a codec tell how high a voice is, and where in its period a frame begins. Both are different each time that a sentence
 has the same word, so that of the codes of one word in two sentences hardly one in ten is the same, and a small model would have
-to learn by heart what it cannot foresee. Where words begin with frames and with a period, and melodies belong to words, most are
-the same. That is what talking clocks do (limited domain synthesis; Black and Lenzo 2000); but here only melodies, lengths and
+to learn by heart what it cannot foresee. Where words begin with frames and with a period, and melodies belong to words, several
+times as many are the same. That is what talking clocks do (limited domain synthesis; Black and Lenzo 2000); but here only melodies, lengths and
 the middles of words are kept, and where words meet they sound as they do in the sentence.
 """
 
@@ -30,6 +30,19 @@ VOICED = 40.0  # Hz
 
 DURATIONS = "/Cast_32_output_0"  # hops / 2 of each phoneme, inside the network
 OUTPUTS = ["lh", "theta", "ln", "lr", "phi", "f0"]
+
+
+_own = None
+
+
+def begin(texts):
+    """Makes the voice of this process, that of `say`: for pools of processes."""
+    global _own
+    _own = Steady(texts)
+
+
+def say(text):
+    return _own.say(text)
 
 
 class Steady:

@@ -445,7 +445,7 @@ class Measures(unittest.TestCase):
         with tempfile.TemporaryDirectory() as name, contextlib.redirect_stdout(io.StringIO()):
             folder = Path(name)
             (folder / "texts").write_text("\n".join(given))
-            corpus.make(folder, 0.3, 2, 1, folder / "texts", 1, steady=True)
+            corpus.make(folder, 0.3, 2, 1, folder / "texts", 1, steadied=True)
             learned, held_out = (corpus.Speech(folder / file) for file in ("corpus.s16", "held-out.s16"))
             voice = steady.Steady(given)
             self.assertEqual([text for text in held_out.texts if text in given], sorted(given)[:1])
