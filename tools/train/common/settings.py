@@ -19,14 +19,23 @@ def document(size, device="cuda"):
     """A size's settings, or those of a file: their sections, and the file. Those of the size that its `like` names hold where it
     says nothing. On processors what its section `cpu` says takes the place of what the others say."""
     file = Path(size) if size.endswith((".yaml", ".yml")) else SIZES / f"{size}.yaml"
-    sections = _read(file)
-    like = sections.pop("like", None)
-    if like is not None:
-        if not (SIZES / f"{like}.yaml").exists():
-            raise WrongSetting(f"{file}: like: there is no size '{like}'")
-        sections = _filled(_read(SIZES / f"{like}.yaml"), sections)
+    sections = _whole(file)
     own = sections.pop("cpu", {})
     return _over(sections, own, f"{file}: cpu") if device == "cpu" else sections, file
+
+
+def _whole(file, others=()):
+    """What a file says, and where it says nothing, what the size that it is like does. others: files that are like this one."""
+    sections = _read(file)
+    like = sections.pop("like", None)
+    if like is None:
+        return sections
+    other = SIZES / f"{like}.yaml"
+    if not other.exists():
+        raise WrongSetting(f"{file}: like: there is no size '{like}'")
+    if other in (file, *others):
+        raise WrongSetting(f"{file}: like: '{like}' is like this size; one of them must say all there is")
+    return _filled(_whole(other, (file, *others)), sections)
 
 
 def _read(file):

@@ -87,7 +87,6 @@ def run(arguments):
     if origin:
         # What `text` teaches is in its weights.
         before = ["domain", "speech", "eyes"]
-        begin = begin or origin
     if work.is_published:
         before, trains = ["gather", "text"], [step for step in trains if step != "answers"]
     if "listener" not in work.settings:
@@ -143,7 +142,7 @@ def run(arguments):
             begin = None
         else:
             given = given or learning.load_data(work)
-            learning.train(work, step, given, arguments.skip, arguments.test, arguments.wait, begin)
+            learning.train(work, step, given, arguments.skip, arguments.test, arguments.wait, begin, origin=origin)
             begin = None
 
 

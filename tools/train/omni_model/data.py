@@ -5,7 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from .layout import Batch
+from .eyes import GRID, PATCH
+from .layout import IMAGE_TOKENS, Batch
 
 BUCKETS = 8  # of spoken questions by their length, so that little of a batch is padding
 
@@ -124,6 +125,7 @@ class Data:
         self.by_topic = Rows.of(torch.where(known & ~held_out, topic, -1), len(topics), device)
         # Topics without texts are never drawn; of the others those that are large come more often, but not as they are large.
         self.topic_shares = self.by_topic.count.float().pow(0.4)
+        self.places = patches(scenes["things"]).to(device) if scenes is not None and "things" in scenes else None
         if scenes is not None:
             self.captions = Texts(*(part.to(device) for part in scenes["captions"]))
             self.written = Texts(*(part.to(device) for part in scenes["written"]))
@@ -195,13 +197,13 @@ class Data:
         codes, frames = self.spoken(answers[:speaking])
         return Batch(audio, last, answer, length, speech, heard, codes=codes, frames=frames)
 
-    def seen(self, clips, pictures, answers, speaking=0, most=None, speed=None):
-        """Spoken questions, each with a picture."""
+    def seen(self, clips, pictures, answers, speaking=0, most=None, speed=None, named=None):
+        """Spoken questions, each with a picture. named: as Batch's."""
         audio, last = self.marks(len(clips), speaking)
         speech, heard = self.speech(clips, most, speed)
         codes, frames = self.spoken(answers[:speaking])
         image = self.looks[pictures].float()
-        return Batch(audio, last, *self.answers(answers), speech, heard, image=image, codes=codes, frames=frames)
+        return Batch(audio, last, *self.answers(answers), speech, heard, image=image, codes=codes, frames=frames, named=named)
 
     def read_and_seen(self, pairs, asked, described, speaking=0, alike=1):
         """Pictures with a written question, or where `described` is true without one, to be described. alike: so many pairs, one
@@ -212,9 +214,22 @@ class Data:
         question, length = self.asked(asked)
         answer = either(described, self.captions(picture), self.answers(self.pairs[pairs, 2]))
         length = torch.where(described, 0, length)
-        image = self.looks[picture].float()
+        image, named = self.looks[picture].float(), self.named(self.pairs[pairs])
+        if named is not None:
+            named = torch.where(described[:, None, None], 0, named)
         return Batch(audio, last, *answer, image=image, question=question, question_length=length, codes=codes, frames=frames,
-                     alike=alike)  # fmt: skip
+                     alike=alike, named=named)  # fmt: skip
+
+    def named(self, pairs):
+        """Where what a question and its answer name is in the picture, as Batch has it: of n things each has its share of n + 1,
+        and one is the first token's, so that attention tells how many there are, and of none that there is none."""
+        if self.places is None:
+            return None
+        bits = pairs[:, 3:5, None] >> torch.arange(self.places.shape[1], device=pairs.device) & 1
+        share = 1 / (bits.sum(2, keepdim=True) + 1)
+        shares = torch.zeros(len(pairs), 2, IMAGE_TOKENS, device=pairs.device)
+        shares[:, :, :1] = share
+        return shares.scatter_add(2, 1 + self.places[pairs[:, 0], None].expand(-1, 2, -1), share * bits)
 
     def said(self, count, generator):
         """Answers to be repeated, each as often as any other: to speak is learned from texts, which take few columns."""
@@ -234,6 +249,12 @@ class Data:
         codes, frames = self.spoken(answers[:speaking])
         question, length = self.asked(asked)
         return Batch(audio, last, *self.answers(answers), question=question, question_length=length, codes=codes, frames=frames)
+
+
+def patches(things):
+    """Of pictures' things [pictures, most, ...] the patches that their middles are in [pictures, most]."""
+    column, row = (things[..., axis].div(PATCH).long().clamp(0, GRID - 1) for axis in (2, 3))
+    return row * GRID + column
 
 
 def either(first, these, those):

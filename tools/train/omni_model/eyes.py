@@ -9,19 +9,21 @@ from mini_omni2.vision import DEVIATION, MEAN, Clip
 from torch import nn
 from torch.nn import functional
 
-from .domain.scenes import COLORS, HELD_OUT, SHAPES
+from .domain.scenes import COLORS, HELD_OUT, PLACES, SHAPES
 from .drawing import RGB, draw
 from .training import autocast
 
 PATCH, GRID = 32, 7
 NOTHING = "nothing"
 PARTS = ["middle", "edge", NOTHING]
+# What is said of every patch. Their places are in what the eyes see of them hardly at all, unless they are told, too.
+WORDS = {"colors": [*COLORS, NOTHING], "shapes": [*SHAPES, NOTHING], "parts": PARTS, "places": PLACES}
 # Of each batch, a part whose things have any color whatever, of which nothing is said: else shapes are known by their colors,
 # and not in one that they never had.
 PAINTED = 0.4
 NEAR = 0.4  # of RGB, how far a thing is kept from the color that training shall not see on its shape
 # What is learned last counts more.
-WEIGHTS = {"captions": 1, "colors": 1, "shapes": 3, "parts": 1}
+WEIGHTS = {"captions": 1, "colors": 1, "shapes": 3, "parts": 1, "places": 1}
 
 
 def make(settings, vocabulary, seed):
@@ -56,8 +58,7 @@ def read(clip, tokens):
 
 
 def targets(things):
-    """What each patch shows [batch, 3, 49]: numbers in COLORS, SHAPES and PARTS, the last of each for nothing; -1 where an
-    edge only touches the patch."""
+    """What each patch shows [batch, 4, 49]: numbers in WORDS, -1 where an edge only touches the patch."""
     batch, device = len(things), things.device
     place = (torch.arange(GRID, device=device) + 0.5) * PATCH
     y, x = (axis.flatten() for axis in torch.meshgrid(place, place, indexing="ij"))
@@ -73,7 +74,9 @@ def targets(things):
         word = things[..., column].long().gather(1, which)
         found.append(torch.where(on | middle, word, torch.where(off, len(words), -1)))
     found.append(torch.where(middle, 0, torch.where(on, 1, torch.where(off, 2, -1))))
-    return torch.stack(found, 1).view(batch, 3, -1)
+    side = GRID * PATCH / 3
+    found.append((y.div(side).long() * 3 + x.div(side).long()).expand(batch, -1))
+    return torch.stack(found, 1)
 
 
 def painted(things, generator):
@@ -93,7 +96,7 @@ def painted(things, generator):
 
 
 class Contrast:
-    """The loss. captions [pictures, count] and words, lists of the three kinds, are tokens that begin with a mark."""
+    """The loss. captions [pictures, count] and words, of each kind of WORDS, are tokens that begin with a mark."""
 
     def __init__(self, clip, scenes, words, batch, device):
         self.clip, self.scenes, self.words, self.batch, self.device = clip, scenes, words, batch, device
@@ -118,7 +121,7 @@ class Contrast:
         same = (captions[:, None] == captions[None]).all(-1).float()
         same = same / same.sum(1, keepdim=True)
         parts = {"captions": (functional.cross_entropy(whole, same) + functional.cross_entropy(whole.T, same)) / 2}
-        for kind, name in enumerate(("colors", "shapes", "parts")):
+        for kind, name in enumerate(WORDS):
             logits = scale * tokens[:, 1:] @ functional.normalize(words[kind].float(), dim=-1).T
             parts[name] = functional.cross_entropy(logits.flatten(0, 1), seen[:, kind].flatten(), ignore_index=-1)
         return sum(WEIGHTS[name] * part for name, part in parts.items()), parts
@@ -152,7 +155,7 @@ def measured(clip, scenes, words, device, batch=256):
         tokens = clip(normalized(draw(things, scenes["grounds"][part].to(device))))[:, 1:]
         seen = targets(things)
         right = [(tokens @ feature.T).argmax(-1) == seen[:, kind] for kind, feature in enumerate(features)]
-        for kind, name in enumerate(("colors", "shapes", "parts")):
+        for kind, name in enumerate(WORDS):
             found.setdefault(name, []).append(right[kind][seen[:, kind] >= 0])
         thing = (seen[:, 1] >= 0) & (seen[:, 1] < len(SHAPES))
         strange = hidden[seen[:, 0], seen[:, 1]]

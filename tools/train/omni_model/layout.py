@@ -36,6 +36,9 @@ class Batch:
     fed_codes: torch.Tensor | None = None
     # So many rows, one behind the other, have the same picture.
     alike: int = 1
+    # Where in the picture that is which a question and its answer name: shares of the image's tokens, which sum to 1, or to 0
+    # where nothing is asked about the picture [batch, 2, 50].
+    named: torch.Tensor | None = None
 
     @property
     def size(self):

@@ -73,26 +73,29 @@ def speaks(stage):
     return stage.startswith(("stage3", "joint"))
 
 
-def train(work, stage, given=None, skip=(), most=600, wait=0, begin=None, measures=True):
+def train(work, stage, given=None, skip=(), most=600, wait=0, begin=None, measures=True,
+          origin=None):  # fmt: skip
     """One of stages.NAMES, from what the stage before left. given: what load_data made; most: clips of each test; wait:
     minutes for the answers' codes to appear; begin: a file of weights to begin with in place of the stage before;
-    measures: whether to measure at the end."""
+    measures: whether to measure at the end; origin: a release that stands for what `text` makes."""
     suffix = "".join(f"-without-{name}" for name in skip if name != stage)
     before = PREVIOUS.get(stage)
     while before in skip:
         before = PREVIOUS[before]
     model = new_model(work).to(work.device)
+    old = before if PREVIOUS.get(before) is None or before == "stage1" else before + suffix
+    if origin and not begin and (before == "text" or not work.path(f"{old}.pt").exists()):
+        begin = origin
     if begin:
         load_weights(model, begin)
     elif before:
-        old = before if PREVIOUS.get(before) is None or before == "stage1" else before + suffix
         saved = work.load(f"{old}.pt", old)
         if not saved["done"]:
             raise NotReady(f"the step '{old}' is not finished; run it again to go on")
         model.load_state_dict(saved["model"])
     settings = work.settings["stages"][stage]
     # Before what an earlier run of this stage learned is read.
-    teacher = copy.deepcopy(model).requires_grad_(False) if speaks(stage) and settings.get("kept", 0) > 0 else None
+    teacher = copy.deepcopy(model).requires_grad_(False) if settings.get("kept", 0) > 0 else None
     chosen = stages.trained(model, stage)
     fresh = {id(value) for value in model.speaking}
     known = [value for value in chosen if id(value) not in fresh] if speaks(stage) and fresh else []
@@ -148,7 +151,7 @@ def load_weights(model, path):
 
 
 def new_model(work):
-    return Model(work.config, work.seed, work.settings["language"].get("speaking_layers", 0))
+    return Model(work.config, work.seed, work.speaking_layers)
 
 
 def load_model(work, stage):

@@ -45,16 +45,16 @@ def laid(model, batch):
     return found
 
 
-def together(model, inputs, waste, layer=None, alike=()):
-    """States of each of the inputs [rows, columns, n_embd], and queries and keys. Those pass the layers together whose columns need
-    at most `waste` times their number of padding. layer: one of which queries and keys are wanted, otherwise they are None;
-    alike: of each input how many rows have the same picture, which pass by themselves where that is more than one."""
-    groups, found, seen = [], [None] * len(inputs), [None] * len(inputs)
+def together(model, inputs, waste, layers=(), alike=()):
+    """States of each of the inputs [rows, columns, n_embd], and queries and keys by layer, of those of `layers`. Those inputs pass
+    the model together whose columns need at most `waste` times their number of padding. alike: of each input how many rows have
+    the same picture, which pass by themselves where that is more than one."""
+    groups, found, seen = [], [None] * len(inputs), [{} for _ in inputs]
     for number, times in enumerate(alike):
         if times > 1:
-            watched = Watched(layer)
+            watched = Watched(layers)
             found[number] = model.hidden_of_shared(inputs[number], layout.SEEN, times, watched)
-            seen[number] = (watched.q, watched.k)
+            seen[number] = watched.kept
     others = [number for number in range(len(inputs)) if found[number] is None]
     for number in sorted(others, key=lambda number: -inputs[number].shape[1]):
         longest = groups[-1][0] if groups else 0
@@ -65,11 +65,13 @@ def together(model, inputs, waste, layer=None, alike=()):
     for longest, members in groups:
         rows = [len(inputs[number]) for number in members]
         parts = [functional.pad(inputs[number], (0, 0, 0, longest - inputs[number].shape[1])) for number in members]
-        watched = Watched(layer)
+        watched = Watched(layers)
         passed = model.hidden(torch.cat(parts) if len(parts) > 1 else parts[0], watched=watched)
-        kept = ([None] * len(rows) if part is None else part.split(rows) for part in (watched.q, watched.k))
-        for number, part, *each in zip(members, passed.split(rows), *kept):
-            found[number], seen[number] = part, each
+        for number, part in zip(members, passed.split(rows)):
+            found[number] = part
+        for layer, both in watched.kept.items():
+            for number, *each in zip(members, *(part.split(rows) for part in both)):
+                seen[number][layer] = each
     return found, seen
 
 
@@ -94,12 +96,13 @@ def _costs(model, head, picked, wanted):
 
 def changes(model, teacher, batches, passed, waste=0.0):
     """For each batch how far what its silent rows write has come from what `teacher` writes: the mean divergence (Kullback and
-    Leibler; as in Learning without Forgetting, Li and Hoiem 2016) of the text head's tokens. None where all rows speak. passed:
+    Leibler; as in Learning without Forgetting, Li and Hoiem 2016) of the text head's tokens. None where all rows speak or see. passed:
     the states of the batches."""
     found, silent = [None] * len(batches), []
     with torch.no_grad():
         for number, batch in enumerate(batches):
-            if isinstance(batch, listening.Windows) or batch.speaking == batch.size:
+            # Pictures are what is learned longest: there the teacher has little to say.
+            if isinstance(batch, listening.Windows) or batch.image is not None or batch.speaking == batch.size:
                 continue
             one = laid(teacher, batch)
             silent.append((number, batch.speaking, one.x[batch.speaking :], *(part[batch.speaking :] for part in one.asked["text"])))
@@ -114,13 +117,13 @@ def changes(model, teacher, batches, passed, waste=0.0):
     return found
 
 
-def losses(model, batches, waste=0.0, guide=None, teacher=None, kept=0.0):
+def losses(model, batches, waste=0.0, guides=(), teacher=None, kept=0.0):
     """Of each batch its loss and the parts that are logged. Text, and each audio layer of those that speak, count by their
-    mean; a batch's loss is the sum over the eight heads, and what a guide adds. kept: the weight of what is written otherwise
+    mean; a batch's loss is the sum over the eight heads, and what guides add. kept: the weight of what is written otherwise
     than by a teacher."""
     all_laid = [laid(model, batch) for batch in batches]
     alike = [one.alike for one in all_laid]
-    passed, seen = together(model, [one.x for one in all_laid], waste, guide and guide.layer, alike)
+    passed, seen = together(model, [one.x for one in all_laid], waste, {layer for guide in guides for layer in guide.layers}, alike)
     found = [{} for _ in batches]
     for head in ("text", "audio", "state"):
         asked = [(number, *one.asked[head]) for number, one in enumerate(all_laid) if head in one.asked]
@@ -138,10 +141,10 @@ def losses(model, batches, waste=0.0, guide=None, teacher=None, kept=0.0):
     for parts, changed in zip(found, changes(model, teacher, batches, passed, waste) if teacher else ()):
         if changed is not None:
             parts["changed"] = changed
-    if guide:
-        weights["guided"] = guide.weight
+    for guide in guides:
+        weights[guide.name] = guide.weight
         for number, one in enumerate(all_laid):
-            if "audio" in one.asked:
-                found[number]["guided"] = guide.loss(batches[number], one.asked["audio"][0], *seen[number])
+            if guide.suits(batches[number]):
+                found[number][guide.name] = guide.loss(batches[number], one.asked, seen[number])
     sums = [sum(weights.get(name, 1) * value for name, value in parts.items()) for parts in found]
     return list(zip(sums, found))

@@ -77,10 +77,10 @@ class Model(LanguageModel):
 
     def hidden(self, x, past=None, watched=None):
         """[batch, count, n_embd], from the first position on: normed states of every position. past: fills a Past. watched:
-        keeps the queries and keys of its layer."""
+        keeps the queries and keys of its layers."""
         cos, sin = (table[: x.shape[1], None, None] for table in self.rotation(x.device))
         for layer, block in enumerate(self.transformer["h"][: self.depth]):
-            attend = past.begun(layer) if past else watched if watched and watched.layer == layer else _causal
+            attend = past.begun(layer) if past else watched.begun(layer) if watched else _causal
             x = _block(block, x, cos, sin, self.config, attend)
         return _norm(self.transformer["ln_f"], x)
 
@@ -92,8 +92,8 @@ class Model(LanguageModel):
             both = Shared(times)
             first = _block(block, first, cos[:columns], sin[:columns], self.config, both.begun)
             rest = _block(block, rest, cos[columns:], sin[columns:], self.config, both.going_on)
-            if watched and layer == watched.layer:
-                watched.q, watched.k = both.q, both.k
+            if watched and layer in watched.layers:
+                watched.kept[layer] = (both.q, both.k)
         return _norm(self.transformer["ln_f"], both.rows(first, rest))
 
     def following(self, x, past, places):
@@ -145,14 +145,17 @@ class Past:
 
 
 class Watched:
-    """Attention in which queries and keys [batch, heads, count, head_size] of a layer are kept."""
+    """Attention in which queries and keys [batch, heads, count, head_size] of some layers are kept."""
 
-    def __init__(self, layer):
-        self.layer, self.q, self.k = layer, None, None
+    def __init__(self, layers):
+        self.layers, self.kept = layers, {}
 
-    def __call__(self, q, k, v):
-        self.q, self.k = q, k
-        return _causal(q, k, v)
+    def begun(self, layer):
+        def attend(q, k, v):
+            self.kept[layer] = (q, k)
+            return _causal(q, k, v)
+
+        return attend if layer in self.layers else _causal
 
 
 class Shared:

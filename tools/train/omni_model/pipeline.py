@@ -16,7 +16,6 @@ from synthesis import engines
 
 from . import data, eyes, speech, tokenizer, training, voice
 from .domain import collected
-from .domain.scenes import COLORS, SHAPES
 from .network import Config, configuration
 
 TESTS = {"phrasings": ("engines", False), "voices": ("unseen_voices", True), "engine": ("unseen_engines", True)}
@@ -58,6 +57,10 @@ class Work:
     def is_published(self):
         """Whether published sets are trained on, not the domain that is generated."""
         return "data" in self.settings
+
+    @property
+    def speaking_layers(self):
+        return self.settings["language"].get("speaking_layers", 0)
 
     @property
     def config(self):
@@ -211,7 +214,7 @@ def make_eyes(work, origin=None):
     settings = {**work.settings["eyes"], "out": work.settings["language"]["vision"]}
     clip = eyes.make(settings, work.config.text_vocab_size, work.seed).to(work.device)
     scenes, test = work.load("scenes.pt", "domain"), work.load("scenes-test.pt", "domain")
-    words = [marked(work, [*kinds, eyes.NOTHING]) for kinds in (COLORS, SHAPES)] + [marked(work, eyes.PARTS)]
+    words = [marked(work, kinds) for kinds in eyes.WORDS.values()]
     ids, _ = scenes["captions"]
     captions = torch.nn.functional.pad(ids.long(), (1, 0), value=work.config.text["answer"])[:, : settings["context"]]
     shown = {"things": scenes["things"].to(work.device), "grounds": scenes["grounds"].to(work.device),

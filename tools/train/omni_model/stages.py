@@ -14,7 +14,7 @@ import torch
 from torch.nn import functional
 
 from .data import FASTEST, SLOWEST
-from .guiding import Guide
+from .guiding import Looking, Reading
 from .layout import Batch
 from .losses import losses
 from .training import autocast
@@ -43,14 +43,17 @@ WASTE = {"cuda": 2.0, "cpu": 0.1}
 class Stage:
     """settings: batch, rows of a step; said, so many times as many rows that only say a text, described, that read a question
     about a picture (`questions` of them about each), read, that read any other, and before it speaks transcribed; ctc, the
-    weight of the adapter's own loss; listens, that of the row that listens; guided, that of guiding.Guide's; slips, the share of
-    codes that are fed wrong; kept, the weight of what is written otherwise than by the teacher, the model as it was before."""
+    weight of the adapter's own loss; listens, that of the row that listens; guided and looking, those of guiding.Reading's and of
+    guiding.Looking's; slips, the share of
+    codes that are fed wrong; kept, the weight of what is written otherwise than by the teacher, the model as it was before, where
+    there is no picture."""
 
     def __init__(self, name, model, data, settings, teacher=None):
         self.model, self.data, self.settings = model, data, settings
         self.rows, self.waste = settings["batch"], WASTE.get(data.device.type, 0.1)
-        guided = settings.get("guided", 0)
-        self.guide = Guide(model, data.tokenizer, guided, data.device) if guided else None
+        guides = [Reading(model, data.tokenizer, settings.get("guided", 0), data.device),
+                  Looking(model, settings.get("looking", 0))]  # fmt: skip
+        self.guides = [guide for guide in guides if guide.weight]
         self.teacher = teacher
         self.mixture = {"text": self._text, "stage1": self._align, "stage2": self._understand}.get(name, self._speak)
 
@@ -61,7 +64,7 @@ class Stage:
             mixture = list(self.mixture(generator))
             batches, kept = [batch for _, _, batch in mixture], self.settings.get("kept", 0)
             self._slip(batches, generator)
-            found = losses(self.model, batches, self.waste, self.guide, self.teacher, kept)
+            found = losses(self.model, batches, self.waste, self.guides, self.teacher, kept)
             total = sum(weight * loss for (_, weight, _), (loss, _) in zip(mixture, found))
             parts = {f"{name} {part}": value for (name, _, _), (_, each) in zip(mixture, found) for part, value in each.items()}
             if self.settings.get("ctc", 0) > 0 and mixture[0][0] == "transcribed":
@@ -167,10 +170,14 @@ class Stage:
         others, longest = self._clips(data.talk_clips, aside, generator)
         pictures = torch.randint(len(data.looks), (aside,), generator=generator, device=data.device)
         clips, pictures = torch.cat([clips, others]), torch.cat([pairs[:, 0], pictures])
+        named = data.named(pairs)
+        if named is not None:
+            named = functional.pad(named, (0, 0, 0, 0, 0, aside))
         answers = torch.cat([pairs[:, 2], data.answer_of[data.intent_of[data.speech.text[others]]]])
         mixed = torch.randperm(count, generator=generator, device=data.device)
         speed = self._speed(count, generator)
-        batch = data.seen(clips[mixed], pictures[mixed], answers[mixed], speaking, max(most, longest), speed)
+        named = named if named is None else named[mixed]
+        batch = data.seen(clips[mixed], pictures[mixed], answers[mixed], speaking, max(most, longest), speed, named)
         return self._varied(batch, generator)
 
     def _described(self, count, generator, share, speaking=0):

@@ -42,7 +42,7 @@ class Domain(unittest.TestCase):
         trained = [text for text, held in zip(self.domain.texts, self.domain.held_out) if not held]
         self.assertFalse([text for text in trained if asking.is_held_out(text)])
         answers = list(self.domain.answers)
-        self.assertFalse([answers[a] for _, _, a in self.known["pairs"] if asking.is_held_out(answers[a])])
+        self.assertFalse([answers[a] for _, _, a, *_ in self.known["pairs"] if asking.is_held_out(answers[a])])
         self.assertTrue(len(self.unseen["pairs"]) > 50)
 
     def test_answers_have_at_most_eight_words(self):
@@ -58,6 +58,26 @@ class Domain(unittest.TestCase):
             ("relation", "right of|star", None), ("describe", "", "I see three shapes."),
         ):  # fmt: skip
             self.assertEqual(asking.answer(things, kind, about), expected, (kind, about))
+
+    def test_what_questions_and_answers_name_is_told(self):
+        things = [scenes.Thing("red", "circle", 0), scenes.Thing("red", "circle", 2), scenes.Thing("blue", "star", 3)]
+        for kind, about, named, told in (
+            ("count", "red circle", [0, 1], [0, 1]), ("exists", "green star", [], []), ("place", "star", [2], [2]),
+            ("relation", "above|blue star", [2], [0]), ("relation", "below|star", [2], []), ("describe", "", [0, 1, 2], [0, 1, 2]),
+        ):  # fmt: skip
+            found = asking.looked_at(things, kind, about)
+            self.assertEqual(found, tuple([things[number] for number in those] for those in (named, told)), (kind, about))
+
+    def test_what_is_named_is_told_by_its_bit(self):
+        kinds = [kind for kind, _ in self.domain.intents]
+        answers = list(self.domain.answers)
+        for picture, intent, answer, named, told in self.known["pairs"].tolist():
+            count = int((self.known["things"][picture][:, 0] >= 0).sum())
+            self.assertLess(max(named, told), 1 << count)
+            if kinds[intent] == "relation":
+                self.assertEqual(told == 0, answers[answer].startswith("Nothing"))
+            else:
+                self.assertEqual(named, told)
 
     def test_times(self):
         self.assertEqual([words.time(quarter) for quarter in (0, 3, 5, 47)],
@@ -75,7 +95,8 @@ class Domain(unittest.TestCase):
                 self.assertEqual(scenes.COLORS[int(color)], thing.color)
                 expected = torch.tensor(drawing.RGB[thing.color])
                 self.assertLess((picture[:, int(y), int(x)] - expected).abs().max(), 0.2)
-                self.assertEqual(int(patches[0].view(7, 7)[int(y) // 32, int(x) // 32]), int(color))
+                colors, *_, places = patches.view(4, 7, 7)[:, int(y) // 32, int(x) // 32].tolist()
+                self.assertEqual((colors, places), (int(color), thing.place))
 
     def test_what_is_painted_keeps_its_shape_and_is_none_of_the_pairs_that_are_held_out(self):
         import numpy as np
@@ -99,7 +120,7 @@ class Domain(unittest.TestCase):
         import numpy as np
 
         clip = eyes.make({"width": 64, "layers": 1, "out": 16, "text_width": 64, "context": 8}, 20, 1)
-        words = [torch.randint(20, (count, 3)) for count in (9, 7, 3)]
+        words = [torch.randint(20, (count, 3)) for count in map(len, eyes.WORDS.values())]
 
         def measured(unseen):
             rng = random.Random(4)

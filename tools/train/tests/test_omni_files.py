@@ -133,6 +133,9 @@ class Sizes(Files):
         micro, cpu = settings.load("micro"), settings.load(str(path), "cpu")
         self.assertEqual(cpu["stages"]["stage1"], micro["stages"]["stage1"] | {"rate": 0.5})
         self.assertEqual((cpu["eyes"]["batch"], settings.load(str(path))["eyes"]), (3, micro["eyes"]))
+        path.write_text("like: nano-further\ncpu: { eyes: { batch: 3 } }\n")
+        further = settings.load("nano-further", "cpu")
+        self.assertEqual(settings.load(str(path), "cpu"), further | {"eyes": further["eyes"] | {"batch": 3}})
         path.write_text("like: none\n")
         with self.assertRaisesRegex(settings.WrongSetting, "like: there is no size 'none'"):
             settings.load(str(path))

@@ -58,16 +58,17 @@ class AtOnce(unittest.TestCase):
     def test_a_picture_that_several_rows_have_passes_once_to_the_same_end(self):
         model = network.Model(CONFIG, seed=2, speaking=1)
         torch.nn.init.normal_(model.transformer["h"][1].attn.proj.weight, std=0.1)
-        guide = guiding.Guide(model, Letters(), 2.0, torch.device("cpu"))
+        guides = [guiding.Reading(model, Letters(), 2.0, torch.device("cpu")), guiding.Looking(model, 1.0)]
         seen = batch("answer", image=True, question=True)
         seen.image = seen.image[:1].repeat(2, 1, 1)
         seen.codes, seen.frames = torch.randint(9, (2, 8, 7)), torch.tensor([8, 3])
+        seen.named = torch.rand(2, 2, 50).softmax(2)
         found = []
         for seen.alike in (1, 2):
-            loss, parts = losses(model, [seen, *step()], 1, guide)[0]
+            loss, parts = losses(model, [seen, *step()], 1, guides)[0]
             found.append((parts, gradients(model, loss)))
         (apart, expected), (alike, gradient) = found
-        self.assertEqual(set(alike), {"text", "audio", "guided"})
+        self.assertEqual(set(alike), {"text", "audio", "guided", "looking"})
         for name, value in alike.items():
             torch.testing.assert_close(value, apart[name], msg=name)
         for name, value in gradient.items():
@@ -94,10 +95,10 @@ class Letters:
         return "abc" if ids[0] == 9 else "a"
 
 
-class Guided(unittest.TestCase):
+class Reads(unittest.TestCase):
     def setUp(self):
         self.model = network.Model(CONFIG, seed=2)
-        self.guide = guiding.Guide(self.model, Letters(), 2.0, torch.device("cpu"))
+        self.guide = guiding.Reading(self.model, Letters(), 2.0, torch.device("cpu"))
 
     def test_words_are_near_when_they_are_said(self):
         spoken = step()[1]
@@ -126,13 +127,13 @@ class Guided(unittest.TestCase):
                 near, _ = self.guide.near(spoken, behind)
                 wanted = (near.argmax(2) + away) % len(words)
                 q[0, head, columns[0]] = 100 * torch.nn.functional.one_hot(wanted[0], size).float()
-            costs.append(float(self.guide.loss(spoken, columns, q, k)))
+            costs.append(float(self.guide.loss(spoken, {"audio": (columns,)}, {self.guide.layer: (q, k)})))
         self.assertLess(costs[0], 0.1)
         self.assertGreater(costs[1], costs[0])
 
     def test_it_adds_to_the_loss_of_what_speaks_alone(self):
         batches = step()
-        plain, guided = losses(self.model, batches, 1), losses(self.model, batches, 1, self.guide)
+        plain, guided = losses(self.model, batches, 1), losses(self.model, batches, 1, [self.guide])
         for number, ((loss, parts), (other, others)) in enumerate(zip(plain, guided)):
             self.assertEqual("guided" in others, number < 2)
             torch.testing.assert_close(other, loss + (2 * others["guided"] if number < 2 else 0))
@@ -140,9 +141,56 @@ class Guided(unittest.TestCase):
         rate = torch.optim.Adam(self.model.parameters(), 1e-3)
         for _ in range(30):
             rate.zero_grad()
-            losses(self.model, batches, 1, self.guide)[0][1]["guided"].backward()
+            losses(self.model, batches, 1, [self.guide])[0][1]["guided"].backward()
             rate.step()
-        self.assertLess(float(losses(self.model, batches, 1, self.guide)[0][1]["guided"].detach()), 0.7 * before)
+        self.assertLess(float(losses(self.model, batches, 1, [self.guide])[0][1]["guided"].detach()), 0.7 * before)
+
+
+class Looks(unittest.TestCase):
+    def setUp(self):
+        self.model = network.Model(CONFIG, seed=2)
+        self.guide = guiding.Looking(self.model, 2.0)
+        self.seen = batch("pad", image=True, question=True)
+        self.seen.named = torch.zeros(2, 2, 50)
+        self.seen.named[0, :, [0, 7, 30]] = 1 / 3
+
+    def loss(self, model=None):
+        return losses(model or self.model, [self.seen, *step()], 1, [self.guide])
+
+    def test_rows_whose_question_is_about_something_else_are_left_out(self):
+        (one, _), *_ = self.loss()
+        self.seen.image[1] += 1
+        self.seen.answer[1] += 1
+        (other, parts), *rest = self.loss()
+        (plain, _), *_ = losses(self.model, [self.seen], 1)
+        torch.testing.assert_close(other, plain + 2 * parts["looking"])
+        self.assertNotEqual(float(one.detach()), float(other.detach()))
+        self.assertFalse(any("looking" in parts for _, parts in rest))
+        looked = [float(parts["looking"].detach()) for (_, parts), *_ in (self.loss(), self.loss())]
+        self.assertEqual(*looked)
+        self.seen.image[1] += 1
+        self.assertAlmostEqual(float(self.loss()[0][1]["looking"].detach()), looked[0], places=5)
+
+    def test_attention_as_it_is_wanted_costs_nothing(self):
+        size, count = 64, 70
+        columns, wanted = torch.tensor([[60, 61]] * 2), torch.ones(2, 2, dtype=torch.long)
+        asked = {"text": (columns, wanted)}
+        costs = []
+        for places in ([1, 8, 31], [1, 8, 32]):
+            k, q = torch.zeros(2, 2, count, size), torch.zeros(2, 2, count, size)
+            k[:, 0, places, 0] = 10
+            q[:, 0, 60:62, 0] = 10
+            costs.append(float(self.guide.loss(self.seen, asked, {layer: (q, k) for layer in self.guide.layers})))
+        self.assertLess(costs[0], 0.01)
+        self.assertGreater(costs[1], 1)
+
+    def test_it_is_learned(self):
+        first, rate = float(self.loss()[0][1]["looking"].detach()), torch.optim.Adam(self.model.parameters(), 3e-3)
+        for _ in range(30):
+            rate.zero_grad()
+            self.loss()[0][1]["looking"].backward()
+            rate.step()
+        self.assertLess(float(self.loss()[0][1]["looking"].detach()), 0.7 * first)
 
 
 class Keeps(unittest.TestCase):
@@ -159,23 +207,23 @@ class Keeps(unittest.TestCase):
         torch.testing.assert_close(self.model.hidden(x), self.teacher.hidden(x))
 
     def test_what_is_written_is_held_to_what_the_teacher_writes(self):
-        plain, kept = losses(self.model, step(), 1), losses(self.model, step(), 1, None, self.teacher, 2.0)
+        plain, kept = losses(self.model, step(), 1), losses(self.model, step(), 1, (), self.teacher, 2.0)
         for (loss, _), (other, parts) in zip(plain, kept):
             self.assertAlmostEqual(float((other - loss).detach()), 0, places=4)
-        # Rows that speak are left out, and so is what the row that listens reads.
+        # Rows that speak or see are left out, and so is what the row that listens reads.
         self.assertEqual(["changed" in parts for _, parts in kept], [True, False, True, False])
         with torch.no_grad():
             self.model.transformer["h"][1].attn.proj.weight.normal_(std=0.5)
-        (loss, parts), *_ = losses(self.model, step(), 1, None, self.teacher, 2.0)
+        (loss, parts), *_ = losses(self.model, step(), 1, (), self.teacher, 2.0)
         self.assertGreater(float(parts["changed"].detach()), 1e-4)
         (plain, _), *_ = losses(self.model, step(), 1)
         torch.testing.assert_close(loss, plain + 2 * parts["changed"])
         learned, first = torch.optim.Adam(self.model.parameters(), 3e-3), float(parts["changed"].detach())
         for _ in range(20):
             learned.zero_grad()
-            losses(self.model, step(), 1, None, self.teacher, 2.0)[0][1]["changed"].backward()
+            losses(self.model, step(), 1, (), self.teacher, 2.0)[0][1]["changed"].backward()
             learned.step()
-        self.assertLess(float(losses(self.model, step(), 1, None, self.teacher)[0][1]["changed"].detach()), first / 2)
+        self.assertLess(float(losses(self.model, step(), 1, (), self.teacher)[0][1]["changed"].detach()), first / 2)
         self.assertTrue(all(value.grad is None for value in self.teacher.parameters()))
 
     def test_before_it_speaks_a_model_does_without_new_layers(self):

@@ -4,6 +4,7 @@ import contextlib
 import copy
 import io
 import json
+import random
 import tempfile
 import unittest
 from pathlib import Path
@@ -136,6 +137,26 @@ class Stages(unittest.TestCase):
             self.assertEqual(question, f"Say this: {answer}")
             self.assertIn(names.index(answer), known)
 
+    def test_what_a_question_names_is_in_the_patches_that_show_it(self):
+        data = learning.load_data(self.work)
+        shares, things = data.named(data.pairs), self.work.load("scenes.pt", "domain")["things"]
+        torch.testing.assert_close(shares.sum(2), torch.ones(len(shares), 2))
+        shown = eyes.targets(things)
+        for (picture, _, _, *bits), parts in zip(data.pairs.tolist(), shares):
+            for those, part in zip(bits, parts):
+                looked = torch.nonzero(part[1:]).flatten().tolist()
+                colors = [int(things[picture, thing, 0]) for thing in range(things.shape[1]) if those >> thing & 1]
+                self.assertEqual(sorted(int(shown[picture, 0, patch]) for patch in looked), sorted(colors))
+                self.assertAlmostEqual(float(part[0]), 1 / (len(colors) + 1), places=5)
+        generator = torch.Generator().manual_seed(3)
+        stage = stages.Stage("stage2", learning.new_model(self.work), data, self.work.settings["stages"]["stage2"])
+        stage.dice = random.Random(3)
+        asked = stage._seen(8, 0, generator).named.sum(2)
+        # A quarter of the questions is about something else.
+        self.assertEqual((asked.sum(1) == 0).sum(), 2)
+        self.assertEqual(set(asked.flatten().round(decimals=4).tolist()), {0, 1})
+        self.assertFalse(stage._described(8, generator, 1).named.any())
+
     def test_training_goes_on_from_a_release(self):
         release, folder = self.folder / "release", self.folder / "on"
         folder.mkdir()
@@ -155,6 +176,16 @@ class Stages(unittest.TestCase):
             torch.testing.assert_close(value, clip.state_dict()[name], rtol=1e-3, atol=1e-3)
         self.assertEqual(work.load("eyes.pt", "eyes")["step"], 2)
         self.assertEqual(len(work.load("looks.pt", "eyes")), len(work.load("scenes.pt", "domain")["grounds"]))
+        model = network.Model(work.config, seed=9)
+        export.language(release, model)
+        work.settings["stages"]["stage1"]["rate"] = 0.1
+        begun = learning.train(work, "stage1", self.data, measures=False, origin=release)
+        same = (model.lm_head.weight, begun.lm_head.weight)
+        torch.testing.assert_close(*same, rtol=0.01, atol=0.01)
+        self.assertFalse(torch.allclose(model.adapters[0], begun.adapters[0], rtol=0.01, atol=0.01))
+        # Only where there is no stage before.
+        then = learning.train(work, "stage2", self.data, measures=False, origin=release)
+        torch.testing.assert_close(then.adapters[0], begun.adapters[0])
 
 
 class Shares(unittest.TestCase):

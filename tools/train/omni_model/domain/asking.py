@@ -87,6 +87,17 @@ def answer(things, kind, about):
     return ANSWERS[kind](things, about)
 
 
+def looked_at(things, kind, about):
+    """The things that a question names, and those that its answer does; of a question that suits the picture."""
+    if kind == "relation":
+        side, name = about.split("|")
+        anchor = _the(things, name)
+        _, beside = _beside(things, side, anchor)
+        return [anchor], [beside] if beside else []
+    named = [thing for thing in things if kind == "describe" or matches(thing, about)]
+    return named, named
+
+
 def _count(things, name):
     count = sum(matches(thing, name) for thing in things)
     if count == 1:
@@ -126,10 +137,18 @@ def _place(things, name):
 def _relation(things, about):
     """What is next in this direction, in the same row or column; nothing, where all stand elsewhere."""
     side, name = about.split("|")
-    down, right = SIDES[side]
     anchor = _the(things, name)
     if anchor is None:
         return None
+    aside, beside = _beside(things, side, anchor)
+    if beside is None:
+        return None if aside else f"Nothing is {side} it."
+    return sentence(some(1, beside.name))
+
+
+def _beside(things, side, anchor):
+    """Whether there is anything on this side of a thing, and what is next in its row or column, if there is."""
+    down, right = SIDES[side]
     row, column = divmod(anchor.place, 3)
     aside, straight = False, []
     for thing in things:
@@ -138,9 +157,7 @@ def _relation(things, about):
         if ahead > 0 and (rows == 0 or columns == 0):
             straight.append((ahead, thing))
         aside = aside or ahead > 0
-    if not straight:
-        return None if aside else f"Nothing is {side} it."
-    return sentence(some(1, min(straight, key=lambda found: found[0])[1].name))
+    return aside, min(straight, key=lambda found: found[0])[1] if straight else None
 
 
 def _describe(things, _):

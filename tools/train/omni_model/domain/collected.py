@@ -53,8 +53,9 @@ def collected(settings, seed):
 
 
 def pictures(domain, count, seed, unseen=False, processes=1):
-    """`count` pictures: arrays `things` and `grounds`, lists `captions` and `written`, and `pairs` int32 [n, 3] of picture,
-    intent, and answer, which is added to the domain if it is new."""
+    """`count` pictures: arrays `things` and `grounds`, lists `captions` and `written`, and `pairs` int32 [n, 5] of picture,
+    intent, answer, which is added to the domain if it is new, and the things that the question and that the answer names, thing
+    k as the bit k."""
     chunk = 2000
     jobs = [(first, min(chunk, count - first), seed, unseen) for first in range(0, count, chunk)]
     if processes > 1 and len(jobs) > 1:
@@ -64,15 +65,15 @@ def pictures(domain, count, seed, unseen=False, processes=1):
         parts = [_pictures(job) for job in jobs]
     number = {intent: place for place, intent in enumerate(domain.intents)}
     pairs = [
-        (picture, number[intent], domain.answers.setdefault(answer, len(domain.answers)))
-        for part in parts for picture, intent, answer in part["pairs"]
+        (picture, number[intent], domain.answers.setdefault(answer, len(domain.answers)), *looked_at)
+        for part in parts for picture, intent, answer, looked_at in part["pairs"]
     ]  # fmt: skip
     return {
         "things": np.concatenate([part["things"] for part in parts]),
         "grounds": np.concatenate([part["grounds"] for part in parts]),
         "captions": [text for part in parts for text in part["captions"]],
         "written": [text for part in parts for text in part["written"]],
-        "pairs": np.array(pairs, np.int32).reshape(-1, 3),
+        "pairs": np.array(pairs, np.int32).reshape(-1, 5),
     }
 
 
@@ -90,7 +91,8 @@ def _pictures(job):
                 continue
             # Most things have nothing beside them, which is soon learned.
             if not answer.startswith("Nothing") or rng.random() < 0.25:
-                pairs.append((first + place, (kind, about), answer))
+                looked_at = (sum(1 << scene.index(thing) for thing in those) for those in asking.looked_at(scene, kind, about))
+                pairs.append((first + place, (kind, about), answer, tuple(looked_at)))
     return {
         "things": things, "grounds": grounds, "pairs": pairs, "captions": [scenes.caption(scene) for scene in found],
         "written": [scenes.written(scene) for scene in found],

@@ -83,9 +83,9 @@ class Held(data.Data):
             clips[~asr] = aloud
         return super().heard(clips, speaking, asr, most, speed)
 
-    def seen(self, clips, pictures, answers, speaking=0, most=None, speed=None):
+    def seen(self, clips, pictures, answers, speaking=0, most=None, speed=None, named=None):
         speaking, answers, clips, pictures = self._spoken_first(answers, speaking, clips, pictures)
-        return super().seen(clips, pictures, answers, speaking, most, speed)
+        return super().seen(clips, pictures, answers, speaking, most, speed, named)
 
     def read(self, asked, answers, speaking=0):
         speaking, answers, asked = self._spoken_first(answers, speaking, asked)

@@ -134,8 +134,7 @@ def text(work):
     """text.pt: what stage 1 begins with, from Qwen2's weights; nothing is trained."""
     if work.path("text.pt").exists():
         return
-    speaking = work.settings["language"].get("speaking_layers", 0)
-    model = qwen2.begun(work.published("language"), work.config, work.seed, speaking)
+    model = qwen2.begun(work.published("language"), work.config, work.seed, work.speaking_layers)
     saved = {"model": model.state_dict(), "step": 0, "spent": 0.0, "done": True, "history": json.dumps([])}
     training.save(saved, work.path("text.pt"))
     print(f"text: {sum(value.numel() for value in model.parameters())} weights, Qwen2's among them", flush=True)
