@@ -67,7 +67,7 @@ def run(arguments):
 
     from common import ears, folders
 
-    from . import comparison, interrupting, learning, network, pipeline, sets, settings
+    from . import comparison, export, interrupting, learning, network, pipeline, sets, settings
     from .published import steps as published
 
     device = torch.device(arguments.device or ("cuda" if torch.cuda.is_available() else "cpu"))
@@ -85,6 +85,8 @@ def run(arguments):
     before = ["domain", "speech", *(["codec"] if makes_codec else []), "eyes", "text"]
     origin, begin = arguments.origin, arguments.begin
     if origin:
+        # Now, not when hours have been spent on what comes before they are read.
+        pipeline.released(origin, export.file_of(origin))
         # What `text` teaches is in its weights.
         before = ["domain", "speech", "eyes"]
     if work.is_published:

@@ -60,11 +60,16 @@ def language(folder, model, most=MOST):
         path.unlink(missing_ok=True)
 
 
+def file_of(folder):
+    """The name of the file of a release that tells of its language model's weights."""
+    return INDEX if (folder / INDEX).exists() else LANGUAGE
+
+
 def weights(path):
     """The state dict of a release's folder, or of one of its files: of the language model, without the head where the embedding
     is one. Raises OSError where there is none."""
     if path.is_dir():
-        path = path / (INDEX if (path / INDEX).exists() else LANGUAGE)
+        path = path / file_of(path)
     if path.name != INDEX:
         return torch.load(path, weights_only=True, map_location="cpu")
     names = sorted(set(json.loads(path.read_text())["weight_map"].values()))
