@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from .eyes import GRID, PATCH
+from .eyes import patches
 from .layout import IMAGE_TOKENS, Batch
 
 BUCKETS = 8  # of spoken questions by their length, so that little of a batch is padding
@@ -249,12 +249,6 @@ class Data:
         codes, frames = self.spoken(answers[:speaking])
         question, length = self.asked(asked)
         return Batch(audio, last, *self.answers(answers), question=question, question_length=length, codes=codes, frames=frames)
-
-
-def patches(things):
-    """Of pictures' things [pictures, most, ...] the patches that their middles are in [pictures, most]."""
-    column, row = (things[..., axis].div(PATCH).long().clamp(0, GRID - 1) for axis in (2, 3))
-    return row * GRID + column
 
 
 def either(first, these, those):

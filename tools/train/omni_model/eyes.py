@@ -79,6 +79,12 @@ def targets(things):
     return torch.stack(found, 1)
 
 
+def patches(things):
+    """Of pictures' things [pictures, most, ...] the patches that their middles are in [pictures, most]."""
+    column, row = (things[..., axis].div(PATCH).long().clamp(0, GRID - 1) for axis in (2, 3))
+    return row * GRID + column
+
+
 def painted(things, generator):
     """The same things, each in a color drawn from all there are but those near to one of HELD_OUT."""
     device = things.device
