@@ -97,9 +97,11 @@ class Ears:
         return x + self._linear(name + "mlp.2", y)
 
 
-def features(ears, shard, most_rows, budget=60_000):
+def features(ears, shard, most_rows):
     """A shard of speech.py, encoded: features fp16 [rows, width] of all clips in a row, and rows of each; clips longer than
-    `most_rows` are left out. `budget`: rows that are computed at once, padding included."""
+    `most_rows` are left out."""
+    # Rows that are computed at once, padding included: on a processor what its caches hold, which is three times as fast.
+    budget = 60_000 if ears.device.type == "cuda" else 1_000
     ends = np.cumsum(shard["counts"])
     starts = ends - shard["counts"]
     order = np.argsort(shard["counts"], kind="stable")
