@@ -100,7 +100,8 @@ class Speech:
 class Data:
     """What training draws from. Parts that a stage does not need may be None.
 
-    scenes: tables of pictures, their `pairs` [n, 3] of picture, intent, answer; looks: what the eyes see of each; sounds: what
+    scenes: tables of pictures, their `pairs` [n, 5] of picture, intent, answer, and as bits the things that the question and the
+    answer name; looks: what the eyes see of each; sounds: what
     the row that listens hears, listening.Sounds.
     """
 

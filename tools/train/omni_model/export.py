@@ -8,9 +8,9 @@ from pathlib import Path
 import torch
 import yaml
 from mini_omni2.checkpoint import drop_call_stacks
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 
-from .training import save
+from . import training
 
 MOST = 16_000_000  # bytes of a file
 LANGUAGE, INDEX = "lit_model.pth", "model.safetensors.index.json"
@@ -29,7 +29,7 @@ def write(folder, model, values, clip, tokenizer, listener=None):
         shutil.copyfile(clip, folder / "ViT-B-32.pt")
     else:
         eyes(folder / "ViT-B-32.pt", clip)
-    for path in sorted(folder.iterdir()):
+    for path in sorted(path for path in folder.iterdir() if path.is_file()):
         size = path.stat().st_size
         print(f"{path}: {size} bytes{'' if size <= MOST else ', too many for the repository'}", flush=True)
 
@@ -41,7 +41,7 @@ def language(folder, model, most=MOST):
     del state["lm_head.weight"]
     size, old = sum(value.nbytes for value in state.values()), list(folder.glob("model*.safetensors*"))
     if size < 0.98 * most:
-        save({**state, "lm_head.weight": state["transformer.wte.weight"]}, folder / LANGUAGE)
+        training.save({**state, "lm_head.weight": state["transformer.wte.weight"]}, folder / LANGUAGE)
         for path in old:
             path.unlink()
         return
@@ -53,7 +53,10 @@ def language(folder, model, most=MOST):
     places = {}
     for number, shard in enumerate(shards, 1):
         name = f"model-{number:05}-of-{len(shards):05}.safetensors"
-        save_file(shard, folder / name)
+        # As bytes, since the package's own way to a file leaves one that nobody else may read.
+        part = folder / f"{name}.part"
+        part.write_bytes(save(shard))
+        part.replace(folder / name)
         places |= dict.fromkeys(shard, name)
     (folder / INDEX).write_text(json.dumps({"metadata": {"total_size": size}, "weight_map": places}, indent=1) + "\n")
     for path in (folder / LANGUAGE, *(path for path in old if path.name not in {*places.values(), INDEX})):
