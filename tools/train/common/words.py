@@ -26,6 +26,11 @@ def words(text):
     return [word for word in re.sub(r"[^a-z0-9' ]", "", text).split() if word != "and"]
 
 
+def plain(text):
+    """In small letters, without what is neither letter nor digit."""
+    return "".join(c for c in text.lower() if c.isalnum() or c == " ").split()
+
+
 def word_errors(said, heard):
     """Words that are wrong, missing or too many (Levenshtein 1966)."""
     row = list(range(len(heard) + 1))

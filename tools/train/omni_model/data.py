@@ -1,9 +1,11 @@
 """Everything that is trained on, on the device: batches are gathered there by index, without a loop over their rows."""
 
+from collections import Counter
 from dataclasses import dataclass
 
 import numpy as np
 import torch
+from common.words import plain
 
 from .eyes import patches
 from .layout import IMAGE_TOKENS, Batch
@@ -134,13 +136,22 @@ class Data:
             sayable = torch.cat([sayable, self.pairs[:, 2]])
             self.pairs_of = Rows.of(self.pairs[:, 1].cpu(), intents, device)
             self.pairs_with = Rows.of(self.pairs[:, 0].cpu(), len(self.captions.length), device)
-        self.sayable = sayable[sayable >= 0].unique()
+        self.say(sayable[sayable >= 0].unique())
         if speech is not None:
             intent = self.intent_of[speech.text]
             talk = self.answer_of[intent] >= 0
             about = ~talk & (self.pairs_of.count[intent] > 0) if scenes is not None else torch.zeros_like(talk)
             self.talk_clips, self.picture_clips = self._buckets(talk), self._buckets(about)
             self.said_clips = self._buckets(~talk & ~about)
+
+    def say(self, answers):
+        """Those that may be said. The fewer of them have a word, the oftener it is drawn: of 11,782 answers half of the words are in
+        three at most, and would hardly be learned if each answer came as often as any other."""
+        texts = list(self.domain.answers)
+        words = [set(plain(texts[number])) for number in answers.tolist()]
+        answers_with = Counter(word for each in words for word in each)
+        rarest = [min((answers_with[word] for word in each), default=1) for each in words]
+        self.sayable, self.say_shares = answers, torch.tensor(rarest, device=self.device).float().rsqrt()
 
     # Clips that can only be written down: (clips, rows of the longest), as those below. What the row that listens hears.
     said_clips, sounds = (), None
@@ -233,8 +244,9 @@ class Data:
         return shares.scatter_add(2, 1 + self.places[pairs[:, 0], None].expand(-1, 2, -1), share * bits)
 
     def said(self, count, generator):
-        """Answers to be repeated, each as often as any other: to speak is learned from texts, which take few columns."""
-        return self.repeated(self.drawn(self.sayable, count, generator))
+        """Answers to be repeated: to speak is learned from texts, which take few columns."""
+        chosen = torch.multinomial(self.say_shares, count, replacement=True, generator=generator)
+        return self.repeated(self.sayable[chosen])
 
     def repeated(self, answers):
         audio, last = self.marks(len(answers), len(answers))

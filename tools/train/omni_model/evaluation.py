@@ -1,17 +1,13 @@
 """How often answers are right, in PyTorch, while training goes on. The proof proper is made with the Swift graph."""
 
 import torch
-from common.words import word_errors
+from common.words import plain, word_errors
 
 from .decoding import greedy
 from .layout import Batch, undelayed
 from .training import autocast
 
 CHUNK = 128
-
-
-def plain(text):
-    return "".join(c for c in text.lower() if c.isalnum() or c == " ").split()
 
 
 def mean(items):

@@ -5,7 +5,7 @@ from common.settings import NUMBER, SHARES, WORD, WrongSetting, check, document
 from .published.sets import KINDS, LAYOUTS
 
 STAGE = {"batch": int, "steps": int, "rate": NUMBER, "ctc": NUMBER, "listens": NUMBER, "said": NUMBER, "described": NUMBER,
-         "guided": NUMBER, "looking": NUMBER, "kept": NUMBER, "read": NUMBER,
+         "guided": NUMBER, "looking": NUMBER, "kept": NUMBER, "read": NUMBER, "heard": NUMBER, "seen": NUMBER,
          "questions": int, "slips": NUMBER, "transcribed": NUMBER, "slowly": NUMBER}  # fmt: skip
 # What there must be, and its kind. `codec` is the codec's own.
 SECTIONS = {
@@ -37,8 +37,10 @@ PUBLISHED = {
     "speech": {"ears": WORD, "longest": int, "engines": SHARES},
     "stages": {name: STAGE for name in ("stage1", "stage2", "stage3", "joint")},
 }
-OPTIONAL = MAY_BE_ZERO = {"ctc", "listens", "said", "described", "dictated", "guided", "looking", "kept", "read", "questions", "slips", "transcribed",
-                            "slowly", "speaking_layers"}
+OPTIONAL = MAY_BE_ZERO = {
+    "ctc", "listens", "said", "heard", "seen", "described", "dictated", "guided", "looking", "kept", "read", "questions",
+    "slips", "transcribed", "slowly", "speaking_layers",
+}  # fmt: skip
 
 
 def load(size, device="cuda"):

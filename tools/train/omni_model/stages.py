@@ -41,12 +41,12 @@ WASTE = {"cuda": 2.0, "cpu": 0.1}
 
 
 class Stage:
-    """settings: batch, rows of a step; said, so many times as many rows that only say a text, described, that read a question
-    about a picture (`questions` of them about each), read, that read any other, and before it speaks transcribed; ctc, the
-    weight of the adapter's own loss; listens, that of the row that listens; guided and looking, those of guiding.Reading's and of
-    guiding.Looking's; slips, the share of
-    codes that are fed wrong; kept, the weight of what is written otherwise than by the teacher, the model as it was before, where
-    there is no picture."""
+    """settings: batch, rows of a step; heard, so many times as many rows that hear a question without a picture, seen, one with a
+    picture, transcribed, that write down what they hear, described, that read a question about a picture (`questions` of them
+    about each), read, any other, and said, that only say a text; ctc, the weight of the adapter's own loss; listens, that of the
+    row that listens; guided and looking, those of guiding.Reading's and of guiding.Looking's; slips, the share of codes that are
+    fed wrong; kept, the weight of what is written otherwise than by the teacher, the model as it was before, where there is no
+    picture."""
 
     def __init__(self, name, model, data, settings, teacher=None):
         self.model, self.data, self.settings = model, data, settings
@@ -80,33 +80,31 @@ class Stage:
         yield "told", 1, self._told(self.rows // 2, generator)
 
     def _align(self, generator):
-        heard = self._part("transcribed", 1)
-        if heard:
-            yield "transcribed", 1, self._transcribed(heard, generator)
-        yield "described", 1, self._described(self._part("described", 1 / 2), generator, 0.3)
+        yield from self._part("transcribed", 1, 1, lambda rows: self._transcribed(rows, generator))
+        yield from self._part("described", 1, 1 / 2, lambda rows: self._described(rows, generator, 0.3))
 
     def _understand(self, generator):
-        rows = self.rows
-        yield "heard", 1, self._heard(rows * 2 // 3, 0, 0.2, generator)
-        heard = self._part("transcribed", 1 / 4)
-        if heard:
-            yield "transcribed", 0.5, self._transcribed(heard, generator)
-        yield "seen", 1.5, self._seen(rows, 0, generator)
-        yield "described", 1, self._described(self._part("described", 3 / 4), generator, 0.1)
-        yield "read", 0.3, self._read(self._part("read", 1 / 6), generator)
+        yield from self._part("heard", 1, 2 / 3, lambda rows: self._heard(rows, 0, 0.2, generator))
+        yield from self._part("transcribed", 0.5, 1 / 4, lambda rows: self._transcribed(rows, generator))
+        yield from self._part("seen", 1.5, 1, lambda rows: self._seen(rows, 0, generator))
+        yield from self._part("described", 1, 3 / 4, lambda rows: self._described(rows, generator, 0.1))
+        yield from self._part("read", 0.3, 1 / 6, lambda rows: self._read(rows, generator))
 
     def _speak(self, generator):
-        rows = self.rows
-        yield "heard", 1, self._heard(rows * 2 // 3, rows // 3, 0.2, generator)
-        yield "transcribed", 0.5, self._transcribed(rows // 6, generator)
-        yield "seen", 1.5, self._seen(rows, rows * 3 // 8, generator)
-        described, said, read = self._part("described", 1 / 2), self._part("said", 0), self._part("read", 1 / 3)
-        yield "described", 1, self._described(described, generator, 0.1, described // 2)
-        if said:
-            yield "said", 1, self.data.said(said, generator)
-        yield "read", 0.7, self._read(read, generator, speaking=read * 3 // 4)
+        yield from self._part("heard", 1, 2 / 3, lambda rows: self._heard(rows, rows // 2, 0.2, generator))
+        yield from self._part("transcribed", 0.5, 1 / 6, lambda rows: self._transcribed(rows, generator))
+        yield from self._part("seen", 1.5, 1, lambda rows: self._seen(rows, rows * 3 // 8, generator))
+        yield from self._part("described", 1, 1 / 2, lambda rows: self._described(rows, generator, 0.1, rows // 2))
+        yield from self._part("said", 1, 0, lambda rows: self.data.said(rows, generator))
+        yield from self._part("read", 0.7, 1 / 3, lambda rows: self._read(rows, generator, rows * 3 // 4))
         if self.data.sounds is not None and self.settings.get("listens", 0) > 0:
-            yield "listens", self.settings["listens"], self.data.sounds.drawn(rows // 2, generator)
+            yield "listens", self.settings["listens"], self.data.sounds.drawn(self.rows // 2, generator)
+
+    def _part(self, name, weight, times, rows_of):
+        """A task, of which there are so many times a step's rows, if the settings do not say how many; none where that is none."""
+        rows = int(self.rows * self.settings.get(name, times))
+        if rows:
+            yield name, weight, rows_of(rows)
 
     def _slip(self, batches, generator):
         """Some of the codes that are fed are others: a model that speaks goes on from what it said itself, slips and all."""
@@ -119,10 +117,6 @@ class Stage:
                 batch.fed_codes = torch.where(slipped, others.to(codes.dtype), codes)
 
     # MARK: Batches
-
-    def _part(self, name, otherwise):
-        """Rows of a kind, of which the settings may say how many times a step's rows there are."""
-        return int(self.rows * self.settings.get(name, otherwise))
 
     def _clips(self, buckets, count, generator):
         """Spoken questions of about the same length, and the rows of the longest."""

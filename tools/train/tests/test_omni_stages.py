@@ -7,6 +7,7 @@ import json
 import random
 import tempfile
 import unittest
+from collections import Counter
 from pathlib import Path
 
 import torch
@@ -136,6 +137,21 @@ class Stages(unittest.TestCase):
             question = data.tokenizer.decode(batch.question[row, : batch.question_length[row]].tolist())
             self.assertEqual(question, f"Say this: {answer}")
             self.assertIn(names.index(answer), known)
+
+    def test_the_rarer_its_rarest_word_the_oftener_a_text_is_said(self):
+        data, count = learning.load_data(self.work), 4000
+        names = list(data.domain.answers)
+        known = data.sayable.tolist()
+        words = [set(names[answer].lower().strip(".").split()) for answer in known]
+        rarest = [min(sum(word in other for other in words) for word in each) for each in words]
+        batch, times = data.said(count, torch.Generator().manual_seed(1)), Counter()
+        for ids, length in zip(batch.answer, batch.answer_length):
+            times[known.index(names.index(data.tokenizer.decode(ids[:length].tolist())))] += 1
+        shares = {few: sum(few == other for other in rarest) * few**-0.5 for few in set(rarest)}
+        for few, share in shares.items():
+            wanted = count * share / sum(shares.values())
+            found = sum(times[number] for number, other in enumerate(rarest) if other == few)
+            self.assertAlmostEqual(found, wanted, delta=5 * wanted**0.5)
 
     def test_what_a_question_names_is_in_the_patches_that_show_it(self):
         data = learning.load_data(self.work)

@@ -63,7 +63,7 @@ class Held(data.Data):
         heard = data.Speech([speech], device)
         super().__init__(config, domain, tokenizer, device, heard, scenes, looks, _matrix(codes, device))
         self.described = captions[pictured].to(device)
-        self.sayable = self.sayable[self.codes["frames"][self.sayable] > 0]
+        self.say(self.sayable[self.codes["frames"][self.sayable] > 0])
         # Recordings without an answer are written down, and serve nothing else.
         self.said_clips = self._buckets(~spoken.to(device)[self.speech.text])
 
