@@ -15,7 +15,7 @@ SECTIONS = {
     ),
     "domain": {
         "most": int, "most_factor": int, "clock": bool, "sentences": int, "held_out_sentences": int, "pictures": int,
-        "test_pictures": int, "dictated": int,
+        "test_pictures": int, "dictated": int, "ways": int,
     },
     "speech": {
         "ears": WORD, "clips": int, "copies": int, "test": int, "longest": int, "topics": SHARES, "engines": SHARES,

@@ -2,12 +2,13 @@
 
 import random
 import unittest
+from collections import Counter
 
 import torch
 from omni_model import drawing, eyes
-from omni_model.domain import asking, collected, scenes, words
+from omni_model.domain import asking, collected, phrasing, scenes, talk, words
 
-SETTINGS = {"most": 5, "most_factor": 3, "clock": True, "sentences": 30, "held_out_sentences": 10}
+SETTINGS = {"most": 5, "most_factor": 3, "clock": True, "ways": 15, "sentences": 30, "held_out_sentences": 10}
 
 
 def tables():
@@ -34,6 +35,18 @@ class Domain(unittest.TestCase):
         self.assertFalse(known & held)
         topics = {self.domain.intents[intent][0] for intent, held in zip(self.domain.intent_of, self.domain.held_out) if held}
         self.assertEqual(topics, {topic for topic, _ in self.domain.intents})
+
+    def test_questions_are_asked_in_many_ways_which_are_the_intents_own_first(self):
+        first = next(talk.arithmetic(1, 1))
+        own, held_out = set(first.asked), set(first.held_out)
+        for most in (len(own), 30):
+            ways = phrasing.widened(random.Random(1), first, most)
+            self.assertEqual(len(set(ways)), most)
+            self.assertTrue(own <= set(ways) and not held_out & set(ways))
+        self.assertEqual(len(phrasing.widened(random.Random(1), first, 4)), 4)
+        of_sums = Counter(intent for intent, held in zip(self.domain.intent_of, self.domain.held_out)
+                          if not held and self.domain.intents[intent][0] == "arithmetic")  # fmt: skip
+        self.assertEqual(set(of_sums.values()), {SETTINGS["ways"]})
 
     def test_no_picture_or_question_of_training_has_a_pair_that_is_held_out(self):
         for color, shape in scenes.HELD_OUT:

@@ -67,7 +67,7 @@ class Ears(unittest.TestCase):
 
 class Spoken(unittest.TestCase):
     def test_training_hears_no_voice_and_no_text_that_is_held_out(self):
-        domain = collected.collected({"most": 3, "most_factor": 2, "clock": False, "sentences": 5, "held_out_sentences": 3}, 1)
+        domain = collected.collected({"most": 3, "most_factor": 2, "clock": False, "ways": 20, "sentences": 5, "held_out_sentences": 3}, 1)
         values = settings.load("micro")["speech"]
         shares = {"espeak": 1, "hibari": 1}
         trained = speech.wanted(domain, values, shares, 1)

@@ -1,43 +1,58 @@
 """Questions about pictures. An intent is what is asked, whatever the words and the picture; its answer takes both."""
 
+from .phrasing import Intent
 from .scenes import ALL, COLORS, HELD_OUT, PLACES, SHAPES, groups
-from .talk import split
-from .words import number, plural, sentence, some
+from .words import number, plural, sentence, some, split
 
-# For each kind: ways to ask that training has, and ways that it has not.
+# For each kind: ways to ask that training has, and ways that it has not; clauses and orders that other ways are made of.
 WAYS = {
     "count": (
         "How many {}s are there?|How many {}s do you see?|How many {}s can you see?|Count the {}s.|"
         "How many {}s are in the picture?|What is the number of {}s?|Tell me how many {}s there are.|Please count the {}s.",
         "How many {}s does the picture show?|Can you count the {}s?",
+        "how many {}s there are|how many {}s you see|how many {}s are in the picture|how many {}s you can see|"
+        "how many {}s there are here",
+        "count the {}s|count all the {}s|tell me the number of {}s",
     ),
     "color": (
         "What color is the {}?|Which color is the {}?|What color does the {} have?|Tell me the color of the {}.|"
         "Which color does the {} have?",
         "What is the color of the {}?|Do you see what color the {} is?",
+        "what color the {} is|which color the {} is|what color the {} has|which color the {} has",
+        "tell me the color of the {}|name the color of the {}",
     ),
     "shape": (
         "What is {}?|Which shape is {}?|What shape is the {} one?|What is the {} thing?|Tell me which shape is {}.",
         "Which shape is the {} one?|What do you see that is {}?",
+        "what is {}|which shape is {}|what the {} thing is|which thing is {}|what the {} one is",
+        "name the {} thing|find what is {}",
     ),
     "exists": (
         "Is there {a}?|Do you see {a}?|Can you see {a}?|Is there {a} in the picture?|Does the picture have {a}?|"
         "Can you find {a}?",
         "Is {a} in the picture?|Do you find {a}?",
+        "whether there is {a}|if there is {a}|whether you see {a}|if you can see {a}|whether the picture has {a}",
+        "look for {a}|tell me if there is {a}",
     ),
     "relation": (
         "What is {}?|What do you see {}?|Which shape is {}?|What stands {}?|Tell me what is {}.|What can you see {}?",
         "What is there {}?|What is it that stands {}?",
+        "what is {}|what you see {}|what stands {}|which shape is {}|what you can see {}|what there is {}",
+        "name what is {}|look what is {}|find out what is {}",
     ),
     "place": (
         "Where is the {}?|Where do you see the {}?|Where can you see the {}?|Tell me where the {} is.|"
         "In which place is the {}?",
         "Where in the picture is the {}?|Can you tell me where the {} is?",
+        "where the {} is|where you see the {}|where I can see the {}|in which place the {} is|where I find the {}",
+        "find the {}|look where the {} is",
     ),
     "describe": (
         "What do you see?|Describe the picture.|What is in the picture?|What can you see?|Tell me what you see.|"
         "What does the picture show?|Please describe the picture.",
         "What is there to see?|Can you describe the picture?",
+        "what you see|what is in the picture|what you can see|what the picture shows|what I am showing you",
+        "describe the picture|describe what you see|say what you see|look at the picture and describe it",
     ),
 }
 SIDES = {"left of": (0, -1), "right of": (0, 1), "above": (-1, 0), "below": (1, 0)}
@@ -64,11 +79,12 @@ def is_held_out(text):
 
 
 def asked(kind, about):
-    """Ways to ask: training's, and those held out."""
+    """The intent."""
+    words = about
     if kind == "relation":
         side, name = about.split("|")
-        about = WORDS_OF_SIDES[side].format(name)
-    return tuple(tuple(_filled(way, about) for way in split(ways)) for ways in WAYS[kind])
+        words = WORDS_OF_SIDES[side].format(name)
+    return Intent(kind, about, None, *(tuple(_filled(way, words) for way in split(ways)) for ways in WAYS[kind]))
 
 
 def _filled(way, about):

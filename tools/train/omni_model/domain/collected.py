@@ -2,13 +2,13 @@
 
 import random
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from synthesis.talk import sentence
 
-from . import asking, scenes, talk
+from . import asking, phrasing, scenes, talk
 
 
 @dataclass
@@ -22,11 +22,12 @@ class Domain:
     held_out: list = field(default_factory=list)  # of a text: whether training never has it
     answers: dict = field(default_factory=dict)  # text to number
 
-    def add(self, topic, key, answer, known, unknown):
+    def add(self, intent, asked):
+        """asked: the ways to ask that training has."""
         number = len(self.intents)
-        self.intents.append((topic, key))
-        self.answer_of.append(-1 if answer is None else self.answers.setdefault(answer, len(self.answers)))
-        for ways, held_out in ((known, False), (unknown, True)):
+        self.intents.append((intent.topic, intent.key))
+        self.answer_of.append(-1 if intent.answer is None else self.answers.setdefault(intent.answer, len(self.answers)))
+        for ways, held_out in ((asked, False), (intent.held_out, True)):
             self.texts += ways
             self.intent_of += [number] * len(ways)
             self.held_out += [held_out] * len(ways)
@@ -34,21 +35,23 @@ class Domain:
 
 def collected(settings, seed):
     """settings: the section `domain` of a size."""
-    domain = Domain()
+    domain, ways = Domain(), random.Random(f"{seed} ways")
     topics = [talk.arithmetic(settings["most"], settings["most_factor"]), talk.facts(), talk.refusals()]
     topics += [talk.clock()] if settings["clock"] else []
-    for topic in [*topics, talk.repeated(settings["sentences"], settings["held_out_sentences"], seed)]:
+    for topic in topics:
         for intent in topic:
-            domain.add(intent.topic, intent.key, intent.answer, intent.asked, intent.held_out)
+            domain.add(intent, phrasing.widened(ways, intent, settings["ways"]))
+    for intent in talk.repeated(settings["sentences"], settings["held_out_sentences"], seed):
+        domain.add(intent, intent.asked)
     # What is only written down, so that hearing is more than to know all that may be said.
     rng = random.Random(f"{seed} dictated")
     for text in dict.fromkeys(sentence(rng) for _ in range(settings.get("dictated", 0))):
-        domain.add("dictated", text, None, [text], ())
+        domain.add(phrasing.Intent("dictated", text, None, (text,)), [text])
     for kind, about in asking.intents():
-        known, unknown = asking.asked(kind, about)
+        intent = asking.asked(kind, about)
         if asking.is_held_out(about):
-            known, unknown = (), known[:2]
-        domain.add(kind, about, None, known, unknown)
+            intent = replace(intent, asked=(), held_out=intent.asked[:2])
+        domain.add(intent, phrasing.widened(ways, intent, settings["ways"]))
     return domain
 
 

@@ -26,3 +26,7 @@ def some(count, thing):
 
 def sentence(text, end="."):
     return text[0].upper() + text[1:] + end
+
+
+def split(text):
+    return tuple(text.split("|"))
