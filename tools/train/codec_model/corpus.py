@@ -10,6 +10,7 @@ from itertools import chain
 import numpy as np
 
 from common.settings import WrongSetting
+from common.words import rarest
 from synthesis import engines, signal, steady
 from synthesis.answering import RATE, VOICE, say
 
@@ -36,9 +37,9 @@ def shortened(samples, most=RATE // 8):
 
 
 def speak(request):
-    """(text, speed, seed) as 16-bit samples; deterministic."""
+    """(text, speed, seed) as 16-bit samples; deterministic. What is said steadily is of whole frames, and stays so."""
     text = request[0]
-    return signal.pcm(steady.say(text) if text in _steadily else say(*request))
+    return signal.pcm(steady.say(text)) if text in _steadily else shortened(signal.pcm(say(*request)))
 
 
 def read_texts(file):
@@ -66,8 +67,15 @@ def requests(rng, given, held_out):
         yield text, speed, rng.randrange(1 << 30)
 
 
-def write(path, pool, wanted, is_enough):
-    """Clips in the order of what is wanted until there is enough."""
+def steadily(rng, given):
+    """Of texts that are given, without end: the fewer of them have a word, the oftener it is said."""
+    shares = [few**-0.5 for few in rarest(given)]
+    while True:
+        yield rng.choices(given, shares)[0], 1.0, 0
+
+
+def write(path, pool, wanted, is_enough, frame=1):
+    """Clips in the order of what is wanted until there is enough, each filled up with silence to whole frames of samples."""
     part, clips, total, begun, told = path.with_suffix(".part"), [], 0, time.monotonic(), 0.0
     with open(part, "wb") as file:
         while not is_enough(len(clips), total):
@@ -76,7 +84,7 @@ def write(path, pool, wanted, is_enough):
             for request, samples in zip(block, pool.map(speak, block, chunksize=8)):
                 if is_enough(len(clips), total):
                     break
-                samples = shortened(samples)
+                samples = np.pad(samples, (0, -len(samples) % frame))
                 file.write(samples.tobytes())
                 total += len(samples)
                 clips.append((request[0], total))
@@ -86,6 +94,7 @@ def write(path, pool, wanted, is_enough):
     about = {
         "voice": f"hibari/{VOICE}",
         "rate": RATE,
+        "frame": frame,
         "texts": [text for text, _ in clips],
         "ends": [end for _, end in clips],
     }
@@ -95,25 +104,31 @@ def write(path, pool, wanted, is_enough):
 
 
 def make(work, minutes, held_out, seed, texts_file=None, processes=2, steadied=False):
-    """What is there already is kept. steadied: the texts of `texts_file` are said as synthesis.steady says them; some are held out,
-    and are what is held out."""
+    """What is there already is kept. steadied: nothing is said but the texts of `texts_file`, as synthesis.steady says them, each
+    from a frame of the codec on; some are held out."""
     given = read_texts(texts_file) if texts_file else []
+    if steadied and not given:
+        raise WrongSetting("--steady: says texts that are given; --texts FILE names them, one a line")
     if all((work / name).exists() for name in ("corpus.s16", "held-out.s16")):
         return
     engines.check(["hibari"])
-    kept_back = sorted(set(given))[::KEPT_BACK] if steadied else []
-    learned = sorted(set(given).difference(kept_back)) if steadied else given
+    # Others say the words of what is held out.
+    common = sorted({text for text, few in zip(given, rarest(given)) if few > 2}) if steadied else []
+    kept_back = common[::KEPT_BACK]
+    learned, frame = sorted(set(given).difference(kept_back)), steady.FRAME if steadied else 1
     with ProcessPoolExecutor(processes, initializer=_start, initargs=(given if steadied else [],)) as pool:
-        most = minutes * 60 * RATE
-        write(work / "corpus.s16", pool, requests(random.Random(seed), learned, False), lambda _, total: total >= most)
+        most, rng = minutes * 60 * RATE, random.Random(seed)
+        wanted = steadily(rng, learned) if steadied else requests(rng, given, False)
+        write(work / "corpus.s16", pool, wanted, lambda _, total: total >= most, frame)
         spoken = set(json.loads((work / "corpus.json").read_text())["texts"])
         rng = random.Random(f"held out {seed}")
         wanted = chain(((text, 1.0, 0) for text in rng.sample(kept_back, len(kept_back))), requests(rng, learned, True))
-        write(work / "held-out.s16", pool, (each for each in wanted if each[0] not in spoken), lambda count, _: count >= held_out)
+        unheard = (each for each in wanted if each[0] not in spoken)
+        write(work / "held-out.s16", pool, unheard, lambda count, _: count >= held_out, frame)
 
 
 class Speech:
-    """One long row of samples, and where its clips end."""
+    """One long row of samples, and where its clips end; each begins at a multiple of `frame` samples."""
 
     def __init__(self, path):
         try:
@@ -121,7 +136,7 @@ class Speech:
             self.samples = np.fromfile(path, "<i2")
         except OSError as error:
             raise WrongSetting(f"{error.filename}: {error.strerror}; the step 'corpus' makes it") from None
-        self.texts, self.ends = about["texts"], about["ends"]
+        self.texts, self.ends, self.frame = about["texts"], about["ends"], about.get("frame", 1)
         if not self.ends or self.ends[-1] != len(self.samples):
             raise WrongSetting(f"{path}: {len(self.samples)} samples, and its .json tells of others; make it anew")
 

@@ -263,18 +263,19 @@ class Trainer:
 
 
 class Crops:
-    """Pieces of the corpus, wherever they begin. What is drawn depends on the step alone: stopping changes nothing."""
+    """Pieces of the corpus, wherever they begin; of speech that is laid out in frames, with one. What is drawn depends on the step
+    alone: stopping changes nothing."""
 
     def __init__(self, speech, length, seed, device):
         self.samples = torch.from_numpy(speech.samples).to(device)
-        self.length, self.seed = length, seed
+        self.length, self.seed, self.frame = length, seed, speech.frame
         self.range = torch.arange(length, device=device)
-        if len(self.samples) <= length:
+        if len(self.samples) < length + self.frame:
             raise WrongSetting(f"a corpus of {len(self.samples)} samples holds no crop of {length}")
 
     def drawn(self, step, count):
         generator = torch.Generator().manual_seed(self.seed * 1_000_003 + step)
-        starts = torch.randint(len(self.samples) - self.length, (count,), generator=generator)
+        starts = self.frame * torch.randint((len(self.samples) - self.length) // self.frame, (count,), generator=generator)
         places = starts.to(self.samples.device, non_blocking=True)[:, None] + self.range
         return self.samples[places].float() / 32768
 

@@ -1,6 +1,7 @@
 """Numbers as they are spoken, and how far what was heard is from what was said."""
 
 import re
+from collections import Counter
 
 ONES = (
     "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen"
@@ -29,6 +30,13 @@ def words(text):
 def plain(text):
     """In small letters, without what is neither letter nor digit."""
     return "".join(c for c in text.lower() if c.isalnum() or c == " ").split()
+
+
+def rarest(texts):
+    """Of each text how many of them have its rarest word."""
+    words = [set(plain(text)) for text in texts]
+    texts_with = Counter(word for each in words for word in each)
+    return [min((texts_with[word] for word in each), default=1) for each in words]
 
 
 def word_errors(said, heard):

@@ -1,11 +1,10 @@
 """Everything that is trained on, on the device: batches are gathered there by index, without a loop over their rows."""
 
-from collections import Counter
 from dataclasses import dataclass
 
 import numpy as np
 import torch
-from common.words import plain
+from common.words import rarest
 
 from .eyes import patches
 from .layout import IMAGE_TOKENS, Batch
@@ -148,10 +147,8 @@ class Data:
         """Those that may be said. The fewer of them have a word, the oftener it is drawn: of 11,782 answers half of the words are in
         three at most, and would hardly be learned if each answer came as often as any other."""
         texts = list(self.domain.answers)
-        words = [set(plain(texts[number])) for number in answers.tolist()]
-        answers_with = Counter(word for each in words for word in each)
-        rarest = [min((answers_with[word] for word in each), default=1) for each in words]
-        self.sayable, self.say_shares = answers, torch.tensor(rarest, device=self.device).float().rsqrt()
+        texts_with = rarest([texts[number] for number in answers.tolist()])
+        self.sayable, self.say_shares = answers, torch.tensor(texts_with, device=self.device).float().rsqrt()
 
     # Clips that can only be written down: (clips, rows of the longest), as those below. What the row that listens hears.
     said_clips, sounds = (), None

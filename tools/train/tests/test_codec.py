@@ -7,6 +7,7 @@ import json
 import random
 import tempfile
 import unittest
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ import torch
 from codec_model import codebooks, codes, corpus, export, losses, network, settings, texts, training
 from codec_model.network import Codec, Kernels
 from common import ears, falling, folders, words
+from common.settings import WrongSetting
 from synthesis import signal, steady
 
 MICRO = settings.load("micro")
@@ -444,17 +446,24 @@ class Measures(unittest.TestCase):
         given = [f"There are {count} red {shape}s." for count in ("two", "three", "four") for shape in ("circle", "star", "heart")]
         with tempfile.TemporaryDirectory() as name, contextlib.redirect_stdout(io.StringIO()):
             folder = Path(name)
-            (folder / "texts").write_text("\n".join(given))
-            corpus.make(folder, 0.3, 2, 1, folder / "texts", 1, steadied=True)
+            (folder / "texts").write_text("\n".join([*given, "It is late."]))
+            corpus.make(folder, 1, 2, 1, folder / "texts", 1, steadied=True)
             learned, held_out = (corpus.Speech(folder / file) for file in ("corpus.s16", "held-out.s16"))
-            voice = steady.Steady(given)
+            voice = steady.Steady([*given, "It is late."])
             self.assertEqual([text for text in held_out.texts if text in given], sorted(given)[:1])
-            self.assertEqual(set(learned.texts) & set(given), set(given) - set(held_out.texts))
-            found = dict(learned.clips())
-            for text in [text for text in given if text not in held_out.texts][:3]:
-                said = voice.say(text)
-                self.assertLess(abs(len(found[text]) - len(said)), corpus.RATE // 2)
-                self.assertIn(signal.pcm(said).tobytes()[20_000:21_000], (found[text] * 32768).astype("<i2").tobytes())
+            self.assertLessEqual(set(learned.texts), {*given, "It is late."} - set(held_out.texts))
+            # Its words are in no other.
+            often = Counter(learned.texts)
+            self.assertGreater(often["It is late."], sum(often[text] for text in given) / (len(given) - 1))
+            for text, clip in list(learned.clips())[:3]:
+                self.assertEqual(signal.pcm(voice.say(text)).tobytes(), (clip * 32768).astype("<i2").tobytes())
+            self.assertTrue(all(end % steady.FRAME == 0 for end in [*learned.ends, *held_out.ends]))
+            crops = training.Crops(learned, 2 * steady.FRAME, 1, torch.device("cpu"))
+            frames = learned.samples.reshape(-1, steady.FRAME)
+            for crop in (crops.drawn(1, 4) * 32768).round().short().numpy():
+                self.assertTrue((frames == crop[: steady.FRAME]).all(1).any())
+            with self.assertRaisesRegex(WrongSetting, "--texts FILE"):
+                corpus.make(folder, 1, 2, 1, None, 1, steadied=True)
 
 
 if __name__ == "__main__":
