@@ -102,8 +102,7 @@ class Data:
     """What training draws from. Parts that a stage does not need may be None.
 
     scenes: tables of pictures, their `pairs` [n, 5] of picture, intent, answer, and as bits the things that the question and the
-    answer name; looks: what the eyes see of each; sounds: what
-    the row that listens hears, listening.Sounds.
+    answer name; looks: what the eyes see of each; sounds: what the row that listens hears, listening.Sounds.
     """
 
     def __init__(self, config, domain, tokenizer, device, speech=None, scenes=None, looks=None, codes=None):

@@ -26,7 +26,7 @@ SPANS = {1: "a quarter of an hour", 2: "half an hour", 4: "one hour", 8: "two ho
 
 
 def filled(ways, *words):
-    return tuple(sentence(way[:-1].format(*words), way[-1]) for way in split(ways))
+    return tuple(sentence(way[:-1], way[-1]) for way in parts(ways, *words))
 
 
 def parts(ways, *words):
@@ -212,12 +212,12 @@ DO_NOT_KNOW, CANNOT = "Sorry, I do not know that.", "Sorry, I cannot do that."
 
 
 def refusals():
-    for topics, held_out in ((TOPICS, HELD_OUT_QUESTIONS), (MORE_TOPICS, None)):
-        for topic in topics:
-            yield Intent("refusals", topic, DO_NOT_KNOW, filled(QUESTIONS, topic), filled(held_out, topic) if held_out else ())
-    for things, held_out in ((THINGS, HELD_OUT_ORDERS), (MORE_THINGS, None)):
-        for thing in things:
-            yield Intent("refusals", thing, CANNOT, filled(ORDERS, thing), filled(held_out, thing) if held_out else ())
+    for answer, asked, kinds in (
+        (DO_NOT_KNOW, QUESTIONS, ((TOPICS, HELD_OUT_QUESTIONS), (MORE_TOPICS, ""))),
+        (CANNOT, ORDERS, ((THINGS, HELD_OUT_ORDERS), (MORE_THINGS, ""))),
+    ):
+        for about, held_out in kinds:
+            yield from (Intent("refusals", each, answer, filled(asked, each), filled(held_out, each)) for each in about)
 
 
 ASKED_REPEAT = (
