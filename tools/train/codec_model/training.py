@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 import torch
 
 from common import ears
-from common.beside import shadow
+from common.beside import gather, shadow
 from common.report import machine
 from common.settings import WrongSetting
 
@@ -17,6 +17,7 @@ from . import codebooks, export, losses
 from .corpus import Speech
 from .log import RunLog
 from .network import Codec, Kernels, Noise
+from .optimizers import adamw, optimizers
 
 CHECKPOINT = "checkpoint.pt"
 # Weights of the losses: DAC's (arXiv 2306.06546), but for what it has not.
@@ -68,13 +69,6 @@ class Learner:
                 module.generator = self.generator
         return self
 
-    def hand_over(self, to):
-        """Adds its gradients to another's."""
-        for value, sums in zip(self.parameters, to.parameters):
-            if value.grad is not None:
-                sums.grad = value.grad if sums.grad is None else sums.grad.add_(value.grad)
-                value.grad = None
-
 
 def _begin_thread():
     torch.set_num_threads(1)
@@ -90,7 +84,6 @@ class Trainer:
         self.settings, self.fit, self.seed, self.device = settings, settings.fit, seed, device
         self.keeps_codes = keeps_codes
         torch.manual_seed(seed)
-        fused = {"fused": True} if device.type == "cuda" else {}
         self.codec = Codec(settings.network).to(device)
         self.reader = losses.RowReader(settings.network.latent).to(device)
         self.average = Average(self.codec, self.fit.average_memory)
@@ -99,12 +92,9 @@ class Trainer:
         if not keeps_codes:
             self.parts |= {"|encoder|": [*codec.encoder.parameters(), *codec.quantizer.parameters()]}
             self.parts |= {"|reader|": [*self.reader.parameters()]}
-        learning = [{"params": part} for part in self.parts.values()]
-        self.optimizer = torch.optim.AdamW(learning, lr=self.fit.rate, betas=(0.8, 0.99), weight_decay=0, **fused)
+        self.optimizers = optimizers(self.parts, self.fit.rate, device)
         self.judges = losses.Discriminators(self.fit.discriminator).to(device)
-        self.judges_optimizer = torch.optim.AdamW(
-            self.judges.parameters(), lr=self.fit.discriminator_rate, betas=(0.8, 0.99), weight_decay=0, **fused
-        )
+        self.judges_optimizer = adamw(self.judges.parameters(), self.fit.discriminator_rate, device)
         rate = settings.network.sampling_rate
         self.spectra = losses.Spectra(rate, self.fit.windows, losses.HEARD_FLOOR).to(device)
         self.hearing = losses.Hearing(encoder, rate) if encoder else None
@@ -131,10 +121,11 @@ class Trainer:
         self.average = Average(self.codec, self.fit.average_memory)
         self.step = self.begun = self.fit.continuous + 1
 
-    PARTS = ("codec", "reader", "optimizer", "judges", "judges_optimizer")
+    PARTS = ("codec", "reader", "judges", "judges_optimizer")
 
     def save(self, file, history):
         saved = {name: getattr(self, name).state_dict() for name in self.PARTS}
+        saved |= {"optimizers": [optimizer.state_dict() for optimizer in self.optimizers]}
         saved |= {"average": self.average.network.state_dict(), "updates": self.average.updates}
         saved |= {"step": self.step, "elapsed": self.elapsed, "begun": self.begun, "seed": self.seed, "history": history}
         saved |= {"network": self.settings.network.config(), "keeps_codes": self.keeps_codes}
@@ -146,10 +137,14 @@ class Trainer:
         saved = read_checkpoint(file, self.device)
         if saved["network"] != self.settings.network.config() or saved["seed"] != self.seed:
             raise WrongSetting(f"{file}: of another size or seed than is asked for; take another --work, or remove it")
+        if "optimizers" not in saved:
+            raise WrongSetting(f"{file}: of an older version, which cannot be gone on with; take another --work, or remove it")
         if saved.get("keeps_codes", False) != self.keeps_codes:
             raise WrongSetting(f"{file}: begun {'without' if self.keeps_codes else 'with'} --keep-codes; take another --work")
         for name in self.PARTS:
             getattr(self, name).load_state_dict(saved[name])
+        for optimizer, state in zip(self.optimizers, saved["optimizers"]):
+            optimizer.load_state_dict(state)
         self.average.network.load_state_dict(saved["average"])
         self.average.updates = saved["updates"]
         self.step, self.elapsed, self.begun = saved["step"], saved["elapsed"], saved.get("begun", 0)
@@ -168,19 +163,21 @@ class Trainer:
         fit, is_coded = self.fit, self.step >= self.fit.continuous
         warm = min(1, (self.step - self.begun + 1) / max(1, fit.warmup))
         ending = 0.02 + 0.98 * (0.5 + 0.5 * math.cos(math.pi * min(1, progress)))
-        for group, name in zip(self.optimizer.param_groups, self.parts):
-            group["lr"] = fit.rate * (fit.encoder_part if name == "|encoder|" else 1) * warm * ending
+        for group in (group for optimizer in self.optimizers for group in optimizer.param_groups):
+            group["lr"] = fit.rate * (fit.encoder_part if group["part"] == "|encoder|" else 1) * warm * ending
         for group in self.judges_optimizer.param_groups:
             group["lr"] = fit.discriminator_rate * ending
         is_judged = progress >= fit.adversarial or self.begun and fit.adversarial < 1
-        self.optimizer.zero_grad(set_to_none=True)
+        for optimizer in self.optimizers:
+            optimizer.zero_grad(set_to_none=True)
         self.judges_optimizer.zero_grad(set_to_none=True)
         each = self._learned(crops, is_coded, is_judged)
         names = list(each[0][0])
         values = torch.stack([sum(share[name] for share, _ in each) for name in names])
         # Each by itself: what upsets the one is no reason for the others to stand still.
         norms = [torch.nn.utils.clip_grad_norm_(part, LONGEST_STEP) for part in self.parts.values()]
-        self.optimizer.step()
+        for optimizer in self.optimizers:
+            optimizer.step()
         if is_judged:
             torch.nn.utils.clip_grad_norm_(self.judges.parameters(), LONGEST_STEP)
             self.judges_optimizer.step()
@@ -210,8 +207,8 @@ class Trainer:
         each = [self.pool.submit(learned, first).result() for first in range(ahead)]
         each += self.pool.map(learned, range(ahead, count))
         self.compiled = (is_coded, is_judged)
-        for learner in self.learners[1:]:
-            learner.hand_over(self.learners[0])
+        own, *others = (learner.parameters for learner in self.learners)
+        gather(own, others)
         return [each[number % count][number // count] for number in range(len(parts))]
 
     # With which switches a step has been done.

@@ -8,7 +8,7 @@ from pathlib import Path
 STEPS = ("all domain gather ears speech codec eyes text stage1 stage2 answers listener stage3 joint export evaluate"
          " compare sets").split()  # fmt: skip
 # How --hours are spent, of which domain, answers, export and what is measured take the rest: parts of a hundred.
-HOURS = {"speech": 7, "codec": 20, "eyes": 5, "text": 6, "stage1": 8, "stage2": 16, "listener": 3, "stage3": 30, "joint": 54}
+HOURS = {"speech": 4, "codec": 15, "eyes": 3, "text": 6, "stage1": 5, "stage2": 29, "listener": 2, "stage3": 32, "joint": 64}
 REST = 8
 
 

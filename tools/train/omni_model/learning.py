@@ -123,8 +123,7 @@ def train(work, stage, given=None, skip=(), most=600, wait=0, begin=None, measur
 
 def crew(work, model, stage, found, settings, run, teacher=None):
     """Who learns, as Run.fit has it: on a processor every core, each from its part of a batch; otherwise one."""
-    shares = work.device.type == "cpu" and not work.is_published
-    cores = max(1, min(torch.get_num_threads(), settings["batch"] // LEAST)) if shares else 1
+    cores = 1 if work.is_published else training.cores(work.device, settings["batch"], LEAST)
     part = {**settings, "batch": settings["batch"] // cores}
     models = [model, *(shadow(model) for _ in range(cores - 1))]
     loss, *others = (stages.Stage(stage, each, found, part, teacher) for each in models)

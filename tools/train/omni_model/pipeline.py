@@ -12,12 +12,14 @@ from pathlib import Path
 
 import torch
 from common import ears, folders, report
+from common.beside import shadow
 from synthesis import engines
 
 from . import data, eyes, speech, tokenizer, training, voice
 from .domain import collected
 from .network import Config, configuration
 
+LEAST = 16  # pictures that one is contrasted with, itself among them
 TESTS = {"phrasings": ("engines", False), "voices": ("unseen_voices", True), "engine": ("unseen_engines", True)}
 
 
@@ -224,9 +226,11 @@ def make_eyes(work, origin=None):
         training.save({"model": clip.state_dict(), "step": 0, "spent": 0.0, "done": False, "history": "[]"}, work.path("eyes.pt"))
     run = training.Run(work.folder, "eyes", clip, list(clip.parameters()), settings, work.seed, work.device,
                        work.minutes("eyes"))  # fmt: skip
-    contrast = eyes.Contrast(clip, shown, words, settings["batch"], work.device)
+    cores = training.cores(work.device, settings["batch"], LEAST)
+    clips = [clip, *(shadow(clip) for _ in range(cores - 1))]
+    crew = [(each, eyes.Contrast(each, shown, words, settings["batch"] // cores, work.device)) for each in clips]
     some = {name: test[name][:2000] for name in ("things", "grounds")}
-    run.fit(contrast, lambda: eyes.measured(clip, some, words, work.device))
+    run.fit(crew[0][1], lambda: eyes.measured(clip, some, words, work.device), beside=crew[1:])
     finish(work, run, {"pictures": len(captions), "batch": settings["batch"]})
     for name, found in (("looks.pt", scenes), ("looks-test.pt", test)):
         training.save(eyes.looks(clip, found, work.device).cpu(), work.path(name))

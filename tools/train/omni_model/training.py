@@ -8,8 +8,10 @@ import math
 import os
 import time
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 import torch
+from common.beside import gather
 
 WARMUP = 100  # steps, or a twentieth of the run
 
@@ -31,6 +33,12 @@ def autocast(device):
 def share(progress):
     """Of the highest learning rate, once it is reached: a cosine down to a fiftieth."""
     return 0.02 + 0.98 * (0.5 + 0.5 * math.cos(math.pi * min(1, progress)))
+
+
+def cores(device, rows, least):
+    """How many threads learn side by side, each from its part of a step's rows, and at least from so many: as many as a
+    processor has cores; on other devices one."""
+    return max(1, min(torch.get_num_threads(), rows // least)) if device.type == "cpu" else 1
 
 
 def _begin_thread():
@@ -118,8 +126,9 @@ class Run:
             for number, generator in enumerate(generators):
                 generator.manual_seed(self.seed * 1_000_003 + self.step + number * 1_000_000_007)
             rate = self.settings["rate"] * min(1, (self.step + 1) / warmup) * share(self.progress)
-            found = list((threads.map if threads else map)(self._learned, crew, generators))
-            self._gathered(beside)
+            found = list((threads.map if threads else map)(partial(self._learned, 1 / len(crew)), crew, generators))
+            own, *others = (module.parameters() for module, _ in crew)
+            gather(own, others)
             torch.nn.utils.clip_grad_norm_(self.trained, 1.0)
             for optimizer in self.optimizers:
                 for group in optimizer.param_groups:
@@ -149,23 +158,13 @@ class Run:
         return self.module
 
     @staticmethod
-    def _learned(member, generator):
-        """What one thread finds: gradients, and what is logged."""
+    def _learned(part, member, generator):
+        """What one thread finds: its part of the gradients, and what is logged."""
         module, loss_of = member
         module.zero_grad(set_to_none=True)
         loss, parts = loss_of(generator)
-        loss.backward()
+        (part * loss).backward()
         return {name: value.detach() for name, value in {"loss": loss, **parts}.items()}
-
-    def _gathered(self, beside):
-        """The gradients of all are the module's."""
-        if not beside:
-            return
-        all_values = [list(self.module.parameters()), *(list(module.parameters()) for module, _ in beside)]
-        for own, *others in zip(*all_values):
-            each = [value.grad for value in (own, *others) if value.grad is not None]
-            if each:
-                own.grad = sum(each[1:], each[0]) / len(all_values)
 
     def _log(self, names, sums, count, seconds):
         entry = {name: value / count for name, value in zip(names, sums.tolist())}

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from codec_model import codebooks, codes, corpus, export, losses, network, settings, texts, training
+from codec_model import codebooks, codes, corpus, export, losses, network, optimizers, settings, texts, training
 from codec_model.network import Codec, Kernels
 from common import ears, falling, folders, words
 from common.settings import WrongSetting
@@ -238,6 +238,12 @@ class Training(WithFolder):
             training.fit(self.folder, other, device="cpu", fuses=False)
         with self.assertRaisesRegex(settings.WrongSetting, "of another size"):
             training.trained(self.folder, other)
+        file = self.folder / training.CHECKPOINT
+        saved = torch.load(file, weights_only=True)
+        del saved["optimizers"]
+        torch.save(saved, file)
+        with self.assertRaisesRegex(settings.WrongSetting, "of an older version"):
+            self.run_fit()
 
     def test_a_corpus_that_is_missing_or_cut_off_is_told_of(self):
         file = self.folder / "corpus.s16"
@@ -247,6 +253,25 @@ class Training(WithFolder):
         file.unlink()
         with self.assertRaisesRegex(settings.WrongSetting, "the step 'corpus' makes it"):
             self.run_fit()
+
+
+class Optimizers(unittest.TestCase):
+    def test_kernels_learn_as_matrices_do(self):
+        torch.manual_seed(1)
+        mixing, apart = torch.nn.Conv1d(16, 24, 3, bias=False), torch.nn.Conv1d(16, 16, 7, groups=16)
+        matrix = torch.nn.Parameter(mixing.weight.detach().flatten(1).clone())
+        kernels, rest = optimizers.optimizers({"all": [*mixing.parameters(), *apart.parameters()]}, 0.01, torch.device("cpu"))
+        self.assertEqual({id(value) for value in kernels.kernels}, {id(mixing.weight)})
+        self.assertEqual({id(value) for value in rest.param_groups[0]["params"]}, {id(value) for value in apart.parameters()})
+        muon = torch.optim.Muon([matrix], lr=0.01, weight_decay=0, adjust_lr_fn="match_rms_adamw")
+        for _ in range(3):
+            mixing.weight.grad = torch.randn_like(mixing.weight)
+            matrix.grad = mixing.weight.grad.flatten(1)
+            kernels.step()
+            muon.step()
+        self.assertTrue(torch.equal(mixing.weight.flatten(1), matrix))
+        kernels.zero_grad()
+        self.assertIsNone(mixing.weight.grad)
 
 
 class Learners(unittest.TestCase):
