@@ -151,6 +151,8 @@ class Data:
 
     # Clips that can only be written down: (clips, rows of the longest), as those below. What the row that listens hears.
     said_clips, sounds = (), None
+    # Whether all there is stays where it is.
+    is_whole = True
 
     def hold(self, step):
         """Called before each step; here, all there is, is held from the start."""

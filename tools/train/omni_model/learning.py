@@ -132,7 +132,8 @@ def crew(work, model, stage, found, settings, run, teacher=None):
         found.hold(run.step)
         return loss(generator)
 
-    return {"loss_of": held_loss, "beside": list(zip(models[1:], others))}
+    return {"loss_of": loss if found.is_whole else held_loss, "beside": list(zip(models[1:], others)),
+            "replays": loss.can_be_replayed}  # fmt: skip
 
 
 def load_weights(model, path):

@@ -233,7 +233,9 @@ def make_eyes(work, origin=None):
     run.fit(crew[0][1], lambda: eyes.measured(clip, some, words, work.device), beside=crew[1:])
     finish(work, run, {"pictures": len(captions), "batch": settings["batch"]})
     for name, found in (("looks.pt", scenes), ("looks-test.pt", test)):
-        training.save(eyes.looks(clip, found, work.device).cpu(), work.path(name))
+        there = work.path(name)
+        if not there.exists() or there.stat().st_mtime < run.file.stat().st_mtime:
+            training.save(eyes.looks(clip, found, work.device).cpu(), there)
 
 
 def load_clip(work):

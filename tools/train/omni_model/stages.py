@@ -8,12 +8,10 @@ stage3    all learn to speak: seven audio layers beside the text
 joint     all of it at once, from what `text` made: what the three stages are compared with
 """
 
-import random
-
 import torch
 from torch.nn import functional
 
-from .data import FASTEST, SLOWEST
+from .data import BUCKETS, FASTEST, SLOWEST
 from .guiding import Looking, Reading
 from .layout import Batch
 from .losses import losses
@@ -35,9 +33,24 @@ def trained(model, stage):
 
 # How a clip is varied each time that it is heard: gaps, rows of the widest, noise, and the share of features left out.
 GAPS, WIDEST, NOISE, LEFT_OUT = 3, 14, 0.15, 0.08
-# Batches pass the layers together that need at most so many times their columns of padding: where telling the device what to
-# do takes longer than that it does it, padding is cheap.
-WASTE = {"cuda": 2.0, "cpu": 0.1}
+# Batches pass the layers together that need at most so many times their columns of padding: a device that is fast computes
+# one wide batch sooner than several.
+WASTE = {"cuda": 0.3, "cpu": 0.1}
+# What decides on shapes is one of so many throws, so that steps can be replayed (replaying.py). All eighths of clips by length
+# and all kinds of clips to be written down come equally often in them, each with each.
+SHAPES = 3 * BUCKETS
+
+
+class Throw:
+    """A step's choices of what decides on shapes; number: below SHAPES."""
+
+    def __init__(self, number):
+        self.number, self.calls = number, 0
+
+    def choice(self, items):
+        self.calls += 1
+        # An odd factor that 3 does not divide: in SHAPES throws each of 3 or 8 comes equally often.
+        return items[(self.number * (1, 5, 7, 11)[self.calls % 4] + self.calls) % len(items)]
 
 
 class Stage:
@@ -57,9 +70,18 @@ class Stage:
         self.teacher = teacher
         self.mixture = {"text": self._text, "stage1": self._align, "stage2": self._understand}.get(name, self._speak)
 
-    def __call__(self, generator):
-        # What decides on shapes is drawn here, not on the device.
-        self.dice = random.Random(generator.initial_seed())
+    @staticmethod
+    def shape_of(seed):
+        return seed % SHAPES
+
+    @property
+    def can_be_replayed(self):
+        """Whether a step on a GPU does not wait for it: what CTC computes depends on lengths that the processor wants to know."""
+        return self.data.device.type == "cuda" and self.data.is_whole and not self.settings.get("ctc", 0)
+
+    def __call__(self, generator, shape=None):
+        """shape: that of the generator's seed, if that cannot be asked."""
+        self.dice = Throw(self.shape_of(generator.initial_seed()) if shape is None else shape)
         with autocast(self.data.device):
             mixture = list(self.mixture(generator))
             batches, kept = [batch for _, _, batch in mixture], self.settings.get("kept", 0)

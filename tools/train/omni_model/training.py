@@ -13,6 +13,8 @@ from functools import partial
 import torch
 from common.beside import gather
 
+from .replaying import Replayed
+
 WARMUP = 100  # steps, or a twentieth of the run
 
 
@@ -67,6 +69,15 @@ def _optimizers(module, trained, settings, device, slow):
     return found
 
 
+def learned(part, member, generator):
+    """What one thread finds: its part of the gradients, and what is logged. member: a module and its loss_of."""
+    module, loss_of = member
+    module.zero_grad(set_to_none=True)
+    loss, parts = loss_of(generator)
+    (part * loss).backward()
+    return {name: value.detach() for name, value in {"loss": loss, **parts}.items()}
+
+
 class Run:
     """One stage of training. `settings`: rate, steps, decay, the weight decay of matrices, and slowly, the share of the rate that
     what is `slow` of what is trained learns with.
@@ -103,11 +114,12 @@ class Run:
             state["optimizers"] = [optimizer.state_dict() for optimizer in self.optimizers]
         save(state, self.file)
 
-    def fit(self, loss_of, evaluate=None, every=10.0, stop_after=None, beside=()):
+    def fit(self, loss_of, evaluate=None, every=10.0, stop_after=None, beside=(), replays=False):
         """loss_of(generator): a loss, and tensors by name that are logged. evaluate(): figures by name, logged at the end.
 
         every: seconds between lines of the log. stop_after: steps after which this call leaves off, for tests. beside: pairs of
         a `beside.shadow` of the module and its own loss_of, each of which learns on a thread of its own; their mean is a step's.
+        replays: whether steps that are alike are told the device once; what loss_of then must be says `Replayed`.
         """
         if self.is_done:
             print(f"{self.name}: done before", flush=True)
@@ -122,11 +134,12 @@ class Run:
         for module, _ in crew:
             module.train()
         threads = ThreadPoolExecutor(len(crew), initializer=_begin_thread) if beside else None
+        learns = Replayed(learned) if replays else learned
         while self.progress < 1 and (stop_after is None or self.step - first < stop_after):
             for number, generator in enumerate(generators):
                 generator.manual_seed(self.seed * 1_000_003 + self.step + number * 1_000_000_007)
             rate = self.settings["rate"] * min(1, (self.step + 1) / warmup) * share(self.progress)
-            found = list((threads.map if threads else map)(partial(self._learned, 1 / len(crew)), crew, generators))
+            found = list((threads.map if threads else map)(partial(learns, 1 / len(crew)), crew, generators))
             own, *others = (module.parameters() for module, _ in crew)
             gather(own, others)
             torch.nn.utils.clip_grad_norm_(self.trained, 1.0)
@@ -156,15 +169,6 @@ class Run:
             self._evaluate(evaluate)
             self.save()
         return self.module
-
-    @staticmethod
-    def _learned(part, member, generator):
-        """What one thread finds: its part of the gradients, and what is logged."""
-        module, loss_of = member
-        module.zero_grad(set_to_none=True)
-        loss, parts = loss_of(generator)
-        (part * loss).backward()
-        return {name: value.detach() for name, value in {"loss": loss, **parts}.items()}
 
     def _log(self, names, sums, count, seconds):
         entry = {name: value / count for name, value in zip(names, sums.tolist())}

@@ -2,9 +2,9 @@
 
 import contextlib
 import copy
+import dataclasses
 import io
 import json
-import random
 import tempfile
 import unittest
 from collections import Counter
@@ -16,6 +16,7 @@ from omni_model import __main__ as command
 from omni_model import (
     comparison, export, eyes, interrupting, learning, listening, network, pipeline, settings, stages, training,
 )  # fmt: skip
+from omni_model.replaying import Replayed
 
 
 def small():
@@ -166,12 +167,46 @@ class Stages(unittest.TestCase):
                 self.assertAlmostEqual(float(part[0]), 1 / (len(colors) + 1), places=5)
         generator = torch.Generator().manual_seed(3)
         stage = stages.Stage("stage2", learning.new_model(self.work), data, self.work.settings["stages"]["stage2"])
-        stage.dice = random.Random(3)
+        stage.dice = stages.Throw(3)
         asked = stage._seen(8, 0, generator).named.sum(2)
         # A quarter of the questions is about something else.
         self.assertEqual((asked.sum(1) == 0).sum(), 2)
         self.assertEqual(set(asked.flatten().round(decimals=4).tolist()), {0, 1})
         self.assertFalse(stage._described(8, generator, 1).named.any())
+
+    def test_all_that_decides_on_shapes_comes_equally_often(self):
+        kinds, eighths = range(3), range(8)
+        found = Counter()
+        for seed in range(5, 5 + stages.SHAPES):
+            throw = stages.Throw(stages.Stage.shape_of(seed))
+            found[throw.choice(eighths), 0] += 1
+            found[throw.choice(kinds), throw.choice(eighths)] += 1
+            found[throw.choice(eighths), None] += 1
+        self.assertEqual({found[eighth, 0] for eighth in range(3, 8)}, {3})
+        self.assertEqual({found[kind, eighth] for kind in kinds for eighth in range(1, 8)}, {1})
+        self.assertEqual({found[eighth, None] for eighth in eighths}, {3})
+
+    @unittest.skipUnless(torch.cuda.is_available(), "there is no GPU")
+    def test_a_replayed_step_finds_what_it_finds_when_it_is_told(self):
+        work = dataclasses.replace(self.work, device=torch.device("cuda"))
+        found, generator = learning.load_data(work), torch.Generator("cuda")
+        for name in ("stage2", "stage3"):
+            model = learning.new_model(work).to(work.device)
+            chosen = stages.trained(model, name)
+            stage = stages.Stage(name, model, found, work.settings["stages"][name], copy.deepcopy(model).requires_grad_(False))
+            replayed, seen = Replayed(training.learned), []
+            self.assertTrue(stage.can_be_replayed)
+            # The first is told, the second recorded, the third replayed.
+            for learned in (replayed, replayed, replayed, training.learned):
+                generator.manual_seed(5)
+                parts = learned(1, (model, stage), generator)
+                seen.append((parts["loss"].clone(), [value.grad.clone() for value in chosen if value.grad is not None]))
+            (before, grads), (after, those) = seen[2:]
+            torch.testing.assert_close(before, after, rtol=1e-3, atol=1e-3)
+            for grad, other in zip(grads, those, strict=True):
+                torch.testing.assert_close(grad, other, rtol=0.02, atol=0.02 * float(other.abs().max()))
+            generator.manual_seed(5 + stages.SHAPES)
+            self.assertNotEqual(float(replayed(1, (model, stage), generator)["loss"]), float(before))
 
     def test_training_goes_on_from_a_release(self):
         release, folder = self.folder / "release", self.folder / "on"

@@ -19,6 +19,8 @@ from ..losses import losses
 class Held(data.Data):
     """Data of some shards; each record is a question of its own, and answer and intent have its number."""
 
+    is_whole = False
+
     def __init__(self, config, tokenizer, device, files, held, every, seed):
         self.files, self.most, self.every, self.seed = files, held, every, seed
         self.chosen, self.parts = None, (config, tokenizer, device)
