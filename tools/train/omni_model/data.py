@@ -151,11 +151,8 @@ class Data:
 
     # Clips that can only be written down: (clips, rows of the longest), as those below. What the row that listens hears.
     said_clips, sounds = (), None
-    # Whether all there is stays where it is.
+    # Whether all there is, is held from the start and stays where it is. Where it is not, `hold(step)` is called before each step.
     is_whole = True
-
-    def hold(self, step):
-        """Called before each step; here, all there is, is held from the start."""
 
     def _buckets(self, chosen):
         """Clips by length, in parts of equal number: each part, and the rows of its longest."""

@@ -5,7 +5,6 @@ import pickle
 
 import torch
 from common import report
-from common.beside import shadow
 
 from . import data, evaluation, export, interrupting, listening, stages, training
 from .network import Model, configuration
@@ -113,7 +112,7 @@ def train(work, stage, given=None, skip=(), most=600, wait=0, begin=None, measur
         found.sounds = sounds and sounds[0]
     run = training.Run(work.folder, stage + suffix, model, chosen, settings, work.seed, work.device, work.minutes(stage),
                        known)  # fmt: skip
-    run.fit(**crew(work, model, stage, found, settings, run, teacher),
+    run.fit(learners(model, stage, found, settings, run, teacher), replays=stages.can_be_replayed(found, settings),
             evaluate=None if stage == "text" or not measures else lambda: measured(work, model, stage, most))  # fmt: skip
     finish(work, run, {"questions": len(found.domain.texts), "clips": len(found.speech or ()), "batch": settings["batch"],
                        "pairs of picture and question": len(found.pairs), "after": str(begin or before),
@@ -121,19 +120,21 @@ def train(work, stage, given=None, skip=(), most=600, wait=0, begin=None, measur
     return model
 
 
-def crew(work, model, stage, found, settings, run, teacher=None):
-    """Who learns, as Run.fit has it: on a processor every core, each from its part of a batch; otherwise one."""
-    cores = 1 if work.is_published else training.cores(work.device, settings["batch"], LEAST)
-    part = {**settings, "batch": settings["batch"] // cores}
-    models = [model, *(shadow(model) for _ in range(cores - 1))]
-    loss, *others = (stages.Stage(stage, each, found, part, teacher) for each in models)
+def learners(model, stage, found, settings, run, teacher=None):
+    """As Run.fit has them."""
+
+    def loss_of(each, rows):
+        return stages.Stage(stage, each, found, {**settings, "batch": rows}, teacher)
+
+    if found.is_whole:
+        return training.learners(model, settings["batch"], LEAST, found.device, loss_of)
+    loss = loss_of(model, settings["batch"])
 
     def held_loss(generator):
         found.hold(run.step)
         return loss(generator)
 
-    return {"loss_of": loss if found.is_whole else held_loss, "beside": list(zip(models[1:], others)),
-            "replays": loss.can_be_replayed}  # fmt: skip
+    return [(model, held_loss)]
 
 
 def load_weights(model, path):

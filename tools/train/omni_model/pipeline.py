@@ -12,7 +12,6 @@ from pathlib import Path
 
 import torch
 from common import ears, folders, report
-from common.beside import shadow
 from synthesis import engines
 
 from . import data, eyes, speech, tokenizer, training, voice
@@ -226,11 +225,10 @@ def make_eyes(work, origin=None):
         training.save({"model": clip.state_dict(), "step": 0, "spent": 0.0, "done": False, "history": "[]"}, work.path("eyes.pt"))
     run = training.Run(work.folder, "eyes", clip, list(clip.parameters()), settings, work.seed, work.device,
                        work.minutes("eyes"))  # fmt: skip
-    cores = training.cores(work.device, settings["batch"], LEAST)
-    clips = [clip, *(shadow(clip) for _ in range(cores - 1))]
-    crew = [(each, eyes.Contrast(each, shown, words, settings["batch"] // cores, work.device)) for each in clips]
+    learners = training.learners(clip, settings["batch"], LEAST, work.device,
+                                 lambda each, rows: eyes.Contrast(each, shown, words, rows, work.device))  # fmt: skip
     some = {name: test[name][:2000] for name in ("things", "grounds")}
-    run.fit(crew[0][1], lambda: eyes.measured(clip, some, words, work.device), beside=crew[1:])
+    run.fit(learners, lambda: eyes.measured(clip, some, words, work.device))
     finish(work, run, {"pictures": len(captions), "batch": settings["batch"]})
     for name, found in (("looks.pt", scenes), ("looks-test.pt", test)):
         there = work.path(name)

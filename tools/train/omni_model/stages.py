@@ -41,6 +41,11 @@ WASTE = {"cuda": 0.3, "cpu": 0.1}
 SHAPES = 3 * BUCKETS
 
 
+def can_be_replayed(data, settings):
+    """Whether a step on a GPU does not wait for it: what CTC computes depends on lengths that the processor wants to know."""
+    return data.device.type == "cuda" and data.is_whole and not settings.get("ctc", 0)
+
+
 class Throw:
     """A step's choices of what decides on shapes; number: below SHAPES."""
 
@@ -73,11 +78,6 @@ class Stage:
     @staticmethod
     def shape_of(seed):
         return seed % SHAPES
-
-    @property
-    def can_be_replayed(self):
-        """Whether a step on a GPU does not wait for it: what CTC computes depends on lengths that the processor wants to know."""
-        return self.data.device.type == "cuda" and self.data.is_whole and not self.settings.get("ctc", 0)
 
     def __call__(self, generator, shape=None):
         """shape: that of the generator's seed, if that cannot be asked."""

@@ -11,7 +11,8 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
 import torch
-from common.beside import gather
+from common.beside import gather, shadow
+from common.muon import Muon
 
 from .replaying import Replayed
 
@@ -37,10 +38,11 @@ def share(progress):
     return 0.02 + 0.98 * (0.5 + 0.5 * math.cos(math.pi * min(1, progress)))
 
 
-def cores(device, rows, least):
-    """How many threads learn side by side, each from its part of a step's rows, and at least from so many: as many as a
-    processor has cores; on other devices one."""
-    return max(1, min(torch.get_num_threads(), rows // least)) if device.type == "cpu" else 1
+def learners(module, rows, least, device, loss_of):
+    """Who learns, as Run.fit has it: on a processor every core, each from its part of a step's rows, and at least from so many, on
+    other devices one. loss_of(module, rows): what Run.fit takes by this name."""
+    count = max(1, min(torch.get_num_threads(), rows // least)) if device.type == "cpu" else 1
+    return [(each, loss_of(each, rows // count)) for each in (module, *(shadow(module) for _ in range(count - 1)))]
 
 
 def _begin_thread():
@@ -48,8 +50,7 @@ def _begin_thread():
 
 
 def _optimizers(module, trained, settings, device, slow):
-    """Muon (Jordan et al. 2024; scaled as in Liu et al. 2025, arXiv 2502.16982, so that AdamW's rates serve) for the matrices of
-    layers, AdamW for tables of embeddings, kernels and all that has one dimension."""
+    """Muon for the matrices of layers, AdamW for tables of embeddings, kernels and all that has one dimension."""
     slow = {id(value) for value in slow}
 
     def groups(chosen, decay):
@@ -65,7 +66,7 @@ def _optimizers(module, trained, settings, device, slow):
     if rest:
         found.append(torch.optim.AdamW(rest, lr=rate, betas=(0.9, 0.98), fused=device.type == "cuda"))
     if layers:
-        found.append(torch.optim.Muon(groups(layers, decay), lr=rate, adjust_lr_fn="match_rms_adamw"))
+        found.append(Muon(groups(layers, decay), rate))
     return found
 
 
@@ -114,12 +115,13 @@ class Run:
             state["optimizers"] = [optimizer.state_dict() for optimizer in self.optimizers]
         save(state, self.file)
 
-    def fit(self, loss_of, evaluate=None, every=10.0, stop_after=None, beside=(), replays=False):
-        """loss_of(generator): a loss, and tensors by name that are logged. evaluate(): figures by name, logged at the end.
+    def fit(self, learners, evaluate=None, every=10.0, stop_after=None, replays=False):
+        """learners: pairs of a module and its loss_of(generator), a loss and tensors by name that are logged; the first is the run's
+        module, others are each a `beside.shadow` of it and learn on threads of their own; their mean is a step's.
 
-        every: seconds between lines of the log. stop_after: steps after which this call leaves off, for tests. beside: pairs of
-        a `beside.shadow` of the module and its own loss_of, each of which learns on a thread of its own; their mean is a step's.
-        replays: whether steps that are alike are told the device once; what loss_of then must be says `Replayed`.
+        evaluate(): figures by name, logged at the end. every: seconds between lines of the log. stop_after: steps after which this
+        call leaves off, for tests. replays: whether steps that are alike are told the device once; what loss_of then must be says
+        `Replayed`.
         """
         if self.is_done:
             print(f"{self.name}: done before", flush=True)
@@ -129,18 +131,17 @@ class Run:
         begun, first = time.monotonic(), self.step
         tenth = max(1, self.settings["steps"] // 10)
         warmup = max(1, min(WARMUP, self.settings["steps"] // 20))
-        crew = [(self.module, loss_of), *beside]
-        generators = [torch.Generator(self.device) for _ in crew]
-        for module, _ in crew:
+        generators = [torch.Generator(self.device) for _ in learners]
+        for module, _ in learners:
             module.train()
-        threads = ThreadPoolExecutor(len(crew), initializer=_begin_thread) if beside else None
+        threads = ThreadPoolExecutor(len(learners), initializer=_begin_thread) if len(learners) > 1 else None
         learns = Replayed(learned) if replays else learned
         while self.progress < 1 and (stop_after is None or self.step - first < stop_after):
             for number, generator in enumerate(generators):
                 generator.manual_seed(self.seed * 1_000_003 + self.step + number * 1_000_000_007)
             rate = self.settings["rate"] * min(1, (self.step + 1) / warmup) * share(self.progress)
-            found = list((threads.map if threads else map)(partial(learns, 1 / len(crew)), crew, generators))
-            own, *others = (module.parameters() for module, _ in crew)
+            found = list((threads.map if threads else map)(partial(learns, 1 / len(learners)), learners, generators))
+            own, *others = (module.parameters() for module, _ in learners)
             gather(own, others)
             torch.nn.utils.clip_grad_norm_(self.trained, 1.0)
             for optimizer in self.optimizers:
@@ -148,7 +149,7 @@ class Run:
                     group["lr"] = rate * group["share"]
                 optimizer.step()
             self.step += 1
-            names, sums = list(found[0]), sums + sum(torch.stack(list(each.values())) for each in found) / len(crew)
+            names, sums = list(found[0]), sums + sum(torch.stack(list(each.values())) for each in found) / len(learners)
             count += 1
             now = time.monotonic()
             if now - last > every or self.step % tenth == 0 or self.step in (first + 1, first + 10):

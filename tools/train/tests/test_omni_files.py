@@ -165,7 +165,7 @@ class Resumed(Files):
                     return (module(x) - x.sum(1, keepdim=True)).square().mean(), {}
 
                 run = self.run_of(folder, module)
-                run.fit(loss, stop_after=piece)
+                run.fit([(module, loss)], stop_after=piece)
             self.assertTrue(run.is_done)
             return module, run.history
 
@@ -186,10 +186,10 @@ class Resumed(Files):
             module = torch.nn.Linear(3, 1)
             run = self.run_of(folder, module)
             if folder == "alone":
-                run.fit(loss(module, x))
+                run.fit([(module, loss(module, x))])
             else:
                 other = shadow(module)
-                run.fit(loss(module, x[:8]), beside=[(other, loss(other, x[8:]))])
+                run.fit([(module, loss(module, x[:8])), (other, loss(other, x[8:]))])
                 self.assertTrue(torch.equal(other.weight, module.weight))
                 self.assertEqual(run.history[-1]["rows"], 8)
             found.append((module.weight, run.history[-1]["loss"]))
@@ -209,7 +209,11 @@ class Resumed(Files):
             run = training.Run(self.folder / f"{share}", "line", module, list(module.parameters()), settings, 1,
                                torch.device("cpu"), slow=slow)  # fmt: skip
             x = torch.randn(16, 4, generator=torch.Generator().manual_seed(4))
-            run.fit(lambda _: ((module[1](module[0](x)) - x.flip(1)).square().mean() + module[2].weight.mean(), {}), stop_after=1)
+
+            def loss(_, module=module, x=x):
+                return (module[1](module[0](x)) - x.flip(1)).square().mean() + module[2].weight.mean(), {}
+
+            run.fit([(module, loss)], stop_after=1)
             moved.append([float((value - old).detach().abs().mean()) for value, old in zip(module.parameters(), before)])
         for place, (whole, part) in enumerate(zip(*moved)):
             self.assertAlmostEqual(part / whole, 1 if place in (2, 3) else 0.1, places=2)
@@ -225,7 +229,7 @@ class Resumed(Files):
         module = torch.nn.Linear(1, 1)
         run = self.run_of("bad", module)
         with self.assertRaises(training.Diverged):
-            run.fit(lambda generator: (module.weight.sum() * float("nan"), {}))
+            run.fit([(module, lambda generator: (module.weight.sum() * float("nan"), {}))])
 
 
 if __name__ == "__main__":

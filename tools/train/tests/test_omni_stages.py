@@ -193,14 +193,15 @@ class Stages(unittest.TestCase):
         for name in ("stage2", "stage3"):
             model = learning.new_model(work).to(work.device)
             chosen = stages.trained(model, name)
-            stage = stages.Stage(name, model, found, work.settings["stages"][name], copy.deepcopy(model).requires_grad_(False))
+            parts = work.settings["stages"][name]
+            stage = stages.Stage(name, model, found, parts, copy.deepcopy(model).requires_grad_(False))
             replayed, seen = Replayed(training.learned), []
-            self.assertTrue(stage.can_be_replayed)
+            self.assertTrue(stages.can_be_replayed(found, parts))
             # The first is told, the second recorded, the third replayed.
             for learned in (replayed, replayed, replayed, training.learned):
                 generator.manual_seed(5)
-                parts = learned(1, (model, stage), generator)
-                seen.append((parts["loss"].clone(), [value.grad.clone() for value in chosen if value.grad is not None]))
+                loss = learned(1, (model, stage), generator)["loss"]
+                seen.append((loss.clone(), [value.grad.clone() for value in chosen if value.grad is not None]))
             (before, grads), (after, those) = seen[2:]
             torch.testing.assert_close(before, after, rtol=1e-3, atol=1e-3)
             for grad, other in zip(grads, those, strict=True):
