@@ -184,8 +184,8 @@ class Data:
         return audio, text if asr is None else torch.where(asr, t["asr"], text)
 
     def spoken(self, answers):
-        """Codes of answers, and their frames; none for none."""
-        return (self.codes["codes"][answers], self.codes["frames"][answers]) if len(answers) else (None, None)
+        """Codes of answers, their frames and what else is known of them, as Batch has it; nothing for none."""
+        return {name: values[answers] for name, values in self.codes.items()} if len(answers) else {}
 
     def pairs_alike(self, count, times, generator):
         """`count` pairs, of which each `times`, one behind the other, have the same picture."""
@@ -201,30 +201,30 @@ class Data:
         audio, last = self.marks(len(clips), speaking, asr)
         answer, length = either(asr, self.asked(text), self.answers(answers.clamp_min(0)))
         speech, heard = self.speech(clips, most, speed)
-        codes, frames = self.spoken(answers[:speaking])
-        return Batch(audio, last, answer, length, speech, heard, codes=codes, frames=frames)
+        spoken = self.spoken(answers[:speaking])
+        return Batch(audio, last, answer, length, speech, heard, **spoken)
 
     def seen(self, clips, pictures, answers, speaking=0, most=None, speed=None, named=None):
         """Spoken questions, each with a picture. named: as Batch's."""
         audio, last = self.marks(len(clips), speaking)
         speech, heard = self.speech(clips, most, speed)
-        codes, frames = self.spoken(answers[:speaking])
+        spoken = self.spoken(answers[:speaking])
         image = self.looks[pictures].float()
-        return Batch(audio, last, *self.answers(answers), speech, heard, image=image, codes=codes, frames=frames, named=named)
+        return Batch(audio, last, *self.answers(answers), speech, heard, image=image, **spoken, named=named)
 
     def read_and_seen(self, pairs, asked, described, speaking=0, alike=1):
         """Pictures with a written question, or where `described` is true without one, to be described. alike: so many pairs, one
         behind the other, have the same picture."""
         picture = self.pairs[pairs, 0]
         audio, last = self.marks(len(pairs), speaking)
-        codes, frames = self.spoken(self.pairs[pairs[:speaking], 2])
+        spoken = self.spoken(self.pairs[pairs[:speaking], 2])
         question, length = self.asked(asked)
         answer = either(described, self.captions(picture), self.answers(self.pairs[pairs, 2]))
         length = torch.where(described, 0, length)
         image, named = self.looks[picture].float(), self.named(self.pairs[pairs])
         if named is not None:
             named = torch.where(described[:, None, None], 0, named)
-        return Batch(audio, last, *answer, image=image, question=question, question_length=length, codes=codes, frames=frames,
+        return Batch(audio, last, *answer, image=image, question=question, question_length=length, **spoken,
                      alike=alike, named=named)  # fmt: skip
 
     def named(self, pairs):
@@ -245,18 +245,18 @@ class Data:
 
     def repeated(self, answers):
         audio, last = self.marks(len(answers), len(answers))
-        codes, frames = self.spoken(answers)
+        spoken = self.spoken(answers)
         ids, length = self.answers(answers)
         question = torch.cat([self.repeat.expand(len(answers), -1), ids], 1)
-        return Batch(audio, last, ids, length, question=question, question_length=length + len(self.repeat), codes=codes,
-                     frames=frames)  # fmt: skip
+        return Batch(audio, last, ids, length, question=question, question_length=length + len(self.repeat),
+                     **spoken)  # fmt: skip
 
     def read(self, asked, answers, speaking=0):
         """Written questions."""
         audio, last = self.marks(len(asked), speaking)
-        codes, frames = self.spoken(answers[:speaking])
+        spoken = self.spoken(answers[:speaking])
         question, length = self.asked(asked)
-        return Batch(audio, last, *self.answers(answers), question=question, question_length=length, codes=codes, frames=frames)
+        return Batch(audio, last, *self.answers(answers), question=question, question_length=length, **spoken)
 
 
 def either(first, these, those):

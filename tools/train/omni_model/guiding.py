@@ -2,14 +2,15 @@
 
 That its audio layers read the text is what it learns last, and from few sentences hardly at all: to know an answer's codes by
 its question is easier. So some heads of one layer are told where to look: guided attention (Tachibana, Uenoyama and Aihara
-2017, arXiv 1710.08969), beside the text rather than on its diagonal alone, as columns hold other things too. Speech is taken
-to go through a text's characters evenly, which for one voice is nearly so.
+2017, arXiv 1710.08969), beside the text rather than on its diagonal alone, as columns hold other things too. Where it is not known
+in which frames a word is said, speech is taken to go through a text's characters evenly, which for one voice is nearly so.
 
 Of a picture's patches, too, some heads are told which to look at (as in Qiao, Dong and Xu 2018, arXiv 1709.06308, who took
 people's attention): from right and wrong answers alone a small model takes long to learn that it must look anywhere.
 """
 
 import torch
+from torch.nn import functional
 
 from .layout import IGNORED, IMAGE_TOKENS, Batch
 
@@ -39,16 +40,19 @@ class Reading:
     def near(self, batch, behind):
         """Of the rows that speak, how near each token of the answer is to what is said at each position, from 1 to 0
         [rows, steps, tokens]; and at which positions something is [rows, steps]."""
+        frame = torch.arange(batch.steps, device=batch.answer.device)[None] - 1 - behind
+        says = (frame >= 0) & (frame < batch.frames[:, None])
+        if batch.spans is not None:
+            spans, most = batch.spans, batch.answer.shape[1]
+            spans = functional.pad(spans, (0, 0, 0, max(0, most - spans.shape[1])))[:, None, :most]
+            return ((frame[..., None] >= spans[..., 0]) & (frame[..., None] < spans[..., 1])).float(), says
         ids, length = batch.answer[: batch.speaking].long(), batch.answer_length[: batch.speaking, None]
         inside = torch.arange(ids.shape[1], device=ids.device)[None] < length
         widths = self.widths[ids] * inside
         ends = widths.cumsum(1)
-        frames = batch.frames[:, None]
-        frame = torch.arange(batch.steps, device=ids.device)[None] - 1 - behind
-        place = (frame + 0.5) / frames * ends[:, -1:]
+        place = (frame + 0.5) / batch.frames[:, None] * ends[:, -1:]
         away = (ends - widths / 2)[:, None] - place[..., None]
-        near = torch.exp(-0.5 * (away / SPREAD).square()) * inside[:, None]
-        return near, (frame >= 0) & (frame < frames)
+        return torch.exp(-0.5 * (away / SPREAD).square()) * inside[:, None], says
 
     def loss(self, batch, asked, seen):
         """asked, seen: as losses.Laid has the columns of heads, and losses.together queries and keys."""

@@ -32,6 +32,8 @@ class Batch:
     # Of the first rows, which speak: [speaking, most, 7] codes in the order of the layers.
     codes: torch.Tensor | None = None
     frames: torch.Tensor | None = None
+    # In which frames each token of the answer is said, from and to, if that is known [speaking, any, 2].
+    spans: torch.Tensor | None = None
     # What is fed in their place, if not they themselves.
     fed_codes: torch.Tensor | None = None
     # So many rows, one behind the other, have the same picture.

@@ -30,7 +30,7 @@ def load_codes(work):
     if not work.path("codes.pt").exists():
         return None
     saved = work.load("codes.pt", "answers")
-    return {name: saved[name].to(work.device) for name in ("codes", "frames")}
+    return {name: saved[name].to(work.device) for name in ("codes", "frames", "spans") if name in saved}
 
 
 def text_data(work):

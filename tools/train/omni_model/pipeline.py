@@ -288,7 +288,7 @@ def make_answers(work, codec, wait):
     if work.path("codes.pt").exists():
         return
     texts = list(work.domain().answers)
-    clips = voice.spoken(texts, work.processes, work.settings["answers"]["steady"])
+    clips, starts = voice.spoken(texts, work.processes, work.settings["answers"]["steady"])
     print(f"answers: {len(texts)}, {sum(map(len, clips)) / voice.RATE / 60:.0f} minutes of speech", flush=True)
     if codec and not wait_for(codec / "config.json", wait):
         raise NotReady(f"{codec}/config.json is not there; tools/train/codec makes it")
@@ -297,5 +297,17 @@ def make_answers(work, codec, wait):
     codes = torch.zeros(len(found), int(frames.max()), 7, dtype=torch.int16)
     for row, each in enumerate(found):
         codes[row, : len(each)] = each
-    training.save({"codes": codes, "frames": frames, "codec": str(codec)}, work.path("codes.pt"))
+    made = {"codes": codes, "frames": frames, "codec": str(codec)}
+    if starts:
+        made["spans"] = spans(work.tokenizer(), texts, starts)
+    training.save(made, work.path("codes.pt"))
     print(f"answers: {int(frames.sum())} frames, at most {int(frames.max())} of an answer", flush=True)
+
+
+def spans(encoder, texts, starts):
+    """Frames int16 [texts, most tokens, 2] in which tokens are said, from and to; behind a text's last none."""
+    found = [voice.spans(encoder, text, each) for text, each in zip(texts, starts)]
+    matrix = torch.zeros(len(found), max(map(len, found)), 2, dtype=torch.int16)
+    for row, each in enumerate(found):
+        matrix[row, : len(each)] = torch.tensor(each, dtype=torch.int16)
+    return matrix

@@ -21,12 +21,25 @@ def say(text):
 
 
 def spoken(texts, processes, steadied=False):
-    """The texts in sound; `steadied`, as synthesis.steady says them, words alike in all of them."""
+    """The texts in sound, and of each the first frame of each word and of what would be the next, where that is known: `steadied`,
+    as synthesis.steady says them, words alike in all of them."""
     # New processes rather than forked ones: this one may hold a device.
     start = {"initializer": steady.begin, "initargs": (texts,)} if steadied else {}
     with ProcessPoolExecutor(processes, mp_context=get_context("spawn"), **start) as pool:
         size = max(1, min(64, len(texts) // (4 * processes) or 1))
-        return list(pool.map(steady.say if steadied else say, texts, chunksize=size))
+        found = list(pool.map(steady.said if steadied else say, texts, chunksize=size))
+    return tuple(zip(*found)) if steadied else (found, None)
+
+
+def spans(tokenizer, text, starts):
+    """Frames [tokens, 2] in which each token of a text is said, from and to: those of the word that it ends in. starts: as `spoken`
+    has them of a text."""
+    found, read = [], ""
+    for number in tokenizer.encode(text):
+        read += tokenizer.decode([number])
+        word = max(0, len(read.split()) - 1)
+        found.append(starts[word : word + 2])
+    return found
 
 
 def codes_of(clips, folder, codes, device):

@@ -36,13 +36,17 @@ _own = None
 
 
 def begin(texts):
-    """Makes the voice of this process, that of `say`: for pools of processes."""
+    """Makes the voice of this process, that of `say` and `said`: for pools of processes."""
     global _own
     _own = Steady(texts)
 
 
 def say(text):
     return _own.say(text)
+
+
+def said(text):
+    return _own.said(text)
 
 
 class Steady:

@@ -10,7 +10,7 @@ import yaml
 from common.folders import SIZES
 from common import ears
 from common.beside import shadow
-from omni_model import export, eyes, network, settings, speech, tokenizer, training
+from omni_model import export, eyes, network, settings, speech, tokenizer, training, voice
 from omni_model.domain import collected
 from safetensors.torch import load_file
 
@@ -43,6 +43,12 @@ class Tokenizer(Files):
         for text in texts:
             self.assertEqual(found.decode(found.encode(text)), text)
         self.assertEqual(tokenizer.learned(texts[::-1], 280), (vocabulary, merges))
+        # Each token is said while the word is that it ends in.
+        starts = [0, 4, 6, 7]
+        said = voice.spans(found, "one two, two", starts)
+        words = [len(found.decode(found.encode("one two, two")[: place + 1]).split()) - 1 for place in range(len(said))]
+        self.assertEqual(said, [starts[word : word + 2] for word in words])
+        self.assertEqual((said[0], said[-1]), ([0, 4], [6, 7]))
 
 
 class Ears(unittest.TestCase):

@@ -114,6 +114,16 @@ class Reads(unittest.TestCase):
         later, _ = self.guide.near(spoken, behind=4)
         torch.testing.assert_close(later[:, 5:9], near[:, 1:5])
 
+    def test_where_it_is_known_what_a_frame_says_nothing_else_is_near(self):
+        spoken = step()[1]
+        spoken.answer, spoken.answer_length = torch.tensor([[1, 1, 1, 9], [1, 1, 2, 2]]), torch.tensor([4, 2])
+        # A word of two tokens and one of one; the fourth token is not known, nor are those of the other row.
+        spoken.spans = torch.tensor([[[0, 3], [0, 3], [3, 8]], [[0, 0]] * 3], dtype=torch.int16)
+        near, says = self.guide.near(spoken, behind=0)
+        self.assertEqual(near[0, :10].tolist(), [[0] * 4, *[[1, 1, 0, 0]] * 3, *[[0, 0, 1, 0]] * 5, [0] * 4])
+        self.assertEqual(near[1].sum(), 0)
+        self.assertEqual(says.sum(1).tolist(), [8, 3])
+
     def test_attention_at_the_right_words_costs_least(self):
         spoken = step()[0]
         columns = 3 + torch.arange(spoken.steps)[None]

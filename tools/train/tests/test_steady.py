@@ -3,6 +3,7 @@
 import unittest
 
 import numpy as np
+from omni_model.voice import spoken
 from synthesis import steady
 
 TEXTS = ["A red circle.", "A red star is on the left.", "There is one red star.", "The red circle is in the middle.", "Two, I think."]
@@ -30,6 +31,13 @@ class Spoken(unittest.TestCase):
         again = steady.Steady(TEXTS)
         for text in TEXTS:
             np.testing.assert_array_equal(again.say(text), self.voice.say(text))
+
+    def test_other_processes_say_where_words_begin(self):
+        clips, starts = spoken(TEXTS, 1, steadied=True)
+        for text, clip, each in zip(TEXTS, clips, starts):
+            samples, expected = self.voice.said(text)
+            np.testing.assert_array_equal(clip, samples)
+            self.assertEqual(each, expected)
 
     def test_words_that_it_does_not_know_are_said_as_they_come(self):
         samples, starts = self.voice.said("A purple elephant.")
