@@ -22,6 +22,8 @@ class Optimizers(unittest.TestCase):
             kernels.step()
             muon.step()
         self.assertTrue(torch.equal(mixing.weight.flatten(1), matrix))
+        kernels.zero_grad()
+        self.assertIsNone(mixing.weight.grad)
 
     def test_matrices_that_are_turned_together_learn_as_each_alone(self):
         torch.manual_seed(1)
