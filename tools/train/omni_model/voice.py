@@ -33,7 +33,11 @@ def spoken(texts, processes, steadied=False):
 
 def spans(tokenizer, text, starts):
     """Frames [tokens, 2] in which each token of a text is said, from and to: those of the word that it ends in. starts: as `spoken`
-    has them of a text."""
+    has them of a text. Where the voice says another number of words than are written ("12" is one and may be said as two), they
+    are taken to be equally long."""
+    words = len(text.split())
+    if len(starts) != words + 1:
+        starts = np.linspace(starts[0], starts[-1], words + 1).round().astype(int).tolist()
     found, read = [], ""
     for number in tokenizer.encode(text):
         read += tokenizer.decode([number])

@@ -49,6 +49,9 @@ class Tokenizer(Files):
         words = [len(found.decode(found.encode("one two, two")[: place + 1]).split()) - 1 for place in range(len(said))]
         self.assertEqual(said, [starts[word : word + 2] for word in words])
         self.assertEqual((said[0], said[-1]), ([0, 4], [6, 7]))
+        # Written as two words, said as three.
+        said = voice.spans(found, "at 21", [0, 4, 6, 8])
+        self.assertEqual((said[0], said[-1]), ([0, 4], [4, 8]))
 
 
 class Ears(unittest.TestCase):
