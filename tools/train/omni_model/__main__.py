@@ -25,6 +25,8 @@ def parse(arguments=None):
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--minutes", type=budgets, metavar="[STEP=]N,...", help="steps that train or speak end after so many")
     parser.add_argument("--hours", type=above_none, metavar="N", help="steps that train or speak share so many; `all` the codec's, too")
+    parser.add_argument("--share", type=Path, metavar="FOLDER",
+                        help="a work folder whose data, eyes and codec are this one's, too: linked, not made again")
     parser.add_argument("--from", type=Path, dest="origin", metavar="FOLDER",
                         help="a release that training goes on from: its tokenizer and codec are kept, its eyes and language model learn on")
     parser.add_argument("--begin", type=Path, metavar="FILE", help="weights that the first stage begins with: lit_model.pth")
@@ -73,6 +75,8 @@ def run(arguments):
     device = torch.device(arguments.device or ("cuda" if torch.cuda.is_available() else "cpu"))
     folder = arguments.work or folders.cache() / f"omni-{Path(arguments.size).stem}"
     folder.mkdir(parents=True, exist_ok=True)
+    if arguments.share:
+        pipeline.share(arguments.share, folder)
     work = pipeline.Work(folder, settings.load(arguments.size, device.type), arguments.seed, device, arguments.processes,
                          arguments.minutes, arguments.data)  # fmt: skip
     if arguments.fuse:
@@ -134,7 +138,7 @@ def run(arguments):
         elif step == "compare":
             comparison.compare(work, work.minutes("compare") or 10, arguments.test)
         elif step == "export":
-            learning.write_release(work, last, arguments.out or work.path("mini-omni2"))
+            learning.write_release(work, last, codec, arguments.out or work.path("mini-omni2"))
         elif step == "evaluate":
             learning.evaluate(work, last, arguments.test)
         elif step == "sets":

@@ -6,7 +6,7 @@ import random
 from common import report
 
 from . import evaluation, learning
-from .pipeline import NotReady
+from .pipeline import NotReady, share
 
 # Of the time of each. What is compared is how it is spent, not how long.
 ARMS = {
@@ -14,8 +14,6 @@ ARMS = {
     "one joint stage": {"joint": 1.0},
     "stage 3 without stage 1": {"stage2": 0.44, "stage3": 0.56},
 }
-NEEDED = ["domain.json", "tokenizer.json", "scenes*.pt", "looks*.pt", "speech-*.pt", "test-*.pt", "text.pt", "codes.pt",
-          "shard-*.pt", "held-out-*.pt", "listener.pt", "listener-test.pt"]  # fmt: skip
 
 
 def compare(work, minutes, most):
@@ -26,11 +24,7 @@ def compare(work, minutes, most):
         raise NotReady("the step 'text' is not finished; run it again to go on")
     if not work.is_published:
         work.needed("codes.pt", "answers")
-    for pattern in NEEDED:
-        for path in work.folder.glob(pattern):
-            link = folder / path.name
-            if not link.exists():
-                link.symlink_to(path.resolve())
+    share(work.folder, folder)
     found, steps = {}, {}
     given = None
     for arm, shares in ARMS.items():

@@ -19,6 +19,9 @@ from .domain import collected
 from .network import Config, configuration
 
 LEAST = 16  # pictures that one is contrasted with, itself among them
+# What the three stages learn from.
+DATA = ["domain.json", "answers.txt", "tokenizer.json", "scenes*.pt", "eyes.pt", "looks*.pt", "speech-*.pt", "test-*.pt", "text.pt",
+        "codec", "codes.pt", "shard-*.pt", "held-out-*.pt", "listener.pt", "listener-test.pt"]  # fmt: skip
 TESTS = {"phrasings": ("engines", False), "voices": ("unseen_voices", True), "engine": ("unseen_engines", True)}
 
 
@@ -82,6 +85,18 @@ class Work:
 
 
 # MARK: Data
+
+
+def share(folder, other):
+    """Links what the three stages learn from into another work folder, whose own files stay."""
+    if not (folder / "tokenizer.json").exists():
+        raise NotReady(f"{folder} is not a work folder: it has no tokenizer.json")
+    other.mkdir(parents=True, exist_ok=True)
+    for pattern in DATA:
+        for path in folder.glob(pattern):
+            link = other / path.name
+            if not link.exists():
+                link.symlink_to(path.resolve())
 
 
 def released(folder, name):

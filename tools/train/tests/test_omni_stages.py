@@ -115,6 +115,26 @@ class Stages(unittest.TestCase):
         for stage in ("stage1", "stage2", "stage3", "joint", "stage2-without-stage1", "stage3-without-stage1"):
             self.assertTrue((folder / f"{stage}.pt").exists(), stage)
 
+    def test_data_are_shared_and_what_is_learned_is_not(self):
+        other = self.folder / "other"
+        pipeline.share(self.folder, other)
+        own = dataclasses.replace(self.work, folder=other)
+        self.assertEqual(own.load("codes.pt", "")["frames"].tolist(), self.work.load("codes.pt", "")["frames"].tolist())
+        self.assertEqual(list(other.glob("stage*")), [])
+        with self.assertRaisesRegex(pipeline.NotReady, "not a work folder"):
+            pipeline.share(self.folder / "none", other)
+
+    def test_a_release_comes_with_its_codec(self):
+        codec = self.folder / "codec-of-it"
+        codec.mkdir()
+        values = {**self.work.settings["eyes"], "out": self.work.settings["language"]["vision"]}
+        clip = eyes.make(values, self.work.config.text_vocab_size, 1)
+        training.save({"model": clip.state_dict()}, self.folder / "eyes.pt")
+        (codec / "config.json").write_text("{}")
+        learning.write_release(self.work, "text", codec, self.folder / "released")
+        self.assertEqual((self.folder / "released" / "snac" / "config.json").read_text(), "{}")
+        self.assertTrue((self.folder / "released" / "tokenizer.json").exists())
+
     def test_a_stage_begins_with_weights_that_are_given(self):
         model = network.Model(self.work.config, seed=7)
         export.language(self.folder, model)
