@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from common.words import rarest
+from torch.nn import functional
 
 from .eyes import patches
 from .layout import IMAGE_TOKENS, Batch
@@ -240,8 +241,21 @@ class Data:
 
     def said(self, count, generator):
         """Answers to be repeated: to speak is learned from texts, which take few columns."""
-        chosen = torch.multinomial(self.say_shares, count, replacement=True, generator=generator)
-        return self.repeated(self.sayable[chosen])
+        return self.repeated(self.any_answers(count, generator))
+
+    def any_answers(self, count, generator):
+        return self.sayable[torch.multinomial(self.say_shares, count, replacement=True, generator=generator)]
+
+    def give(self, batch, given, answers):
+        """Has those rows of a batch that speak and are `given` say other answers than their own, which are written for them."""
+        rows, codes = batch.speaking, self.spoken(answers)
+        ids, length = either(given, self.answers(answers), (batch.answer[:rows], batch.answer_length[:rows]))
+        own = functional.pad(batch.answer[rows:], (0, ids.shape[1] - batch.answer.shape[1]))
+        batch.answer = torch.cat([ids, own])
+        batch.answer_length = torch.cat([length, batch.answer_length[rows:]])
+        for name, values in codes.items():
+            setattr(batch, name, torch.where(given.view(-1, *[1] * (values.dim() - 1)), values, getattr(batch, name)))
+        batch.given = given
 
     def repeated(self, answers):
         audio, last = self.marks(len(answers), len(answers))
@@ -263,5 +277,5 @@ def either(first, these, those):
     """Of two tables' rows, the one or the other."""
     (a, a_length), (b, b_length) = these, those
     most = max(a.shape[1], b.shape[1])
-    a, b = (torch.nn.functional.pad(ids, (0, most - ids.shape[1])) for ids in (a, b))
+    a, b = (functional.pad(ids, (0, most - ids.shape[1])) for ids in (a, b))
     return torch.where(first[:, None], a, b), torch.where(first, a_length, b_length)

@@ -36,6 +36,8 @@ class Batch:
     spans: torch.Tensor | None = None
     # What is fed in their place, if not they themselves.
     fed_codes: torch.Tensor | None = None
+    # Which of them are given their text, and need not write it [speaking].
+    given: torch.Tensor | None = None
     # So many rows, one behind the other, have the same picture.
     alike: int = 1
     # Where in the picture that is which a question and its answer name: shares of the image's tokens, which sum to 1, or to 0
@@ -93,12 +95,17 @@ def prompts(config, batch, columns=None):
 
 
 def written(config, batch):
-    """The answers' text by position [batch, steps]: as it is fed on, and as it is wanted (IGNORED behind its end)."""
+    """The answers' text by position [batch, steps]: as it is fed on, and as it is wanted (IGNORED behind its end, and where it is
+    given)."""
     place = torch.arange(batch.steps, device=batch.answer.device)[None]
     length = batch.answer_length[:, None]
     ids = functional.pad(batch.answer.long(), (0, batch.steps - batch.answer.shape[1]))
     fed = torch.where(place < length, ids, torch.where(place == length, config.text["eot"], config.text["pad"]))
-    return fed, torch.where(place <= length, fed, IGNORED)
+    wanted = torch.where(place <= length, fed, IGNORED)
+    if batch.given is not None:
+        given = functional.pad(batch.given, (0, batch.size - batch.speaking))
+        wanted = wanted.masked_fill(given[:, None], IGNORED)
+    return fed, wanted
 
 
 def delayed(config, codes, frames, steps):

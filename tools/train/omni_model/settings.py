@@ -6,7 +6,7 @@ from .published.sets import KINDS, LAYOUTS
 
 STAGE = {"batch": int, "steps": int, "rate": NUMBER, "ctc": NUMBER, "listens": NUMBER, "said": NUMBER, "described": NUMBER,
          "guided": NUMBER, "looking": NUMBER, "kept": NUMBER, "read": NUMBER, "heard": NUMBER, "seen": NUMBER,
-         "questions": int, "slips": NUMBER, "transcribed": NUMBER, "slowly": NUMBER}  # fmt: skip
+         "questions": int, "given": NUMBER, "slips": NUMBER, "transcribed": NUMBER, "slowly": NUMBER}  # fmt: skip
 # What there must be, and its kind. `codec` is the codec's own.
 SECTIONS = {
     "language": dict.fromkeys(
@@ -39,7 +39,7 @@ PUBLISHED = {
 }
 OPTIONAL = MAY_BE_ZERO = {
     "ctc", "listens", "said", "heard", "seen", "described", "dictated", "guided", "looking", "kept", "read", "questions",
-    "slips", "transcribed", "slowly", "speaking_layers",
+    "given", "slips", "transcribed", "slowly", "speaking_layers",
 }  # fmt: skip
 
 

@@ -62,8 +62,8 @@ class Stage:
     """settings: batch, rows of a step; heard, so many times as many rows that hear a question without a picture, seen, one with a
     picture, transcribed, that write down what they hear, described, that read a question about a picture (`questions` of them
     about each), read, any other, and said, that only say a text; ctc, the weight of the adapter's own loss; listens, that of the
-    row that listens; guided and looking, those of guiding.Reading's and of guiding.Looking's; slips, the share of codes that are
-    fed wrong; kept, the weight of what is written otherwise than by the teacher, the model as it was before, where there is no
+    row that listens; guided and looking, those of guiding.Reading's and of guiding.Looking's; given, the share of rows that speak
+    which say an answer to something else; slips, that of codes that are fed wrong; kept, the weight of what is written otherwise than by the teacher, the model as it was before, where there is no
     picture."""
 
     def __init__(self, name, model, data, settings, teacher=None):
@@ -85,6 +85,7 @@ class Stage:
         with autocast(self.data.device):
             mixture = list(self.mixture(generator))
             batches, kept = [batch for _, _, batch in mixture], self.settings.get("kept", 0)
+            self._give(batches, generator)
             self._slip(batches, generator)
             found = losses(self.model, batches, self.waste, self.guides, self.teacher, kept)
             total = sum(weight * loss for (_, weight, _), (loss, _) in zip(mixture, found))
@@ -128,15 +129,27 @@ class Stage:
         if rows:
             yield name, weight, rows_of(rows)
 
+    def _speaking(self, batches, setting):
+        """A setting's share, and those of the batches that speak, or none of them where there is no such share."""
+        share = self.settings.get(setting, 0)
+        return share, [batch for batch in batches if share and isinstance(batch, Batch) and batch.speaking]
+
+    def _give(self, batches, generator):
+        """Some of the rows that speak are given the text of another answer, and say it: what is asked tells nothing of how an
+        answer sounds, and speech that follows the question rather than the text says 23 where 24 is written."""
+        share, speaking = self._speaking(batches, "given")
+        for batch in speaking:
+            given = torch.rand(batch.speaking, generator=generator, device=self.data.device) < share
+            self.data.give(batch, given, self.data.any_answers(batch.speaking, generator))
+
     def _slip(self, batches, generator):
         """Some of the codes that are fed are others: a model that speaks goes on from what it said itself, slips and all."""
-        share = self.settings.get("slips", 0)
-        for batch in batches if share else ():
-            if isinstance(batch, Batch) and batch.speaking:
-                codes, device = batch.codes, batch.codes.device
-                slipped = torch.rand(codes.shape, generator=generator, device=device) < share
-                others = torch.randint(self.data.config.audio["eoa"], codes.shape, generator=generator, device=device)
-                batch.fed_codes = torch.where(slipped, others.to(codes.dtype), codes)
+        share, speaking = self._speaking(batches, "slips")
+        for batch in speaking:
+            codes, device = batch.codes, batch.codes.device
+            slipped = torch.rand(codes.shape, generator=generator, device=device) < share
+            others = torch.randint(self.data.config.audio["eoa"], codes.shape, generator=generator, device=device)
+            batch.fed_codes = torch.where(slipped, others.to(codes.dtype), codes)
 
     # MARK: Batches
 

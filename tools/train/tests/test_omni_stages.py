@@ -14,7 +14,7 @@ import torch
 from common.settings import WrongSetting, document
 from omni_model import __main__ as command
 from omni_model import (
-    comparison, export, eyes, interrupting, learning, listening, network, pipeline, settings, stages, training,
+    comparison, export, eyes, interrupting, layout, learning, listening, network, pipeline, settings, stages, training,
 )  # fmt: skip
 from omni_model.replaying import Replayed
 
@@ -158,6 +158,32 @@ class Stages(unittest.TestCase):
             question = data.tokenizer.decode(batch.question[row, : batch.question_length[row]].tolist())
             self.assertEqual(question, f"Say this: {answer}")
             self.assertIn(names.index(answer), known)
+
+    def test_rows_that_are_given_another_answer_say_it_and_need_not_write_it(self):
+        data = learning.load_data(self.work)
+        names = list(data.domain.answers)
+        pairs, asked = torch.arange(6), data.ways.drawn(data.pairs[:6, 1], torch.Generator().manual_seed(1))
+        batch = data.read_and_seen(pairs, asked, torch.zeros(6, dtype=torch.bool), speaking=4)
+        own, question = data.pairs[:6, 2].tolist(), batch.question.clone()
+        others = torch.tensor([number for number in data.sayable.tolist() if number not in own][:4])
+        given = torch.tensor([True, False, True, False])
+        data.give(batch, given, others)
+        said = [int(others[row]) if row < 4 and given[row] else own[row] for row in range(6)]
+        for row, number in enumerate(said):
+            self.assertEqual(data.tokenizer.decode(batch.answer[row, : batch.answer_length[row]].tolist()), names[number])
+        self.assertTrue(torch.equal(batch.codes, data.codes["codes"][said[:4]]))
+        self.assertEqual(batch.frames.tolist(), data.codes["frames"][said[:4]].tolist())
+        self.assertTrue(torch.equal(batch.question, question))
+        fed, wanted = layout.written(data.config, batch)
+        self.assertEqual((wanted != layout.IGNORED).any(1).tolist(), [False, True, False, True, True, True])
+        self.assertEqual(fed[0, : batch.answer_length[0]].tolist(), data.tokenizer.encode(names[said[0]]))
+
+    def test_a_stage_gives_so_many_rows_another_answer(self):
+        model, stage = self.stage("stage3", 0)
+        stage.settings = {**stage.settings, "given": 0.25}
+        batch = stage.data.said(600, torch.Generator().manual_seed(2))
+        stage._give([batch], torch.Generator().manual_seed(2))
+        self.assertAlmostEqual(batch.given.float().mean().item(), 0.25, delta=0.08)
 
     def test_the_rarer_its_rarest_word_the_oftener_a_text_is_said(self):
         data, count = learning.load_data(self.work), 4000
