@@ -244,6 +244,7 @@ class Data:
         return self.repeated(self.any_answers(count, generator))
 
     def any_answers(self, count, generator):
+        """Of those that may be said, drawn as `say` has them."""
         return self.sayable[torch.multinomial(self.say_shares, count, replacement=True, generator=generator)]
 
     def give(self, batch, given, answers):

@@ -16,9 +16,10 @@ MOST = 16_000_000  # bytes of a file
 LANGUAGE, INDEX = "lit_model.pth", "model.safetensors.index.json"
 
 
-def write(folder, model, values, clip, tokenizer, listener=None):
+def write(folder, model, values, clip, tokenizer, listener=None, codec=None):
     """values: what model_config.yaml says; clip: the eyes, or the file that they came from; tokenizer: the file; listener: what
-    listener.json says, the project's addition to the release's files, where the model has learned to listen."""
+    listener.json says, the project's addition to the release's files, where the model has learned to listen; codec: the folder of
+    that whose codes the model says, where it is to come along."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "model_config.yaml").write_text(yaml.dump(values))
     shutil.copyfile(tokenizer, folder / "tokenizer.json")
@@ -29,6 +30,8 @@ def write(folder, model, values, clip, tokenizer, listener=None):
         shutil.copyfile(clip, folder / "ViT-B-32.pt")
     else:
         eyes(folder / "ViT-B-32.pt", clip)
+    if codec and codec.resolve() != (folder / "snac").resolve():
+        shutil.copytree(codec, folder / "snac", dirs_exist_ok=True)
     for path in sorted(path for path in folder.iterdir() if path.is_file()):
         size = path.stat().st_size
         print(f"{path}: {size} bytes{'' if size <= MOST else ', too many for the repository'}", flush=True)

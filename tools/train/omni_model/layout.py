@@ -36,7 +36,7 @@ class Batch:
     spans: torch.Tensor | None = None
     # What is fed in their place, if not they themselves.
     fed_codes: torch.Tensor | None = None
-    # Which of them are given their text, and need not write it [speaking].
+    # Which of the rows that speak are given their text, and need not write it [speaking].
     given: torch.Tensor | None = None
     # So many rows, one behind the other, have the same picture.
     alike: int = 1

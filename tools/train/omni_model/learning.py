@@ -2,7 +2,6 @@
 
 import copy
 import pickle
-import shutil
 
 import torch
 from common import report
@@ -186,6 +185,5 @@ def write_release(work, stage, codec, out):
     """codec: the folder of that whose codes the model says, if any; it comes along."""
     values = configuration(work.settings["language"])
     seeing = work.published("eyes") if work.is_published else load_clip(work)
-    export.write(out, load_model(work, stage), values, seeing, work.path("tokenizer.json"), listener(work, stage))
-    if codec and codec.resolve() != (out / "snac").resolve():
-        shutil.copytree(codec, out / "snac", dirs_exist_ok=True)
+    export.write(out, load_model(work, stage), values, seeing, work.path("tokenizer.json"),
+                 listener(work, stage), codec)  # fmt: skip
