@@ -10,7 +10,7 @@ from keyword_model import clips, scenes
 from synthesis import engines, signal
 
 from . import listening, speech, training, voice
-from .pipeline import NotReady, spoken_by, wait_for
+from .pipeline import NotReady, spoken_by, wait_for_codec
 
 SCENES = 2  # of four seconds, one after another, in a sound
 SHARD = 64  # sounds that are made at once
@@ -75,9 +75,11 @@ def _encode(work, codec, wait, name, spoken, count, seed):
     with ProcessPoolExecutor(work.processes, get_context("spawn"), _start, start) as pool:
         made = pool.map(_sounds, jobs)
         # Meanwhile they are being made.
-        if codec and not wait_for(codec / "config.json", wait):
+        try:
+            wait_for_codec(codec, wait)
+        except NotReady:
             pool.shutdown(cancel_futures=True)
-            raise NotReady(f"{codec}/config.json is not there; the step 'codec' makes it, or tools/train/codec")
+            raise
         coded, begun = voice.coder(codec, work.settings["language"]["codes"], work.device), time.monotonic()
         for sounds, ends in made:
             found = torch.stack(coded(list(sounds.astype(np.float32) / 32768)))

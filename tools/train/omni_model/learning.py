@@ -8,7 +8,7 @@ from common import report
 
 from . import data, evaluation, export, interrupting, listening, stages, training
 from .network import Model, configuration
-from .pipeline import TESTS, NotReady, finish, load_clip, load_speech, wait_for
+from .pipeline import TESTS, NotReady, finish, load_clip, load_speech, wait_for, wait_for_codec
 from .published import steps as published
 
 LEAST = 6  # rows of a batch, of which every task has one
@@ -183,6 +183,7 @@ def listener(work, stage):
 
 def write_release(work, stage, codec, out):
     """codec: the folder of that whose codes the model says, if any; it comes along."""
+    wait_for_codec(codec)
     values = configuration(work.settings["language"])
     seeing = work.published("eyes") if work.is_published else load_clip(work)
     export.write(out, load_model(work, stage), values, seeing, work.path("tokenizer.json"),

@@ -96,6 +96,7 @@ def share(folder, other):
         for path in folder.glob(pattern):
             link = other / path.name
             if not link.exists():
+                link.unlink(missing_ok=True)  # what it led to has gone
                 link.symlink_to(path.resolve())
 
 
@@ -298,6 +299,11 @@ def wait_for(path, minutes):
     return path.exists()
 
 
+def wait_for_codec(folder, minutes=0):
+    if folder and not wait_for(folder / "config.json", minutes):
+        raise NotReady(f"{folder}/config.json is not there; the step 'codec' makes it, or tools/train/codec")
+
+
 def make_answers(work, codec, wait):
     """codes.pt: the answers in codes. codec: its folder, or None for a stand-in; wait: minutes for it to appear."""
     if work.path("codes.pt").exists():
@@ -305,8 +311,7 @@ def make_answers(work, codec, wait):
     texts = list(work.domain().answers)
     clips, starts = voice.spoken(texts, work.processes, work.settings["answers"]["steady"])
     print(f"answers: {len(texts)}, {sum(map(len, clips)) / voice.RATE / 60:.0f} minutes of speech", flush=True)
-    if codec and not wait_for(codec / "config.json", wait):
-        raise NotReady(f"{codec}/config.json is not there; tools/train/codec makes it")
+    wait_for_codec(codec, wait)
     found = voice.codes_of(clips, codec, work.settings["language"]["codes"], work.device)
     frames = torch.tensor([len(each) for each in found])
     codes = torch.zeros(len(found), int(frames.max()), 7, dtype=torch.int16)

@@ -63,8 +63,8 @@ class Stage:
     picture, transcribed, that write down what they hear, described, that read a question about a picture (`questions` of them
     about each), read, any other, and said, that only say a text; ctc, the weight of the adapter's own loss; listens, that of the
     row that listens; guided and looking, those of guiding.Reading's and of guiding.Looking's; given, the share of rows that speak
-    which say an answer to something else; slips, that of codes that are fed wrong; kept, the weight of what is written otherwise than by the teacher, the model as it was before, where there is no
-    picture."""
+    which say an answer to something else; slips, that of codes that are fed wrong; kept, the weight of what is written otherwise
+    than by the teacher, the model as it was before, where there is no picture."""
 
     def __init__(self, name, model, data, settings, teacher=None):
         self.model, self.data, self.settings = model, data, settings
@@ -90,8 +90,8 @@ class Stage:
             found = losses(self.model, batches, self.waste, self.guides, self.teacher, kept)
             total = sum(weight * loss for (_, weight, _), (loss, _) in zip(mixture, found))
             parts = {f"{name} {part}": value for (name, _, _), (_, each) in zip(mixture, found) for part, value in each.items()}
-            if self.settings.get("ctc", 0) > 0 and mixture[0][0] == "transcribed":
-                parts["spelled"] = self._spelled(mixture[0][2])
+            for batch in (batch for name, _, batch in mixture if name == "transcribed" and self.settings.get("ctc", 0)):
+                parts["spelled"] = self._spelled(batch)
                 total = total + self.settings["ctc"] * parts["spelled"]
             return total, parts
 

@@ -121,6 +121,10 @@ class Stages(unittest.TestCase):
         own = dataclasses.replace(self.work, folder=other)
         self.assertEqual(own.load("codes.pt", "")["frames"].tolist(), self.work.load("codes.pt", "")["frames"].tolist())
         self.assertEqual(list(other.glob("stage*")), [])
+        (other / "codes.pt").unlink()
+        (other / "codes.pt").symlink_to(self.folder / "gone")
+        pipeline.share(self.folder, other)
+        self.assertTrue((other / "codes.pt").exists())
         with self.assertRaisesRegex(pipeline.NotReady, "not a work folder"):
             pipeline.share(self.folder / "none", other)
 
@@ -134,6 +138,8 @@ class Stages(unittest.TestCase):
         learning.write_release(self.work, "text", codec, self.folder / "released")
         self.assertEqual((self.folder / "released" / "snac" / "config.json").read_text(), "{}")
         self.assertTrue((self.folder / "released" / "tokenizer.json").exists())
+        with self.assertRaisesRegex(pipeline.NotReady, "config.json is not there"):
+            learning.write_release(self.work, "text", self.folder / "none", self.folder / "released")
 
     def test_a_stage_begins_with_weights_that_are_given(self):
         model = network.Model(self.work.config, seed=7)
@@ -177,6 +183,12 @@ class Stages(unittest.TestCase):
         fed, wanted = layout.written(data.config, batch)
         self.assertEqual((wanted != layout.IGNORED).any(1).tolist(), [False, True, False, True, True, True])
         self.assertEqual(fed[0, : batch.answer_length[0]].tolist(), data.tokenizer.encode(names[said[0]]))
+
+    def test_what_is_written_down_is_spelled_by_the_adapter_in_any_stage_that_is_told_so(self):
+        for name in ("stage1", "joint", "stage3"):
+            _, stage = self.stage(name, 0)
+            _, parts = stage(torch.Generator().manual_seed(2))
+            self.assertEqual("spelled" in parts, name != "stage3", name)
 
     def test_a_stage_gives_so_many_rows_another_answer(self):
         model, stage = self.stage("stage3", 0)
