@@ -313,6 +313,8 @@ def make_answers(work, codec, wait):
     print(f"answers: {len(texts)}, {sum(map(len, clips)) / voice.RATE / 60:.0f} minutes of speech", flush=True)
     wait_for_codec(codec, wait)
     found = voice.codes_of(clips, codec, work.settings["language"]["codes"], work.device)
+    if starts:
+        found = voice.typical(texts, found, starts)
     frames = torch.tensor([len(each) for each in found])
     codes = torch.zeros(len(found), int(frames.max()), 7, dtype=torch.int16)
     for row, each in enumerate(found):

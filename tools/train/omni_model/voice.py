@@ -1,5 +1,6 @@
 """What the assistant says, spoken and turned into codes: once for each answer."""
 
+from collections import defaultdict
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 
@@ -9,6 +10,7 @@ from synthesis import answering, signal, steady
 RATE = answering.RATE
 FRAME = 2048
 MARGIN = 720  # samples of silence that are left at both ends
+COMPARED = 80  # frames that are said alike of which the most typical is found
 
 
 def say(text):
@@ -44,6 +46,41 @@ def spans(tokenizer, text, starts):
         word = max(0, len(read.split()) - 1)
         found.append(starts[word : word + 2])
     return found
+
+
+def typical(texts, found, starts):
+    """Codes of texts that are said steadily, in place of each frame's the ones that frames said alike mostly have: those of the same
+    word, as long, in the same place of it, first or not in a sentence; at its edges also next to the same letter. starts: as
+    `spoken` has them. A codec writes down one sound in many ways, which nobody who reads the text can foresee."""
+    import torch
+
+    alike = [_alike(text, each) for text, each in zip(texts, starts)]
+    heard = defaultdict(list)
+    for codes, keys in zip(found, alike):
+        for frame, key in zip(codes, keys):
+            heard[key].append(frame)
+    kept = {key: _most_typical(torch.stack(frames[:: -(-len(frames) // COMPARED)])) for key, frames in heard.items()}
+    return [torch.stack([kept[key] for key in keys]) if keys else codes for codes, keys in zip(found, alike)]
+
+
+def _alike(text, starts):
+    """For each frame what it shares with those that are said alike; where the voice says another number of words, nothing."""
+    words = text.lower().split()
+    if len(starts) != len(words) + 1:
+        return [(text, frame) for frame in range(starts[-1])]
+    found = []
+    for place, (word, begin, end) in enumerate(zip(words, starts, starts[1:])):
+        before, after = words[place - 1][-1] if place else "", (words[place + 1][0] if place + 1 < len(words) else "")
+        for frame in range(begin, end):
+            edges = (before if frame == begin else None, after if frame == end - 1 else None)
+            found.append((word, end - begin, place == 0, frame - begin, edges))
+    return found
+
+
+def _most_typical(frames):
+    """The one of [count, 7] that most codes of all are those of."""
+    same = (frames[:, None] == frames[None]).sum((1, 2))
+    return frames[same.argmax()]
 
 
 def codes_of(clips, folder, codes, device):

@@ -88,7 +88,7 @@ class Steady:
             starts.append(starts[-1] + hops)
         joined = {name: np.concatenate([word[name] for word in words], -1) for name in OUTPUTS}
         samples = signal.resampled(_sound(joined, starts, seed), STRETCH)
-        return samples, [start // HOPS for start in starts]
+        return samples, _heard_from([start // HOPS for start in starts])
 
     def _ids(self, text):
         return self.voice.ids(" ".join(self.voice.phonemize(text)))
@@ -119,6 +119,15 @@ class Steady:
         parts = {name: part[0] for name, part in zip(OUTPUTS, parts)}
         parts["theta"] = np.tanh(parts["theta"])
         return parts, spans
+
+
+def _heard_from(starts):
+    """A word is heard from a frame before the network's own count on, which gives a word's last silence the onset of the next: where
+    words of different sentences were put together there, Whisper base wrote 3 of 156 down wrong, at the network's count 33."""
+    found = starts[:1]
+    for start in starts[1:-1]:
+        found.append(max(found[-1] + 1, start - 1))
+    return found + starts[-1:]
 
 
 def _network():

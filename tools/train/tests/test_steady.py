@@ -3,7 +3,8 @@
 import unittest
 
 import numpy as np
-from omni_model.voice import spoken
+import torch
+from omni_model.voice import spoken, typical
 from synthesis import steady
 
 TEXTS = ["A red circle.", "A red star is on the left.", "There is one red star.", "The red circle is in the middle.", "Two, I think."]
@@ -38,6 +39,20 @@ class Spoken(unittest.TestCase):
             samples, expected = self.voice.said(text)
             np.testing.assert_array_equal(clip, samples)
             self.assertEqual(each, expected)
+
+    def test_what_is_said_alike_has_the_codes_that_most_have(self):
+        texts = ["A red hat.", "A red hen.", "A red house.", "12 red hats.", "A red"]
+        starts = [[0, 1, 3, 5], [0, 1, 3, 5], [0, 1, 3, 5], [0, 1, 2, 4, 5], [0, 1, 3]]
+        codes = [torch.arange(7) + 10 * torch.arange(each[-1])[:, None] for each in starts]
+        codes[1][2] += 5  # the last frame of "red", before an h as in two others
+        codes[4][2] += 9  # before nothing
+        codes[2][4] += 3  # of another word
+        found = typical(texts, [each.clone() for each in codes], starts)
+        self.assertTrue(torch.equal(found[1][2], codes[0][2]))
+        for row, frames in enumerate(codes):
+            for frame, each in enumerate(frames):
+                if (row, frame) != (1, 2):
+                    self.assertTrue(torch.equal(found[row][frame], each), (row, frame))
 
     def test_words_that_it_does_not_know_are_said_as_they_come(self):
         samples, starts = self.voice.said("A purple elephant.")
