@@ -90,9 +90,11 @@ class Stage:
             found = losses(self.model, batches, self.waste, self.guides, self.teacher, kept)
             total = sum(weight * loss for (_, weight, _), (loss, _) in zip(mixture, found))
             parts = {f"{name} {part}": value for (name, _, _), (_, each) in zip(mixture, found) for part, value in each.items()}
-            for batch in (batch for name, _, batch in mixture if name == "transcribed" and self.settings.get("ctc", 0)):
-                parts["spelled"] = self._spelled(batch)
-                total = total + self.settings["ctc"] * parts["spelled"]
+            spelled = self.settings.get("ctc", 0)
+            for name, _, batch in mixture:
+                if spelled and name == "transcribed":
+                    parts["spelled"] = self._spelled(batch)
+                    total = total + spelled * parts["spelled"]
             return total, parts
 
     # MARK: Mixtures: names, weights and batches. Voices and ways to ask are soon learned, pictures last: most rows are theirs.
