@@ -92,6 +92,11 @@ class Domain(unittest.TestCase):
             else:
                 self.assertEqual(named, told)
 
+    def test_what_is_beside_a_thing_is_asked_on_every_side_and_often(self):
+        asked = [about for kind, about in (self.domain.intents[pair[1]] for pair in self.known["pairs"]) if kind == "relation"]
+        self.assertEqual({about.split("|")[0] for about in asked}, set(asking.SIDES))
+        self.assertGreater(len(asked), len(self.known["pairs"]) / 5)
+
     def test_times(self):
         self.assertEqual([words.time(quarter) for quarter in (0, 3, 5, 47)],
                          ["twelve o'clock", "quarter to one", "quarter past one", "quarter to twelve"])  # fmt: skip

@@ -193,11 +193,12 @@ def candidates(rng, things):
     """A few intents worth asking of this picture."""
     thing, other = rng.choice(things), rng.choice(ALL)
     near = rng.choice([f"{thing.color} {other[1]}", f"{other[0]} {thing.shape}", " ".join(other)])
-    side = rng.choice(list(SIDES))
-    anchor = rng.choice([thing.shape, thing.name])
     yield "count", rng.choice(["shape", thing.shape, f"{thing.color} shape", thing.name, thing.name, near])
     yield "exists", rng.choice([thing.name, thing.shape, f"{thing.color} shape", near, near, other[1], f"{other[0]} shape"])
-    yield from (("color", thing.shape), ("shape", thing.color), ("place", anchor), ("relation", f"{side}|{anchor}"))
-    yield "relation", f"{rng.choice(list(SIDES))}|{rng.choice(things).name}"
+    yield from (("color", thing.shape), ("shape", thing.color), ("place", rng.choice([thing.shape, thing.name])))
+    # Few of these suit a picture, and they are learned last.
+    for side in SIDES:
+        for anchor in rng.sample(things, min(2, len(things))):
+            yield "relation", f"{side}|{rng.choice([anchor.shape, anchor.name, anchor.name])}"
     if rng.random() < 0.3:
         yield "describe", ""
