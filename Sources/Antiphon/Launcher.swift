@@ -43,7 +43,8 @@ struct Launcher {
 
   /// - Returns: how it went; nil for a part, whose coordinator knows.
   func run(_ reporter: RunReporter) async throws -> RunSummary? {
-    defer { withExtendedLifetime(directory) {} }
+    // What waits for signals holds it, too, and is let go of some time after it is cancelled: the program may have ended.
+    defer { directory?.remove() }
     switch work {
     case .graph(let run):
       let directory = directory
